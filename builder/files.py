@@ -1,0 +1,174 @@
+"""Paths and writes that survive a crash, on a local disk and on any fsspec file system.
+
+`root` arguments are a folder or an fsspec URL (`s3://bucket/x`, `hf://datasets/org/name`). A file appears under
+its final name whole or not at all: locally by write, fsync, rename; on an object store by a single put.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import xxhash
+from fsspec.core import url_to_fs
+
+from .errors import EnvironmentProblem, InputError
+
+
+def is_local(url: str) -> bool:
+    """Whether `url` is a path of this machine."""
+    return "://" not in url or url.startswith("file://")
+
+
+def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The file system of `url` and the path inside it; InputError for a protocol that is not installed."""
+    try:
+        fs, path = url_to_fs(url)
+    except (ValueError, ImportError) as error:
+        raise InputError(f"{url}: {error}; install the fsspec package of this protocol or use a local path") from error
+    return fs, str(path)
+
+
+def local_path(url: str) -> Path:
+    """The path of a local url."""
+    return Path(url.removeprefix("file://"))
+
+
+def join(root: str, *names: str) -> str:
+    """`root` with `names` appended, whatever the file system."""
+    return "/".join([root.rstrip("/") or "/", *names]) if root != "/" else "/" + "/".join(names)
+
+
+def read_bytes(url: str) -> bytes | None:
+    """The whole file, or None where there is none."""
+    fs, path = filesystem(url)
+    try:
+        return bytes(fs.cat_file(path))
+    except FileNotFoundError:
+        return None
+
+
+def listdir(url: str) -> list[str]:
+    """Names in a folder, sorted; empty where the folder is missing."""
+    fs, path = filesystem(url)
+    fs.invalidate_cache()
+    try:
+        return sorted(str(name).rstrip("/").rsplit("/", 1)[-1] for name in fs.ls(path, detail=False))
+    except FileNotFoundError:
+        return []
+
+
+def fsync_folder(path: Path) -> None:
+    """Make the renames in a local folder durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def environment(what: str) -> Iterator[None]:
+    """Turn an OSError of the disk or the store into one line that says what was being done, and where."""
+    try:
+        yield
+    except OSError as error:
+        cause = error.strerror or str(error)
+        raise EnvironmentProblem(f"{what}: {cause}; nothing is lost, mend it and run the same command again") from error
+
+
+def publish(local: Path, url: str) -> None:
+    """Move a finished local file to its final place: fsync and rename, or one put and unlink."""
+    with local.open("rb") as file:
+        os.fsync(file.fileno())
+    if is_local(url):
+        target = local_path(url)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        local.replace(target)
+        fsync_folder(target.parent)
+        return
+    fs, path = filesystem(url)
+    fs.makedirs(fs._parent(path), exist_ok=True)
+    fs.put_file(str(local), path)
+    local.unlink()
+
+
+def file_digest(path: Path) -> str:
+    """The XXH3-128 of a file in hex: finds rot and torn writes at memory speed; it is no defence against forgery."""
+    hasher = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            hasher.update(block)
+    return hasher.hexdigest()
+
+
+@contextlib.contextmanager
+def fetched(url: str, work: Path) -> Iterator[Path]:
+    """The file as a local path: itself, or a copy in `work` that is removed afterwards. InputError when missing."""
+    fs, path = filesystem(url)
+    if not fs.exists(path):
+        raise InputError(f"{url}: no such file, though the ledger says it was written; --overwrite starts anew")
+    if is_local(url):
+        yield local_path(url)
+        return
+    copy = work / f"{local_path(path).name}.copy"
+    fs.get_file(path, str(copy))
+    try:
+        yield copy
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def write_atomic(url: str, data: bytes) -> None:
+    """Write a small file so that a reader sees the old one or the new one."""
+    if is_local(url):
+        target = local_path(url)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        temporary.write_bytes(data)
+        publish(temporary, url)
+        return
+    fs, path = filesystem(url)
+    fs.makedirs(fs._parent(path), exist_ok=True)
+    fs.pipe_file(path, data)
+
+
+def remove(url: str) -> None:
+    """Remove a file or folder if it is there."""
+    fs, path = filesystem(url)
+    with contextlib.suppress(FileNotFoundError):
+        fs.rm(path, recursive=True)
+
+
+class Lock:
+    """An advisory lock on a local file; freed by the kernel when the process ends, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: Any = None
+
+    def acquire(self, *, shared: bool = False) -> bool:
+        """Take the lock, or change it, without waiting; False when another process holds it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            if self._file is None:
+                self._file = self.path.open("a+b")
+            try:
+                fcntl.flock(self._file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            with contextlib.suppress(FileNotFoundError):
+                if self.path.stat().st_ino == os.fstat(self._file.fileno()).st_ino:
+                    return True
+            self.release()  # the last holder removed the file meanwhile: a lock on it locks nobody out
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

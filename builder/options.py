@@ -1,0 +1,108 @@
+"""The fields of a stage's `Config` and the flags of its command line: one declaration for both.
+
+    Config (a frozen dataclass whose fields are made by `option`) ─▶ argparse arguments ─▶ Config
+
+The type of a flag is the annotation of its field; its metadata may hold `help`, `choices`, `positional` (an
+argument without dashes; optional where it has a default), `shared` (a flag every stage has) and `parse` (text
+to value, where the type alone does not say how). Importing this must stay cheap: `danqing --help` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import Field, field, fields
+from typing import Any
+
+from .errors import UsageError
+
+_UNITS = {
+    "": 1,
+    "k": 10**3,
+    "m": 10**6,
+    "g": 10**9,
+    "t": 10**12,
+    "ki": 2**10,
+    "mi": 2**20,
+    "gi": 2**30,
+    "ti": 2**40,
+}
+
+
+def option(default: Any, text: str, **metadata: Any) -> Any:
+    """A dataclass field that the command line turns into a flag."""
+    return field(default=default, metadata={"help": text, **metadata})
+
+
+def byte_size(text: str) -> int:
+    """`32MB`, `32 MiB`, `1.5G` or plain bytes as a number of bytes; argparse's error for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", text.strip().lower())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write bytes, 32MB or 32MiB")
+    return int(float(match[1]) * _UNITS[match[2] or ""])
+
+
+def in_words(size: float) -> str:
+    """A number of bytes for people: `32 MiB` where that is exact, else decimal, `17 B` or `3.1 GB`."""
+    for power, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if size % (1 << power) == 0 and 0 < size < 1024 << power:
+            return f"{int(size) >> power} {unit}"
+    for power, unit in ((12, "TB"), (9, "GB"), (6, "MB"), (3, "kB")):
+        if size >= 10**power:
+            return f"{size / 10**power:.1f} {unit}"
+    return f"{int(size)} B"
+
+
+def add_arguments(parser: argparse.ArgumentParser, config: type[Any]) -> None:
+    """Give `parser` one argument for each field of the dataclass `config`."""
+    shared = parser.add_argument_group("flags of every stage")
+    hints = typing.get_type_hints(config)
+    for one in fields(config):
+        group: argparse._ActionsContainer = shared if one.metadata.get("shared") else parser
+        names = (one.name,) if one.metadata.get("positional") else (f"--{one.name.replace('_', '-')}",)
+        group.add_argument(*names, **_keywords(one, _plain(hints[one.name])))
+
+
+def check_values(config: Any, bounds: Mapping[str, tuple[float, float]]) -> None:
+    """Raise UsageError where a value is none of its choices or outside its inclusive bounds, as NaN is."""
+    for one in fields(config):
+        value, choices, flag = (
+            getattr(config, one.name),
+            one.metadata.get("choices"),
+            one.name.replace("_", "-"),
+        )
+        if choices and value not in choices:
+            raise UsageError(f"--{flag} {value}: none of {', '.join(choices)}")
+        low, high = bounds.get(one.name, (float("-inf"), float("inf")))
+        if one.name in bounds and not low <= value <= high:
+            wanted = f"at least {low}" if high == float("inf") else f"from {low} to {high}"
+            raise UsageError(f"--{flag} {value}: must be {wanted}")
+
+
+def _plain(hint: Any) -> Callable[[str], Any]:
+    """The type that reads the text of a flag: `str` of both `str` and `str | None`."""
+    if isinstance(hint, types.UnionType):
+        (hint,) = (part for part in hint.__args__ if part is not types.NoneType)
+    return typing.cast("Callable[[str], Any]", hint)
+
+
+def _keywords(one: Field[Any], kind: Callable[[str], Any]) -> dict[str, Any]:
+    """What argparse's add_argument is told of a field."""
+    text = one.metadata["help"].replace("%", "%%")
+    if kind is bool:
+        return {"action": "store_true", "help": text}
+    shown: Any = one.default
+    if one.metadata.get("parse") is byte_size:
+        shown = in_words(shown)
+    if shown not in (None, ""):
+        text += f" (default: {shown})".replace("%", "%%")
+    keywords: dict[str, Any] = {"help": text, "default": one.default, "type": one.metadata.get("parse", kind)}
+    if one.metadata.get("positional"):
+        keywords["metavar"] = one.name.upper()
+        keywords["nargs"] = None if one.default == "" else "?"
+    if one.metadata.get("choices"):
+        keywords["choices"] = one.metadata["choices"]
+    return keywords

@@ -1,0 +1,35 @@
+"""Why a pair was dropped: the closed list that outcomes, ledger, `--retry-failed` and its help share.
+
+It stands apart from the schema so that reading the options of a stage loads no Arrow.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a pair was dropped by `rebuild`; fine enough to act on, and closed."""
+
+    INVALID_URL = "invalid_url"  # null, empty, no host, userinfo, cannot be written as a URL
+    BLOCKED_SCHEME = "blocked_scheme"  # neither http nor https, in the manifest or in a redirect
+    BLOCKED_ADDRESS = "blocked_address"  # resolves to an address that is not globally routable
+    DNS = "dns"  # the host name has no address
+    CONNECT = "connect"  # refused, unreachable, or closed before an answer
+    TLS = "tls"  # the handshake or the certificate failed
+    TIMEOUT = "timeout"  # connect, first byte, idle or total deadline passed
+    PROTOCOL = "protocol"  # not HTTP, or headers beyond the limits
+    HTTP_4XX = "http_4xx"
+    HTTP_5XX = "http_5xx"
+    THROTTLED = "throttled"  # 429 or 503 to the last try allowed
+    REDIRECTS = "redirects"  # a loop, too many hops, or a redirect to nowhere
+    OPT_OUT = "opt_out"  # the site asks not to be used for machine learning
+    TOO_LARGE = "too_large"  # more bytes than --max-bytes, on the wire or decompressed
+    EMPTY = "empty"  # an answer without a body
+    TRUNCATED = "truncated"  # the body or the picture in it ends early
+    NOT_IMAGE = "not_image"  # HTML, JSON, SVG, junk: decided by the bytes
+    CORRUPT = "corrupt"  # an image by its header, but it cannot be decoded faithfully
+    TOO_MANY_PIXELS = "too_many_pixels"  # more than --max-pixels, by the header
+    TOO_SMALL = "too_small"  # a side under --min-side
+    ASPECT = "aspect"  # longer than --max-aspect times its width, or wider
+    HASH_MISMATCH = "hash_mismatch"  # not the bytes that the manifest recorded
