@@ -1,0 +1,173 @@
+"""The command `danqing`: text in, a stage's `Config` out; then its `run`, its result and its exit code.
+
+    danqing <stage> INPUT OUTPUT [--flags]
+
+A stage is imported when its name was read, and its flags come from its `Config`, so `danqing --help` loads
+nothing heavy. stdout carries the result, as a few lines or with --json as one object; stderr everything else.
+Exit codes are those of errors.py: 0 done, 1 failed, 2 usage, 3 input, 4 environment, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import io
+import json
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn, Protocol, TextIO, cast
+
+from . import __version__
+from .console import Console
+from .errors import DanqingError, EnvironmentProblem, Interrupted, UsageError
+from .options import add_arguments
+
+
+class Row(NamedTuple):
+    """One stage of the table: the module that has `Config` and `run`, and what it is for, in a line."""
+
+    module: str
+    about: str
+
+
+STAGES: Mapping[str, Row] = {
+    "rebuild": Row("builder.rebuild", "fetch the pictures of a manifest and account for every row"),
+    "status": Row("builder.status", "tell how far a root is: the funnel, from its ledger alone"),
+    "demo": Row("builder.demo", "the main job on a small web of its own, without a network"),
+}
+
+# What has to be mended on the machine: space, rights, descriptors, memory, disk, network.
+_ENVIRONMENT = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
+    errno.ENOMEM, errno.EIO, errno.ENETUNREACH, errno.ENETDOWN,
+}  # fmt: skip
+
+
+class Summary(Protocol):
+    """The result of a stage."""
+
+    def lines(self) -> list[str]:
+        """It in a few lines for people."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """It as one JSON object."""
+
+
+class Stage(Protocol):
+    """The face of a stage module."""
+
+    Config: type[Any]
+
+    def run(self, config: Any, console: Console) -> Summary:
+        """Do it; raises DanqingError."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser whose errors are one line, and exit code 2, like every other error."""
+
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(allow_abbrev=False, **keywords)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError."""
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def load(name: str, stages: Mapping[str, Row] = STAGES) -> Stage:
+    """Import the module of a stage; UsageError where there is none of that name."""
+    if name not in stages:
+        raise UsageError(f"{name}: no such stage; there are {', '.join(stages)}; see danqing --help")
+    return cast("Stage", importlib.import_module(stages[name].module))
+
+
+def parser_of(name: str, stages: Mapping[str, Row] = STAGES) -> Parser:
+    """The parser of one stage, made from the fields of its Config."""
+    parser = Parser(prog=f"danqing {name}", description=stages[name].about)
+    add_arguments(parser, load(name, stages).Config)
+    return parser
+
+
+def parse(arguments: Sequence[str], stages: Mapping[str, Row] = STAGES) -> tuple[Stage, Any]:
+    """The stage that `arguments` name and its checked Config; UsageError where they make no sense.
+
+    `--help` and `--version` print to stdout and end by SystemExit, as argparse does.
+    """
+    name, *rest = arguments or [""]
+    if name.startswith("-"):
+        _front(stages).parse_args([name])
+    if not name or name.startswith("-"):
+        raise UsageError(f"which stage? there are {', '.join(stages)}; see danqing --help")
+    stage = load(name, stages)
+    config = stage.Config(**vars(parser_of(name, stages).parse_args(rest)))
+    if hasattr(config, "check"):
+        config.check()
+    return stage, config
+
+
+def main(arguments: Sequence[str] | None = None, stages: Mapping[str, Row] = STAGES) -> int:
+    """Run the command line and return its exit code; nothing but SystemExit of --help comes out."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    _forgive(sys.stdout)
+    _forgive(sys.stderr)
+    console = Console(no_color="--no-color" in words)
+    try:
+        stage, config = parse(words, stages)
+        console = Console(quiet=config.quiet, json=config.json, no_color=config.no_color)
+        _print(stage.run(config, console), as_json=config.json)
+    except (Exception, KeyboardInterrupt) as error:
+        if "--debug" in words:
+            traceback.print_exc()
+        failure = explain(error)
+        console.error(str(failure))
+        return failure.exit_code
+    return 0
+
+
+def explain(error: BaseException) -> DanqingError:
+    """The error of ours that says in one line what `error` means, with the exit code."""
+    if isinstance(error, DanqingError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("interrupted; the same command goes on from here")
+    if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
+        where = f"{error.filename}: " if error.filename else ""
+        return EnvironmentProblem(f"{where}{error.strerror}; mend it and run the same command again")
+    return DanqingError(f"unexpected {type(error).__name__}: {error}; run again with --debug")
+
+
+def _front(stages: Mapping[str, Row]) -> Parser:
+    """The parser of what comes before a stage's name."""
+    wide = max(map(len, stages))
+    listing = "\n".join(f"  {name:<{wide}}  {row.about}" for name, row in stages.items())
+    parser = Parser(
+        prog="danqing",
+        usage="danqing <stage> INPUT OUTPUT [--flags]",
+        description=f"stages:\n{listing}",
+        epilog="danqing <stage> --help lists the flags of a stage",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"danqing {__version__}")
+    return parser
+
+
+def _print(summary: Summary, *, as_json: bool) -> None:
+    """The result to stdout; a reader that has left, as `| head` does, is no error."""
+    text = json.dumps(summary.as_dict(), ensure_ascii=False) if as_json else "\n".join(summary.lines())
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # What is left in the buffer would be tried again, and fail again, when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _forgive(stream: TextIO) -> None:
+    """Have a character that the terminal's encoding lacks escaped, not raised."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,210 @@
+"""A finished shard from its spool: images/, outcomes/ and, last, the ledger's JSON.
+
+Rows are written in the manifest's order, one row group at a time, so memory does not grow with the shard.
+A kill in between costs nothing: the spool goes only after the ledger is written, and writing again gives the
+same bytes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from .. import __version__
+from ..files import file_digest, join, publish
+from ..ledger import ShardLedger, Tally, host_of
+from ..schema import IMAGE, OUTCOMES, TIMESTAMP, carried, pair_key, validation_share
+from ..shards import image_schema, writer
+from .outcome import Outcome
+from .plan import STAGE, Shard
+from .spool import Spool
+from .tars import TarWriter
+
+ROW_GROUP_ROWS = 1000
+ROW_GROUP_BYTES = 32 << 20  # of pictures; a reader that decodes one row group holds no more
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a shard goes. work: a local folder on the root's file system where that is local."""
+
+    root: str
+    work: Path
+    format: str
+    validation: float
+    config_hash: str
+
+    def images(self, stem: str) -> str:
+        """The path of the pictures of `stem` below the root."""
+        return f"images/{stem}.{'tar' if self.format == 'webdataset' else 'parquet'}"
+
+    def spool(self, shard: Shard) -> Path:
+        """Where the rows of an unfinished shard are."""
+        return self.work / f"{shard.stem}.spool"
+
+    def owner(self, shard: Shard) -> str:
+        """What a spool must have been made for."""
+        return f"{self.config_hash} {shard.stem}"
+
+
+class PairWriter(Protocol):
+    """What takes the kept pairs of one shard: Parquet or tar."""
+
+    def write_table(self, table: pa.Table) -> None:
+        """Append one row group in the schema of images/."""
+
+    def close(self) -> None:
+        """Finish the file."""
+
+
+def keys_of(table: pa.Table) -> list[str]:
+    """The key of every row of a manifest."""
+    columns = table["url"].to_pylist(), table["alt_text"].to_pylist()
+    return [pair_key(url, text) for url, text in zip(*columns, strict=True)]
+
+
+def carve(shard: Shard, keys: list[str], validation: float) -> dict[str, list[int]]:
+    """Which rows of a shard go to which split; the shard's own split is the last."""
+    rows = range(len(keys))
+    if not validation or shard.split != "train":
+        return {shard.split: list(rows)}
+    held_out = [validation_share(key) < validation for key in keys]
+    return {"validation": [i for i in rows if held_out[i]], "train": [i for i in rows if not held_out[i]]}
+
+
+def assemble(
+    shard: Shard, table: pa.Table, spool: Spool, layout: Layout, started: float
+) -> list[ShardLedger]:
+    """Write every file of `shard` and return what the ledger says of them.
+
+    table: the shard's rows of the manifest; started: when the shard was opened, seconds since the epoch.
+    The shard's own marker is written last, after those of the pairs carved out for validation.
+    """
+    keys = keys_of(table)
+    ledgers = []
+    for split, rows in carve(shard, keys, layout.validation).items():
+        part = _Part(f"{split}-{shard.numbers}", rows, keys, table, spool, layout)
+        ledgers.append(part.write(started))
+    return ledgers
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The rows of a shard that go to one split."""
+
+    stem: str
+    rows: list[int]
+    keys: list[str]
+    table: pa.Table
+    spool: Spool
+    layout: Layout
+
+    def write(self, started: float) -> ShardLedger:
+        names = {"images": self.layout.images(self.stem), "outcomes": f"outcomes/{self.stem}.parquet"}
+        local = {kind: self.layout.work / f"{self.stem}.{kind}.tmp" for kind in names}
+        tally, outcomes = self._write_pairs(local["images"])
+        with writer(local["outcomes"], OUTCOMES) as out:
+            out.write_table(outcomes)
+        counts = {"images": tally.kept, "outcomes": len(self.rows)}
+        files = {}
+        for kind, name in names.items():
+            size = local[kind].stat().st_size
+            files[name] = {"rows": counts[kind], "bytes": size, "xxh3_128": file_digest(local[kind])}
+            publish(local[kind], join(self.layout.root, name))
+        ledger = ShardLedger.of(
+            STAGE,
+            self.stem,
+            tally,
+            files=files,
+            config=self.layout.config_hash,
+            version=__version__,
+            seconds=round(time.time() - started, 3),
+        )
+        ledger.write(self.layout.root)
+        return ledger
+
+    def _write_pairs(self, path: Path) -> tuple[Tally, pa.Table]:
+        """Write the kept pairs; return the tally and the outcomes table of all rows."""
+        tally = Tally()
+        schema = image_schema(carried(self.table.schema))
+        columns: dict[str, list[Any]] = {name: [] for name in OUTCOMES.names}
+        urls = self.table["url"].to_pylist()
+        pairs: PairWriter = (
+            TarWriter(path, self.stem) if self.layout.format == "webdataset" else writer(path, schema)
+        )
+        try:
+            for group in self._groups():
+                for row, outcome in group:
+                    _add_outcome(columns, self.keys[row], urls[row], outcome)
+                    tally.add(
+                        outcome.reason,
+                        outcome.http_status,
+                        host_of(urls[row]),
+                        outcome.bytes or 0,
+                        outcome.attempts,
+                    )
+                kept = [(row, outcome) for row, outcome in group if outcome.picture is not None]
+                if kept:
+                    pairs.write_table(pair_table(self.table, self.keys, kept, schema))
+        finally:
+            pairs.close()
+        return tally, pa.table(columns, schema=OUTCOMES)
+
+    def _groups(self) -> Iterator[list[tuple[int, Outcome]]]:
+        """The rows in order, cut where a row group is full."""
+        group: list[tuple[int, Outcome]] = []
+        size = kept = 0
+        for row in self.rows:
+            outcome = self.spool.read(row)
+            group.append((row, outcome))
+            if outcome.picture is not None:
+                size += len(outcome.picture.data)
+                kept += 1
+            if kept >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
+                yield group
+                group, size, kept = [], 0, 0
+        if group:
+            yield group
+
+
+def pair_table(
+    source: pa.Table, keys: list[str], kept: list[tuple[int, Outcome]], schema: pa.Schema
+) -> pa.Table:
+    """The kept rows of a manifest as a table in the schema of images/.
+
+    source: rows of the manifest, with their keys; kept: (row of source, its outcome with a picture).
+    """
+    rows = source.take(pa.array([row for row, _ in kept], pa.int64()))
+    pictures = [outcome.picture for _, outcome in kept if outcome.picture is not None]
+    names = [keys[row] for row, _ in kept]
+    paths = [f"{key}.{picture.extension}" for key, picture in zip(names, pictures, strict=True)]
+    data = pa.array([picture.data for picture in pictures], pa.binary())
+    made: dict[str, Any] = {
+        "key": names,
+        "image": pa.StructArray.from_arrays([data, pa.array(paths, pa.string())], fields=list(IMAGE)),
+        "sha256": [outcome.sha256 for _, outcome in kept],
+        "fetched_at": [outcome.fetched_at for _, outcome in kept],
+    }
+    for name in ("width", "height", "original_width", "original_height", "phash", "format"):
+        made[name] = [getattr(picture, name) for picture in pictures]
+    arrays = []
+    for field in schema:
+        values = rows[field.name] if field.name in source.schema.names else made[field.name]
+        arrays.append(values if isinstance(values, (pa.Array, pa.ChunkedArray)) else pa.array(values, field.type))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _add_outcome(columns: dict[str, list[Any]], key: str, url: str | None, outcome: Outcome) -> None:
+    columns["key"].append(key)
+    columns["url"].append(url)
+    columns["outcome"].append("dropped" if outcome.reason else "kept")
+    columns["reason"].append(outcome.reason.value if outcome.reason else None)
+    columns["decoder"].append(outcome.picture.decoder if outcome.picture else None)
+    for name in OUTCOMES.names:
+        if name not in {"key", "url", "outcome", "reason", "decoder"}:
+            columns[name].append(getattr(outcome, name))

@@ -1,0 +1,226 @@
+"""The body of one answer, read within limits: an aiohttp response in, its bytes decompressed out.
+
+Bytes are counted as they arrive and again after decompression; the reader stops at the first byte too many.
+Bodies beyond `SMALL` share one budget of bytes, so that concurrency times the largest body never has to fit
+into memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import zlib
+from collections import deque
+from collections.abc import Iterator
+
+from aiohttp import ClientPayloadError, ClientResponse, StreamReader, hdrs
+
+from ..reasons import Reason
+from .outcome import Dropped
+
+SMALL = 1 << 20  # bytes of one body that need no share of the budget; most pictures are smaller
+BUDGET = 64 << 20  # bytes of all bodies beyond SMALL in flight, at least one of the largest
+
+_INFLATED = frozenset({"gzip", "x-gzip", "deflate"})
+_FOREIGN = frozenset(
+    {"br", "zstd", "compress", "x-compress"}
+)  # we ask for none; a picture gains nothing by them
+
+
+class Failed(Dropped):
+    """The try ends here, for `reason`; transient: a later one may fare better."""
+
+    def __init__(self, reason: Reason, transient: bool = False) -> None:
+        super().__init__(reason)
+        self.transient = transient
+
+
+class Budget:
+    """A semaphore with weights, first come first served."""
+
+    def __init__(self, size: int) -> None:
+        self._free = self.size = size
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    async def take(self, weight: int) -> None:
+        """Wait until `weight` is free, and take it."""
+        if not self._waiting and self._free >= weight:
+            self._free -= weight
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append((weight, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.give(weight)
+            else:
+                with contextlib.suppress(ValueError):  # already passed over
+                    self._waiting.remove((weight, turn))
+                self.give(0)
+            raise
+
+    def give(self, weight: int) -> None:
+        """Give back, and wake whoever fits now."""
+        self._free += weight
+        while self._waiting and (self._waiting[0][1].done() or self._waiting[0][0] <= self._free):
+            wanted, turn = self._waiting.popleft()
+            if not turn.done():
+                self._free -= wanted
+                turn.set_result(None)
+
+
+class Reader:
+    """Reads bodies of at most `max_bytes`, on the wire and decompressed. One for all requests of a loop."""
+
+    def __init__(self, max_bytes: int, patience: float) -> None:
+        self._max_bytes = max_bytes
+        self._patience = patience
+        self._budget = Budget(max(BUDGET, max_bytes))
+
+    async def read(self, response: ClientResponse, deadline: asyncio.Timeout) -> bytes:
+        """The whole body; `deadline` is put off while waiting for memory, up to `patience` seconds.
+
+        Raises Failed with TOO_LARGE, EMPTY, TRUNCATED, CORRUPT (broken compression) or NOT_IMAGE (a
+        compression that was not asked for and is not spoken), and what aiohttp raises.
+        """
+        length, inflater = self._announced(response)
+        with _watched(response):
+            body = await self._collect(response.content, length, inflater, deadline)
+        if not body:
+            raise Failed(Reason.EMPTY)
+        return body
+
+    async def _collect(
+        self, content: StreamReader, length: int, inflater: Inflater | None, deadline: asyncio.Timeout
+    ) -> bytes:
+        chunks: list[bytes] = []
+        size = wire = held = 0
+        try:
+            while True:
+                if not held and max(size, length) > SMALL:
+                    held = await self._hold(length or self._max_bytes, deadline)
+                chunk = await content.readany()
+                if not chunk:
+                    break
+                wire += len(chunk)
+                if inflater is not None:
+                    chunk = inflater.feed(chunk, self._max_bytes - size + 1)
+                size += len(chunk)
+                if max(size, wire) > self._max_bytes:
+                    raise Failed(Reason.TOO_LARGE)
+                chunks.append(chunk)
+            if wire and inflater is not None and not inflater.whole:
+                raise Failed(Reason.TRUNCATED, transient=True)
+            return b"".join(chunks)
+        finally:
+            if held:
+                self._budget.give(held)
+
+    def _announced(self, response: ClientResponse) -> tuple[int, Inflater | None]:
+        """(bytes to expect, 0 when unknown; what decompresses them), from the headers."""
+        length = response.content_length or 0
+        if length > self._max_bytes:
+            raise Failed(Reason.TOO_LARGE)
+        encoding = response.headers.get(hdrs.CONTENT_ENCODING)
+        if encoding is None:
+            return length, None
+        encoding = encoding.strip().lower()
+        if encoding in _FOREIGN:
+            raise Failed(Reason.NOT_IMAGE)
+        if encoding in _INFLATED:
+            return 0, Inflater(gzip=encoding != "deflate")
+        return length, None  # identity, or no encoding at all such as `none` and `utf-8`: the bytes decide
+
+    async def _hold(self, weight: int, deadline: asyncio.Timeout) -> int:
+        """Take a share of the budget. Waiting for memory is no fault of the host: its deadline waits."""
+        when = deadline.when()
+        assert when is not None
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        deadline.reschedule(when + self._patience)
+        await self._budget.take(weight)
+        deadline.reschedule(when + (loop.time() - started))
+        return weight
+
+
+@contextlib.contextmanager
+def _watched(response: ClientResponse) -> Iterator[None]:
+    """Hear of the end of a connection while its body is read, where aiohttp 3.14 keeps it to itself.
+
+    A broken chunk closes the connection without waking the reader, who would wait for the last deadline; and
+    a body without a length counts as whole when the connection is reset. Raises ClientPayloadError for the
+    first and Failed(TRUNCATED) for the second.
+    """
+    content = response.content
+    if content.is_eof() or response.connection is None or response.connection.protocol is None:
+        yield
+        return
+
+    def lost(_: object) -> None:
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(ClientPayloadError())
+
+    closed = response.connection.protocol.closed
+    if closed is None:  # between the headers and now
+        lost(None)
+        yield
+        return
+    closed.remove_done_callback(_heard)
+    closed.add_done_callback(_heard)
+    closed.add_done_callback(lost)
+    try:
+        yield
+    finally:
+        closed.remove_done_callback(lost)
+    delimited = response.content_length is not None or hdrs.TRANSFER_ENCODING in response.headers
+    if not delimited and closed.done() and closed.exception() is not None:
+        raise Failed(Reason.TRUNCATED, transient=True)
+
+
+def _heard(closed: asyncio.Future[None]) -> None:
+    """Take note of a reset, which asyncio would report as overlooked."""
+    if not closed.cancelled():
+        closed.exception()
+
+
+class Inflater:
+    """Decompresses gzip or deflate (zlib's or bare) piece by piece.
+
+    A body labelled gzip that does not begin as one passes unchanged: some servers label pictures so.
+    """
+
+    def __init__(self, gzip: bool) -> None:
+        self._gzip = gzip
+        self._held = b""
+        self._stream: zlib._Decompress | None = None
+        self._mislabelled = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the end of the stream was seen."""
+        return self._mislabelled or (self._stream is not None and self._stream.eof)
+
+    def feed(self, data: bytes, most: int) -> bytes:
+        """What `data` adds, `most` bytes at most; that many: there may be more. Raises Failed(CORRUPT)."""
+        if self._stream is None and not self._mislabelled:
+            data = self._held = self._held + data
+            if len(data) < 2:
+                return b""
+            self._open(data)
+        if self._stream is None:
+            return data
+        if self._stream.eof:
+            return b""
+        try:
+            return self._stream.decompress(data, most)
+        except zlib.error:
+            raise Failed(Reason.CORRUPT) from None
+
+    def _open(self, data: bytes) -> None:
+        if self._gzip:
+            self._mislabelled = not data.startswith(b"\x1f\x8b")
+            self._stream = None if self._mislabelled else zlib.decompressobj(16 + zlib.MAX_WBITS)
+        else:  # RFC 9110 means zlib's format; bare deflate is what old servers send
+            wrapped = data[0] & 0x0F == 8 and int.from_bytes(data[:2], "big") % 31 == 0
+            self._stream = zlib.decompressobj(zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)

@@ -1,0 +1,167 @@
+"""The options of `danqing rebuild`: one frozen dataclass, from which the command line is derived.
+
+A field's metadata holds its help; `choices` where it has some; `shared` for the flags every stage has;
+`content` where another value makes other bytes, so that a root made with one value refuses the other.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .. import __version__
+from ..errors import UsageError
+from ..options import byte_size, check_values, option
+from ..reasons import Reason
+
+USER_AGENT = f"danqing/{__version__} (+https://github.com/deepglint/DanQing; image-text dataset rebuild)"
+
+
+# Inclusive bounds of the numbers; 65,500 is the longest side a JPEG can have.
+BOUNDS: dict[str, tuple[float, float]] = {
+    "image_size": (1, 65_500),
+    "quality": (1, 100),
+    "min_side": (0, math.inf),
+    "max_aspect": (0, math.inf),
+    "max_bytes": (1, math.inf),
+    "max_pixels": (1, math.inf),
+    "timeout": (0.001, 86_400),
+    "retries": (0, 100),
+    "concurrency": (0, 65_535),
+    "per_host": (1, 65_535),
+    "shard_size": (1, math.inf),
+    "validation": (0, 0.999),
+    "limit": (0, math.inf),
+    "rank": (0, math.inf),
+    "world_size": (1, math.inf),
+    "seed": (0, math.inf),
+    "workers": (0, 1024),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The edges of one fetch. Seconds, bytes and counts; each is tested by a host that goes past it."""
+
+    total: float = 20.0  # from the start of a request to the last byte of its body
+    connect: float = 8.0  # TCP and TLS
+    idle: float = 8.0  # between two reads, the first byte included
+    max_bytes: int = 32 << 20
+    redirects: int = 5
+    header_bytes: int = 32 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What `danqing rebuild` was asked to do."""
+
+    input: str = option(
+        "", "manifest: a file, folder, glob or fsspec URL of Parquet, CSV, TSV or JSON Lines", positional=True
+    )
+    output: str = option("", "root of the rebuilt data set: a folder or an fsspec URL", positional=True)
+
+    schema: str = option(
+        "auto",
+        "columns of the manifest, by the name of the data set it comes from",
+        content=True,
+        choices=("auto", "danqing", "laion", "relaion", "coyo", "wukong", "datacomp"),
+    )
+    url_column: str | None = option(None, "column that holds the URL", content=True)
+    caption_column: str | None = option(None, "column that becomes alt_text", content=True)
+    verify_hash: bool = option(False, "check the bytes against the manifest's sha256 or md5", content=True)
+
+    image_size: int = option(256, "target of the resize, in pixels", content=True)
+    resize: str = option(
+        "keep-ratio",
+        "keep-ratio: the short side gets --image-size; keep-ratio-largest: the long side",
+        content=True,
+        choices=("keep-ratio", "keep-ratio-largest", "center-crop", "border", "squash", "none"),
+    )
+    upscale: bool = option(False, "enlarge pictures that are smaller than --image-size", content=True)
+    encode: str = option(
+        "jpeg",
+        "format stored; original with --resize none keeps the bytes as served",
+        content=True,
+        choices=("jpeg", "webp", "png", "original"),
+    )
+    quality: int = option(95, "of --encode jpeg and webp, 1 to 100", content=True)
+    decode: str = option(
+        "exact",
+        "exact: every pixel decoded; fast: JPEG decoded at a reduced scale",
+        content=True,
+        choices=("exact", "fast"),
+    )
+    min_side: int = option(0, "drop pictures with a shorter side, in pixels", content=True)
+    max_aspect: float = option(
+        0.0, "drop pictures longer than this many times their width, or wider; 0: none", content=True
+    )
+    max_bytes: int = option(
+        32 << 20,
+        "drop bodies of more bytes (32MB, 32MiB), on the wire or decompressed",
+        parse=byte_size,
+        content=True,
+    )
+    max_pixels: int = option(1 << 26, "drop pictures of more pixels, by their header", content=True)
+
+    timeout: float = option(20.0, "seconds from the start of a request to its last byte")
+    retries: int = option(2, "further tries of what can change: timeouts, refusals, 5xx, 429")
+    retry_failed: str = option(
+        "",
+        f"fetch again rows of finished shards dropped for these reasons, as a,b: all, {', '.join(Reason)}",
+    )
+    concurrency: int = option(0, "requests in flight in one worker; 0: adapts to errors and to the machine")
+    per_host: int = option(4, "connections to one host, over all workers (at least one each)")
+    user_agent: str = option(USER_AGENT, "name and contact sent to the sites")
+    ignore_opt_out: bool = option(False, "keep pictures whose site asks not to be used", content=True)
+    allow_private: bool = option(False, "fetch from loopback and private addresses too: tests and intranets")
+
+    shard_size: int = option(10_000, "rows of the manifest in one shard, at most", content=True)
+    format: str = option("parquet", "of the image shards", content=True, choices=("parquet", "webdataset"))
+    validation: float = option(
+        0.0, "share of the pairs, by key, that goes to the validation split", content=True
+    )
+
+    dry_run: bool = option(False, "print the plan and touch nothing", shared=True)
+    limit: int = option(0, "rows of the manifest to take; 0: all", shared=True, content=True)
+    overwrite: bool = option(False, "remove what an earlier run left in the root first", shared=True)
+    rank: int = option(0, "which of --world-size runs this is", shared=True)
+    world_size: int = option(1, "runs that share the shards of one root", shared=True)
+    seed: int = option(0, "of the jitter between tries", shared=True)
+    workers: int = option(0, "processes; 0: one a core", shared=True)
+    json: bool = option(False, "print the result as one JSON object", shared=True)
+    quiet: bool = option(False, "no progress", shared=True)
+    no_color: bool = option(False, "no colour, as with NO_COLOR", shared=True)
+    debug: bool = option(False, "print tracebacks", shared=True)
+
+    @property
+    def limits(self) -> Limits:
+        """The edges of one fetch: connect and idle have two fifths of the whole time each."""
+        part = self.timeout * 0.4
+        return Limits(total=self.timeout, connect=part, idle=part, max_bytes=self.max_bytes)
+
+    @property
+    def retried(self) -> frozenset[Reason]:
+        """The reasons of --retry-failed; UsageError for a word that is none."""
+        words = {word.strip() for word in self.retry_failed.split(",")} - {""}
+        unknown = sorted(words - {*Reason, "all"})
+        if unknown:
+            raise UsageError(
+                f"--retry-failed {', '.join(unknown)}: no such reason; there are all, {', '.join(Reason)}"
+            )
+        return frozenset(Reason) if "all" in words else frozenset(Reason(word) for word in words)
+
+    def check(self) -> None:
+        """Raise UsageError where a value is out of its range or two of them contradict each other."""
+        check_values(self, BOUNDS)
+        if self.rank >= self.world_size:
+            last = self.world_size - 1
+            raise UsageError(f"--rank {self.rank}: must be from 0 to {last}, one less than --world-size")
+        if 0 < self.max_aspect < 1:
+            raise UsageError(f"--max-aspect {self.max_aspect}: must be 0 for none, or at least 1")
+        if self.encode == "original" and self.resize != "none":
+            raise UsageError(
+                f"--encode original: needs --resize none, not {self.resize}; resized bytes are new ones"
+            )
+        if not (self.user_agent.isascii() and self.user_agent.isprintable() and self.user_agent.strip()):
+            raise UsageError("--user-agent: must be one line of printable ASCII that names you and a contact")
+        _ = self.retried

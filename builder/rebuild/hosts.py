@@ -1,0 +1,134 @@
+"""Politeness: what one host may be asked now, learnt from how it answers.
+
+A host has a few connection slots and no pace until it says 429 or 503. Then it is paused for as long as it asks,
+and asked again at a rate that grows until the next such answer. A host that only fails is given up for a while,
+so that ten thousand rows of a dead site cost a handful of time-outs and not days.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..schema import Reason
+
+if TYPE_CHECKING:
+    from .schedule import Job
+
+PAUSE_CAP = 30.0  # seconds; a host that asks for more is given up instead of waited for
+TRIP_AFTER = 8  # failures in a row, none of them an answer, before a host is given up
+TRIP_SECONDS = 60.0  # then one request is let through to see
+FIRST_PACE = 8.0  # requests a second after the first 429: under every limit met, doubled each second
+BACK_OFF = 0.7  # of the pace at which the host objected
+UNANSWERED = frozenset({Reason.DNS, Reason.CONNECT, Reason.TLS, Reason.TIMEOUT, Reason.THROTTLED})
+
+
+@dataclass(slots=True)
+class Host:
+    """The queue of one host and what is known of it. Times are seconds of a monotonic clock."""
+
+    name: str
+    slots: int
+    queue: deque[Job] = field(default_factory=deque)
+    active: int = 0
+    listed: bool = False  # in the scheduler's ready list or timer heap
+    ready_at: float = 0.0
+    pace: float = 0.0  # requests a second; 0: as fast as the slots allow
+    objected_at: float = -1.0
+    growing: bool = True  # until the second objection
+    pauses: int = 0
+    failures: int = 0
+    tripped_until: float = -1.0
+    trip_reason: Reason = Reason.CONNECT
+
+    def given_up(self, now: float) -> bool:
+        """Whether rows of this host fail now without a request."""
+        return now < self.tripped_until
+
+    def busy(self, now: float) -> bool:
+        """Whether there is anything to remember: rows, requests, timers, a pace or a verdict."""
+        return bool(self.queue or self.active or self.listed or self.pace) or self.given_up(now)
+
+    def started(self, now: float) -> None:
+        """A request goes out."""
+        self.active += 1
+        if self.pace:
+            self.ready_at = max(now, self.ready_at) + 1.0 / self.pace
+
+    def answered(self) -> None:
+        """The host answered, whatever the status: it lives, and a pace may grow."""
+        self.failures = self.pauses = 0
+        if self.pace:
+            # 0.69 a request doubles the pace each second; later 0.02 a request adds two per cent a second
+            self.pace += 0.69 if self.growing else 0.02
+
+    def failed(self, reason: Reason, now: float) -> None:
+        """No answer: after TRIP_AFTER in a row the host is given up."""
+        self.failures += 1
+        if self.failures >= TRIP_AFTER:
+            self.trip(reason, now)
+
+    def throttled(self, started_at: float, now: float, retry_after: float | None) -> None:
+        """429 or 503: pause, and go on at a lower pace. Answers to requests sent before the last objection
+        belong to it and change nothing.
+        """
+        if started_at <= self.objected_at:
+            return
+        self.objected_at = now
+        self.pauses += 1
+        if self.pace:
+            self.pace, self.growing = max(0.5, self.pace * BACK_OFF), False
+        else:
+            self.pace = FIRST_PACE
+        wait = retry_after if retry_after is not None else min(PAUSE_CAP, 2.0 ** (self.pauses - 1))
+        if wait > PAUSE_CAP or self.pauses >= TRIP_AFTER:
+            self.trip(Reason.THROTTLED, now)
+        else:
+            self.ready_at = max(self.ready_at, now + wait)
+
+    def trip(self, reason: Reason, now: float) -> None:
+        """Give the host up for a while; the next failure after that gives it up again at once."""
+        self.tripped_until = now + TRIP_SECONDS
+        self.trip_reason = reason
+        self.failures = self.pauses = TRIP_AFTER - 1
+
+
+@dataclass(slots=True)
+class Limit:
+    """How many pairs may be in flight in one worker: fixed, or adapted once a second.
+
+    It grows while requests wait for a slot and the decoder has nothing to do, and shrinks when the share of
+    unanswered requests jumps: the sign of a saturated line, resolver or router.
+    """
+
+    value: int
+    fixed: bool
+    floor: int = 16
+    ceiling: int = 256
+    ended: int = 0
+    unanswered: int = 0
+    usual: float = 0.0  # share of unanswered requests, a moving average
+    starved: bool = False  # a row was ready and no slot free
+
+    @classmethod
+    def of(cls, concurrency: int) -> Limit:
+        """Adaptive from 32 for 0, else fixed."""
+        return cls(concurrency or 32, fixed=concurrency > 0)
+
+    def count(self, reason: Reason | None) -> None:
+        """One request ended."""
+        self.ended += 1
+        self.unanswered += reason in UNANSWERED
+
+    def adapt(self, decoding: int, threads: int) -> None:
+        """Once a second; `decoding` pairs wait for or are in one of `threads` decode threads."""
+        if not self.fixed and self.ended >= 10:
+            share = self.unanswered / self.ended
+            if share > 2 * self.usual + 0.2:
+                self.value = max(self.floor, int(self.value * 0.7))
+            elif self.starved and decoding <= 4 * threads:
+                self.value = min(self.ceiling, int(self.value * 1.5))
+            self.usual += 0.2 * (share - self.usual)
+        self.ended = self.unanswered = 0
+        self.starved = False

@@ -1,0 +1,170 @@
+"""Pairs of a manifest whose pictures are fetched while they are streamed: training starts before a rebuild does.
+
+Manifest files in, Arrow tables in the schema of images/ out, in the manifest's order. The scheduler, fetcher and
+limits are those of a rebuild, on a thread of their own that works ahead of the reader by a bounded number of rows.
+Rows that cannot be had are left out and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import queue
+import threading
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from ..manifest import Columns, open_manifest
+from ..schema import carried, validation_share
+from ..shards import image_schema
+from .assemble import keys_of, pair_table
+from .config import Config
+from .fetch import Fetcher, Identity
+from .outcome import Dropped, Outcome
+from .picture import PictureOptions
+from .schedule import Job, Rules, Scheduler, digests_of, first_of
+from .url import normalise
+
+log = logging.getLogger("danqing")
+
+AHEAD = 2048  # rows between the one the reader has and the last one asked for: 50 MB of 256 px pictures
+PIECE = 64  # rows of one table
+
+
+@dataclass(eq=False, slots=True)
+class _Piece:
+    """A few rows of the manifest on their way to a table."""
+
+    table: pa.Table
+    keys: list[str]
+    wanted: list[int]
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+
+def stream(
+    paths: list[str], row_ranges: list[tuple[int, int]] | None, options: dict[str, Any]
+) -> Iterator[pa.Table]:
+    """The pairs of the manifest files `paths` that can be had now, in order.
+
+    row_ranges: half-open, ascending, of a single file; None for all rows. options: those of `danqing rebuild` by
+    name, and `part`: `validation` for the pairs that --validation carves out, `train` for the others, None for all.
+    Raises InputError for a manifest that cannot be read and UsageError for an option that makes no sense.
+    """
+    settings = dict(options)
+    part = settings.pop("part", None)
+    config = Config(**settings)
+    config.check()
+    for path in paths:
+        manifest = open_manifest(path, Columns(config.schema, config.url_column, config.caption_column))
+        (split, rows), *_ = manifest.rows.items()
+        pieces = [
+            (at, min(at + PIECE, stop))
+            for start, stop in row_ranges or [(0, rows)]
+            for at in range(start, stop, PIECE)
+        ]
+        live = _Live(config, part, manifest.hash_column if config.verify_hash else None)
+        yield from live.tables(manifest.tables(split, pieces), image_schema(carried(manifest.schema)))
+        log.info("%s: %s", path, dict(live.counts))
+
+
+class _Live:
+    """One pass over one manifest file."""
+
+    def __init__(self, config: Config, part: str | None, digest: tuple[str, str] | None) -> None:
+        self._config, self._part, self._digest = config, part, digest
+        self._finished: queue.SimpleQueue[_Piece | BaseException | None] = queue.SimpleQueue()
+        self._room = threading.Semaphore(AHEAD // PIECE)
+        self._leaving = threading.Event()
+        self._order: deque[_Piece] = deque()  # pieces begun, oldest first
+        self.counts: Counter[str] = Counter()
+
+    def tables(self, source: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
+        """The kept pairs, piece by piece; the thread ends with the iterator."""
+        thread = threading.Thread(target=self._work, args=(iter(source),), name="danqing-live", daemon=True)
+        thread.start()
+        try:
+            while (piece := self._finished.get()) is not None:
+                if isinstance(piece, BaseException):
+                    raise piece
+                self._room.release()
+                kept = [(row, piece.outcomes[row]) for row in piece.wanted if piece.outcomes[row].picture]
+                if kept:
+                    yield pair_table(piece.table, piece.keys, kept, schema)
+        finally:
+            self._leaving.set()
+            self._room.release()
+            thread.join()
+
+    def _work(self, source: Iterator[pa.Table]) -> None:
+        try:
+            asyncio.run(self._fetch(source))
+            self._finished.put(None)
+        except BaseException as error:  # raised again by the reader
+            self._finished.put(error)
+
+    async def _fetch(self, source: Iterator[pa.Table]) -> None:
+        config, loop = self._config, asyncio.get_running_loop()
+        rules = Rules(
+            per_host=config.per_host,
+            retries=config.retries,
+            concurrency=config.concurrency,
+            threads=len(os.sched_getaffinity(0)),
+            seed=config.seed,
+        )
+        async with Fetcher(config.limits, Identity.of(config)) as fetcher:
+            scheduler = Scheduler(fetcher, PictureOptions.of(config), rules, self._ended, lambda: None)
+            try:
+                while not self._leaving.is_set():
+                    if not await loop.run_in_executor(None, self._may_go_on):
+                        continue
+                    piece = await loop.run_in_executor(None, self._next, source)
+                    if piece is None:
+                        await first_of(scheduler.quiet, scheduler.failure)
+                        break
+                    self._add(piece, scheduler)
+                    if scheduler.failure.done():
+                        scheduler.failure.result()
+            finally:
+                await scheduler.close()
+
+    def _ended(self, job: Job, outcome: Outcome) -> None:
+        job.owner.outcomes[job.row] = outcome
+        self.counts[outcome.reason or "kept"] += 1
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        while self._order and len(self._order[0].outcomes) == len(self._order[0].wanted):
+            self._finished.put(self._order.popleft())
+
+    def _may_go_on(self) -> bool:
+        """Wait until the reader has made room; now and then return to see whether all is well."""
+        return self._room.acquire(timeout=0.5)
+
+    def _next(self, source: Iterator[pa.Table]) -> _Piece | None:
+        for table in itertools.islice(source, 1):
+            keys = keys_of(table)
+            share = self._config.validation
+            wanted = [
+                row
+                for row, key in enumerate(keys)
+                if self._part is None or (validation_share(key) < share) == (self._part == "validation")
+            ]
+            return _Piece(table, keys, wanted)
+        return None
+
+    def _add(self, piece: _Piece, scheduler: Scheduler) -> None:
+        self._order.append(piece)
+        urls, digests = piece.table["url"].to_pylist(), digests_of(piece.table, self._digest)
+        for row in piece.wanted:
+            try:
+                scheduler.add(Job(piece, row, normalise(urls[row]), digests[row]))
+            except Dropped as dropped:
+                self._ended(Job(piece, row, ""), Outcome(reason=dropped.reason))
+        self._hand_over()
+        scheduler.go()

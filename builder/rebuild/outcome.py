@@ -1,0 +1,55 @@
+"""What happened to a pair: the values that flow from the fetch through the decoder to the shard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..schema import Reason
+
+
+class Dropped(Exception):
+    """The pair ends here, for `reason`; never carries bytes or text from the web."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class Picture:
+    """A picture ready to be stored.
+
+    data: the encoded file to store; width, height: of that file in pixels; original_width, original_height:
+    of the file as fetched, after its EXIF orientation; phash: 16 hex characters, or None when no pixel was
+    decoded; format: of the file as fetched (`jpeg`, `png`, ...); extension: of `data` (`jpg`, `png`, ...);
+    decoder: the path that made the pixels, such as `simplejpeg-exact`.
+    """
+
+    data: bytes
+    width: int
+    height: int
+    original_width: int
+    original_height: int
+    phash: str | None
+    format: str
+    extension: str
+    decoder: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """One row of outcomes/, and the picture when the pair is kept (`reason` is None)."""
+
+    reason: Reason | None = None
+    http_status: int | None = None
+    final_url: str | None = None
+    bytes: int | None = None
+    attempts: int = 0
+    milliseconds: int | None = None
+    content_type: str | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+    hash_verified: bool | None = None
+    sha256: str | None = None
+    fetched_at: int | None = None  # milliseconds since the epoch, UTC
+    picture: Picture | None = None

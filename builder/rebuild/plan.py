@@ -1,0 +1,159 @@
+"""The plan of a root: which rows make which shard, and whether an earlier run made it the same way.
+
+Config and manifest in, `ledger/rebuild/plan.json` and a list of shards out. Shard i of n holds the rows
+[i*rows//n, (i+1)*rows//n) of its split, so the layout follows from two numbers and any run can take any shard.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from .. import __version__
+from ..errors import InputError, UsageError
+from ..files import join, write_atomic
+from ..ledger import read_plan
+from ..manifest import Columns, Manifest, open_manifest
+from .config import Config
+
+STAGE = "rebuild"
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The unit of work: rows [start, stop) of a split of the manifest; `index` of `count` in it, `number` in all."""
+
+    number: int
+    split: str
+    index: int
+    count: int
+    start: int
+    stop: int
+
+    @property
+    def rows(self) -> int:
+        """How many rows of the manifest it covers."""
+        return self.stop - self.start
+
+    @property
+    def numbers(self) -> str:
+        """The part of the file names that tells shards apart: 00000-of-00042."""
+        return f"{self.index:05d}-of-{self.count:05d}"
+
+    @property
+    def stem(self) -> str:
+        """The file name without folder and extension."""
+        return f"{self.split}-{self.numbers}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The manifest, its shards in order, and the hash of all that decides their bytes."""
+
+    manifest: Manifest
+    shards: tuple[Shard, ...]
+    config_hash: str
+    config: dict[str, Any]
+
+    def as_json(self) -> bytes:
+        """What plan.json holds."""
+        counts: dict[str, int] = {}
+        for shard in self.shards:
+            counts[shard.split] = shard.count
+        plan = {
+            "stage": STAGE,
+            "version": __version__,
+            "rows": self.manifest.rows,
+            "shards": counts,
+            "config": self.config,
+            "config_hash": self.config_hash,
+            "manifest": {
+                "fingerprint": self.manifest.fingerprint,
+                "files": {
+                    f.path: {"rows": f.rows, "fingerprint": f.fingerprint} for f in self.manifest.files
+                },
+            },
+        }
+        return json.dumps(plan, indent=1, sort_keys=True, ensure_ascii=False).encode()
+
+
+def shard_count(rows: int, shard_size: int) -> int:
+    """Shards of at most `shard_size` rows; from 8 on a multiple of 8, so that they divide over nodes and workers."""
+    count = max(1, -(-rows // shard_size))
+    return count if count < 8 else -(-count // 8) * 8
+
+
+def lay_out(rows: dict[str, int], shard_size: int) -> tuple[Shard, ...]:
+    """The shards of every split, in order."""
+    shards: list[Shard] = []
+    for split, total in rows.items():
+        count = shard_count(total, shard_size)
+        for i in range(count):
+            shards.append(Shard(len(shards), split, i, count, i * total // count, (i + 1) * total // count))
+    return tuple(shards)
+
+
+def content_options(config: Config) -> dict[str, Any]:
+    """The options that decide the bytes of a root."""
+    return {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.metadata.get("content")}
+
+
+def make_plan(config: Config) -> Plan:
+    """Open the manifest and lay out the shards; refuse a root that was made from something else.
+
+    Raises InputError when the manifest differs from the one the root was begun with, UsageError when an option
+    does. Reads plan.json, writes nothing.
+    """
+    old = _read_plan(config)
+    counts = {} if old is None else {path: f["rows"] for path, f in old["manifest"]["files"].items()}
+    columns = Columns(config.schema, config.url_column, config.caption_column)
+    manifest = open_manifest(config.input, columns, config.limit, counts)
+    options = content_options(config)
+    signature = json.dumps([options, manifest.fingerprint], sort_keys=True).encode()
+    plan = Plan(
+        manifest,
+        lay_out(manifest.rows, config.shard_size),
+        hashlib.blake2b(signature, digest_size=8).hexdigest(),
+        options,
+    )
+    if config.verify_hash and manifest.hash_column is None:
+        raise InputError(
+            f"{config.input}: --verify-hash, but the manifest has no sha256 or md5 column; "
+            f"its columns are {', '.join(manifest.schema.names)}"
+        )
+    if config.validation and "validation" in manifest.rows:
+        raise UsageError(
+            f"--validation {config.validation}: {config.input} has a validation split of its own"
+        )
+    if old is not None:
+        _same(config.output, old, plan)
+    return plan
+
+
+def _read_plan(config: Config) -> dict[str, Any] | None:
+    return None if config.overwrite else read_plan(config.output, STAGE)
+
+
+def _same(root: str, old: dict[str, Any], plan: Plan) -> None:
+    if old["config_hash"] == plan.config_hash:
+        return
+    changed = [
+        f"--{name.replace('_', '-')} {old['config'].get(name)!r} then, {value!r} now"
+        for name, value in plan.config.items()
+        if old["config"].get(name) != value
+    ]
+    if changed:
+        raise UsageError(
+            f"{root} was made with {'; '.join(changed)}: use the same, another root, or --overwrite"
+        )
+    raise InputError(
+        f"the manifest has changed since {root} was begun: restore it, use another root, or --overwrite"
+    )
+
+
+def write_plan(config: Config, plan: Plan) -> None:
+    """Write plan.json; every rank writes the same bytes."""
+    write_atomic(join(config.output, "ledger", STAGE, "plan.json"), plan.as_json())

@@ -1,0 +1,202 @@
+"""The worker processes: whole shards handed out as they are asked for, messages gathered, crashes survived.
+
+A worker that dies in a decoder is started again without the row it died at; one that was killed ends the run,
+resumable. No process outlives the parent: a worker whose pipe closes leaves at once.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import queue
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
+from typing import Any
+
+from ..errors import DanqingError, EnvironmentProblem, InputError, Interrupted, UsageError
+from .worker import Done, Fatal, Finish, Setup, Stop, Task, Told, Want, main
+
+CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL})
+AHEAD = 2  # shards read from the manifest before a worker asks
+JOIN_SECONDS = 30.0
+
+
+@dataclass(eq=False)
+class _Worker:
+    process: Any
+    pipe: Connection
+    suspects: Any
+    tasks: dict[int, Task] = field(default_factory=dict)  # by shard number, until Done
+
+
+class _Gone:
+    """A worker's pipe has closed."""
+
+
+class Pool:
+    """Runs `tasks` on `count` processes.
+
+    tell is called with every Told and Done message, and with None about twice a second. Raises what a worker
+    or the reader of the manifest raised, and Interrupted after `stop`.
+    """
+
+    def __init__(
+        self, setup: Setup, tasks: Iterator[Task], count: int, tell: Callable[[Told | Done | None], None]
+    ) -> None:
+        self._setup, self._tasks, self._tell = setup, tasks, tell
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload([main.__module__])
+        self._inbox: queue.SimpleQueue[tuple[_Worker | None, Any]] = queue.SimpleQueue()
+        self._room = threading.Semaphore(AHEAD)
+        self._fed: deque[Task] = deque()
+        self._exhausted = False
+        self._wanting: deque[_Worker] = deque()
+        self._workers: set[_Worker] = set()
+        self._stops = 0
+        self._told_stop = False
+        self._count = count
+
+    def stop(self) -> None:
+        """First call: end what is in flight. Second call: leave now. Safe in a signal handler."""
+        self._stops += 1
+
+    def run(self) -> None:
+        """Until every task is done."""
+        threading.Thread(target=self._feed, name="manifest", daemon=True).start()
+        try:
+            for _ in range(self._count):
+                self._start()
+            while self._workers:
+                try:
+                    sender, message = self._inbox.get(timeout=0.5)
+                except queue.Empty:
+                    self._tell(None)
+                else:
+                    self._take(sender, message)
+                self._obey_stops()
+        finally:
+            self._room.release(1_000_000)  # lets the reader of the manifest end
+            for worker in self._workers:
+                worker.process.kill()
+            for worker in self._workers:
+                worker.process.join()
+        if self._stops:
+            raise Interrupted("stopped; everything finished is kept, the same command goes on from there")
+
+    # ---- the manifest
+
+    def _feed(self) -> None:
+        try:
+            for task in self._tasks:
+                self._room.acquire()
+                if self._stops:
+                    break
+                self._inbox.put((None, task))
+            self._inbox.put((None, None))
+        except BaseException as error:  # raised again in the main thread
+            self._inbox.put((None, error))
+
+    # ---- workers
+
+    def _start(self) -> None:
+        ours, theirs = self._context.Pipe()
+        suspects = self._context.Array("q", [-1] * (2 * self._setup.rules.threads), lock=False)
+        process = self._context.Process(
+            target=main, args=(replace(self._setup, suspects=suspects), theirs), daemon=True
+        )
+        process.start()
+        theirs.close()
+        worker = _Worker(process, ours, suspects)
+        self._workers.add(worker)
+        threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
+
+    def _listen(self, worker: _Worker) -> None:
+        try:
+            while True:
+                self._inbox.put((worker, worker.pipe.recv()))
+        except (EOFError, OSError):
+            self._inbox.put((worker, _Gone()))
+
+    def _take(self, sender: _Worker | None, message: Any) -> None:
+        if sender is None:
+            self._take_fed(message)
+        elif isinstance(message, Want):
+            self._wanting.append(sender)
+        elif isinstance(message, Fatal):
+            raise _error(message)
+        elif isinstance(message, _Gone):
+            self._bury(sender)
+        else:
+            if isinstance(message, Done):
+                sender.tasks.pop(message.shard.number, None)
+            self._tell(message)
+        self._hand_out()
+
+    def _take_fed(self, message: Task | BaseException | None) -> None:
+        if isinstance(message, BaseException):
+            raise message
+        if message is None:
+            self._exhausted = True
+        else:
+            self._fed.append(message)
+
+    def _hand_out(self) -> None:
+        while self._wanting and (self._fed or self._exhausted) and not self._stops:
+            worker = self._wanting.popleft()
+            if not self._fed:
+                self._send(worker, Finish())
+                continue
+            task = self._fed.popleft()
+            self._room.release()
+            worker.tasks[task.shard.number] = task
+            self._send(worker, task)
+
+    @staticmethod
+    def _send(worker: _Worker, message: Any) -> None:
+        try:
+            worker.pipe.send(message)
+        except (BrokenPipeError, ConnectionResetError):
+            return  # its end is in the inbox, with what it leaves behind
+
+    def _bury(self, worker: _Worker) -> None:
+        """A worker has ended: well, on request, by a crash in a decoder, or killed."""
+        self._workers.discard(worker)
+        if worker in self._wanting:
+            self._wanting.remove(worker)
+        worker.process.join(JOIN_SECONDS)
+        code = worker.process.exitcode
+        if code == 0 or self._stops:
+            return
+        if code is None or -code not in CRASHES:
+            how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with {code}"
+            raise EnvironmentProblem(
+                f"a worker {how} (out of memory?); nothing is lost: run the same command again, with fewer --workers"
+            )
+        died_at = set(zip(worker.suspects[::2], worker.suspects[1::2], strict=True))
+        for number, task in worker.tasks.items():
+            poison = frozenset(row for at, row in died_at if at == number)
+            self._fed.append(replace(task, poison=task.poison | poison))
+        if any(number == -1 for number, _ in died_at) and not any(number >= 0 for number, _ in died_at):
+            raise EnvironmentProblem(
+                f"a worker crashed with signal {-code} outside a decoder; run the same command again"
+            )
+        self._start()
+
+    def _obey_stops(self) -> None:
+        if self._stops > 1:
+            raise Interrupted("stopped at once; rows in flight are fetched again by the same command")
+        if self._stops and not self._told_stop:
+            self._told_stop = True
+            for worker in self._workers:
+                self._send(worker, Stop())
+
+
+def _error(fatal: Fatal) -> DanqingError:
+    """The exception of a worker, raised again here with its exit code."""
+    kinds = {kind.exit_code: kind for kind in (UsageError, InputError, EnvironmentProblem, Interrupted)}
+    error = kinds.get(fatal.exit_code, DanqingError)(fatal.message)
+    error.__cause__ = RuntimeError("in a worker:\n" + fatal.traceback)
+    return error

@@ -1,0 +1,281 @@
+"""`danqing rebuild`: from a manifest to a root, by as many processes as there are cores.
+
+Config ─▶ plan ─▶ lock ─▶ shards without a marker ─▶ pool of workers ─▶ summary from the ledger
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import resource
+import shutil
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from .. import ledger
+from ..card import root_card
+from ..console import Bar, Console
+from ..errors import EnvironmentProblem
+from ..files import Lock, environment, is_local, join, local_path, read_bytes, remove, write_atomic
+from ..ledger import ShardLedger, Tally
+from ..options import in_words
+from ..schema import Reason, carried
+from ..status import Summary, summary_of
+from .assemble import Layout
+from .config import Config
+from .plan import STAGE, Plan, Shard, make_plan, write_plan
+from .pool import Pool
+from .schedule import Rules
+from .worker import Done, Setup, Task, Told
+
+PROGRESS_SECONDS = 5.0  # between two writes of progress-<rank>.json
+MADE = ("images", "outcomes", "ledger/rebuild", "README.md")  # what --overwrite removes
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSummary:
+    """What --dry-run prints."""
+
+    plan: Plan
+    config: Config
+    pending: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan as JSON."""
+        return {
+            "manifest": self.config.input,
+            "files": len(self.plan.manifest.files),
+            "rows": self.plan.manifest.rows,
+            "shards": len(self.plan.shards),
+            "shards_to_do": self.pending,
+            "root": self.config.output,
+            "options": self.plan.config,
+        }
+
+    def lines(self) -> list[str]:
+        """The plan for people."""
+        files = self.plan.manifest.files
+        size = in_words(sum(file.size for file in files))
+        rows = ", ".join(f"{split} {count:,}" for split, count in self.plan.manifest.rows.items())
+        options = ", ".join(
+            f"{name} {value}" for name, value in self.plan.config.items() if value not in (None, 0, False)
+        )
+        return [
+            f"manifest  {self.config.input}: {len(files)} files, {size}, rows: {rows}",
+            f"columns   {', '.join(self.plan.manifest.schema.names)}",
+            f"root      {self.config.output}: {len(self.plan.shards)} shards, {self.pending} to do",
+            f"options   {options}",
+            "nothing was written: --dry-run",
+        ]
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counts of the run for the bar and for progress-<rank>.json."""
+
+    config: Config
+    bar: Bar
+    finished: Tally  # of the shards of this rank that are done
+    flight: dict[str, Tally] = field(default_factory=dict)
+    shown: int = 0
+    bytes_before: int = 0
+    began: float = field(default_factory=time.monotonic)
+    written: float = 0.0
+
+    def tell(self, message: Told | Done | None) -> None:
+        """Take a message of the pool."""
+        if isinstance(message, Told):
+            self.flight.update(message.tallies)
+        elif isinstance(message, Done):
+            for one in message.ledgers:
+                self.finished.merge(one)
+            self.flight.pop(message.shard.stem, None)
+        self.show()
+
+    def show(self) -> None:
+        """Move the bar, and write the progress file when it is due."""
+        now = time.monotonic()
+        total = Tally()
+        for one in (self.finished, *self.flight.values()):
+            total.merge(dataclasses.replace(one, hosts={}))
+        self.bar.update(
+            total.rows - self.shown,
+            kept_share=total.kept_share,
+            mb_per_s=(total.bytes - self.bytes_before) / 1e6 / max(now - self.began, 1e-3),
+            top_reasons=total.top_reasons(),
+        )
+        self.shown = total.rows
+        if now - self.written >= PROGRESS_SECONDS:
+            self.written = now
+            self.write()
+
+    def write(self) -> None:
+        """Write what is known of the shards in flight."""
+        ledger.write_progress(self.config.output, STAGE, self.config.rank, self.flight)
+
+
+def run(config: Config, console: Console) -> Summary | PlanSummary:
+    """Rebuild the pictures of a manifest; returns the funnel of the whole root.
+
+    Raises UsageError, InputError, EnvironmentProblem and Interrupted; whatever is raised, the same command goes on.
+    """
+    config.check()
+    plan = make_plan(config)
+    if config.dry_run:
+        return PlanSummary(plan, config, len(_todo(plan, config)))
+    layout = Layout(
+        config.output, _work_folder(config.output), config.format, config.validation, plan.config_hash
+    )
+    with environment(f"cannot write in {config.output}"):
+        locks = _lock(layout.work, config)
+        try:
+            _begin(plan, config, layout.work)
+            todo = _todo(plan, config)
+            _tidy(plan, todo, layout, config)
+            if todo:
+                _fetch(plan, todo, layout, config, console)
+            return summary_of(config.output)
+        finally:
+            _unlock(layout.work, locks)
+
+
+def _work_folder(root: str) -> Path:
+    """A local folder for unfinished shards: inside a local root, so that a rename publishes; else in the cache."""
+    if is_local(root):
+        return local_path(root).absolute() / ".spool"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "danqing" / root.replace("://", "-").replace("/", "-")
+
+
+def _lock(work: Path, config: Config) -> list[Lock]:
+    """One run a rank, one world size at a time. The kernel frees the locks of a run that was killed."""
+    world, rank = Lock(work / "world.lock"), Lock(work / f"rank-{config.rank}.lock")
+    size = work / "world.size"
+    if world.acquire():
+        size.write_text(str(config.world_size))
+    if not world.acquire(shared=True) or size.read_text() != str(config.world_size) or not rank.acquire():
+        raise EnvironmentProblem(
+            f"another danqing rebuild is at work on {config.output}; wait for it, or use another root"
+        )
+    return [rank, world]
+
+
+def _unlock(work: Path, locks: list[Lock]) -> None:
+    """Free the locks; the last run to leave a root without unfinished shards takes the folder with it."""
+    *_, world = locks
+    if not any(work.glob("*.spool")) and world.acquire():
+        shutil.rmtree(work)
+    for lock in locks:
+        lock.release()
+
+
+def _begin(plan: Plan, config: Config, work: Path) -> None:
+    if config.overwrite:
+        for name in MADE:
+            remove(join(config.output, name))
+        for spool in work.glob("*.spool"):
+            spool.unlink()
+    write_plan(config, plan)
+    card = join(config.output, "README.md")
+    if read_bytes(card) is None:
+        write_atomic(
+            card, root_card(_splits(plan, config), config.format, carried(plan.manifest.schema)).encode()
+        )
+
+
+def _splits(plan: Plan, config: Config) -> list[str]:
+    splits = list(plan.manifest.rows)
+    return [*splits, "validation"] if config.validation and "validation" not in splits else splits
+
+
+def _todo(plan: Plan, config: Config) -> list[tuple[Shard, frozenset[Reason]]]:
+    """The shards of this rank that are not done, and those with rows to fetch again, with the reasons."""
+    markers = {one.shard: one for one in ledger.read_all(config.output, STAGE)}
+    again = config.retried
+    todo = []
+    for shard in plan.shards:
+        if shard.number % config.world_size != config.rank:
+            continue
+        parts = [markers[stem] for stem in (shard.stem, f"validation-{shard.numbers}") if stem in markers]
+        if shard.stem not in markers:
+            todo.append((shard, frozenset[Reason]()))
+        elif any(again & one.reasons.keys() for one in parts):
+            todo.append((shard, again))
+    return todo
+
+
+def _tidy(plan: Plan, todo: list[tuple[Shard, frozenset[Reason]]], layout: Layout, config: Config) -> None:
+    """Remove the spools, of this rank, that a run killed between marker and clean-up left beside finished shards."""
+    unfinished = {shard.stem for shard, again in todo if not again}
+    for shard in plan.shards:
+        if shard.number % config.world_size == config.rank and shard.stem not in unfinished:
+            layout.spool(shard).unlink(missing_ok=True)
+
+
+def _fetch(
+    plan: Plan, todo: list[tuple[Shard, frozenset[Reason]]], layout: Layout, config: Config, console: Console
+) -> None:
+    _raise_file_limit()
+    cores = len(os.sched_getaffinity(0))
+    count = min(config.workers or cores, len(todo))
+    rules = Rules(
+        per_host=max(1, config.per_host // count),
+        retries=config.retries,
+        concurrency=config.concurrency,
+        threads=max(1, cores // count),
+        seed=config.seed,
+        expect_failures=bool(config.retry_failed),
+    )
+    digest = plan.manifest.hash_column if config.verify_hash else None
+    mine = {shard.stem for shard in plan.shards if shard.number % config.world_size == config.rank}
+    finished = Tally()
+    redone = {shard.stem for shard, _ in todo}
+    for one in ledger.read_all(config.output, STAGE):
+        if _own_stem(one) in mine - redone:
+            finished.merge(one)
+    total = sum(shard.rows for shard in plan.shards if shard.stem in mine)
+    with console.progress(total, initial=finished.rows) as bar:
+        progress = Progress(config, bar, finished, shown=finished.rows, bytes_before=finished.bytes)
+        pool = Pool(Setup(config, layout, digest, rules, None), _tasks(plan, todo), count, progress.tell)
+        restore = {
+            number: signal.signal(number, lambda *_: pool.stop())
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            pool.run()
+        finally:
+            for number, handler in restore.items():
+                signal.signal(number, handler)
+            progress.write()
+
+
+def _own_stem(one: ShardLedger) -> str:
+    """The stem of the manifest's shard that a marker belongs to."""
+    return one.shard.replace("validation-", "train-", 1)
+
+
+def _tasks(plan: Plan, todo: list[tuple[Shard, frozenset[Reason]]]) -> Iterator[Task]:
+    by_split = defaultdict(list)
+    for shard, again in todo:
+        by_split[shard.split].append((shard, again))
+    for split, shards in by_split.items():
+        tables = plan.manifest.tables(split, [(shard.start, shard.stop) for shard, _ in shards])
+        for (shard, again), table in zip(shards, tables, strict=True):
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, table.schema) as stream:
+                stream.write_table(table)
+            yield Task(shard, sink.getvalue().to_pybytes(), again)
+
+
+def _raise_file_limit() -> None:
+    """As many open files as the system allows: connections are kept alive."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

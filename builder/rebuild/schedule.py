@@ -1,0 +1,346 @@
+"""Which pair is fetched next: rows of several open shards, queued by host, a bounded number in flight.
+
+Jobs in, `(job, outcome)` out, in order of arrival. Hosts take turns, so a slow one holds up only its own rows;
+what can change is tried again later; decoding runs in threads while the loop fetches. A pair counts as in flight
+from its first request until its outcome was handed over, which is all that a kill can cost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import heapq
+import itertools
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+
+from ..schema import Reason
+from .fetch import Fetcher, Response
+from .hosts import UNANSWERED, Host, Limit
+from .outage import Outage
+from .outcome import Dropped, Outcome
+from .picture import PictureOptions, make
+from .url import fallback
+
+BACKLOG_BYTES = 64 << 20  # of bodies that wait for a decode thread before no new request starts
+THROTTLED_TRIES = 3  # beyond --retries: a 429 says "later", not "no"
+HOSTS_KEPT = 20_000  # beyond this, hosts with nothing to do are forgotten: memory stays flat over 100 M rows
+
+
+@dataclass(slots=True)
+class Job:
+    """One row to fetch. owner: whatever the caller needs to find its row; digest: (algorithm, hex) or None."""
+
+    owner: Any
+    row: int
+    url: str
+    digest: tuple[str, str] | None = None
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How the scheduler asks: connections per host, further tries, requests in flight (0: adaptive)."""
+
+    per_host: int = 4
+    retries: int = 2
+    concurrency: int = 0
+    threads: int = 1
+    seed: int = 0
+    expect_failures: bool = False  # rows that failed before: a hundred failures in a row are no sign
+
+
+def digests_of(table: pa.Table, hash_column: tuple[str, str] | None) -> list[tuple[str, str] | None]:
+    """What the manifest's (column, algorithm) says of the bytes of each row; None where it says nothing."""
+    if hash_column is None:
+        return [None] * len(table)
+    column, algorithm = hash_column
+    return [(algorithm, str(value)) if value else None for value in table[column].to_pylist()]
+
+
+def verify(body: bytes, digest: tuple[str, str] | None) -> tuple[str, bool | None]:
+    """The sha256 of `body` in hex, and whether it is what the manifest recorded (None: nothing recorded)."""
+    sha256 = hashlib.sha256(body).hexdigest()
+    if digest is None:
+        return sha256, None
+    algorithm, expected = digest
+    found = (
+        sha256 if algorithm == "sha256" else hashlib.new(algorithm, body, usedforsecurity=False).hexdigest()
+    )
+    return sha256, found == expected.strip().lower()
+
+
+async def first_of(event: asyncio.Event, failure: asyncio.Future[None]) -> None:
+    """Wait for the event, or raise the failure."""
+    waiter = asyncio.get_running_loop().create_task(event.wait())
+    either: list[asyncio.Future[Any]] = [waiter, failure]
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    waiter.cancel()
+    if failure.done():
+        failure.result()
+
+
+class Scheduler:
+    """Runs jobs through a Fetcher and the decoder; to be made inside a running loop.
+
+    emit is called in the loop with each finished (job, outcome); hungry when slots are free and no row is
+    ready, so that the caller can add more; guard is entered in a decode thread around each job. An exception
+    in any of them (a full disk) stops the scheduler and is set on `failure`.
+    """
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        options: PictureOptions,
+        rules: Rules,
+        emit: Callable[[Job, Outcome], None],
+        hungry: Callable[[], None],
+        guard: Callable[[Job], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        self._fetcher, self._options, self._rules = fetcher, options, rules
+        self._emit, self._hungry, self._guard = emit, hungry, guard
+        self._loop = asyncio.get_running_loop()
+        self._pool = ThreadPoolExecutor(rules.threads, thread_name_prefix="decode")
+        self._limit = Limit.of(rules.concurrency)
+        self._random = random.Random(rules.seed)  # noqa: S311 - jitter, no secret
+        self._hosts: dict[str, Host] = {}
+        self._ready: deque[Host] = deque()
+        self._later: list[
+            tuple[float, int, Host, Job | None]
+        ] = []  # a heap: hosts to list, jobs to queue again
+        self._order = itertools.count()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._backlog = 0  # bytes in or before a decode thread
+        self._decoding = 0
+        self._stopping = False
+        self.failure: asyncio.Future[None] = self._loop.create_future()
+        self._outage = Outage(watch=not rules.expect_failures)
+        self.quiet = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._ticker = self._loop.call_later(1.0, self._tick)
+        self.queued = 0  # rows added and not in flight
+
+    # ---- the caller's side
+
+    def add(self, job: Job) -> None:
+        """Queue a row behind the others of its host; `go` starts what may start."""
+        name = urlsplit(job.url).netloc.lower()
+        host = self._hosts.get(name)
+        if host is None:
+            host = self._hosts[name] = Host(name, self._rules.per_host)
+        host.queue.append(job)
+        self.queued += 1
+        self.quiet.clear()
+        self._list(host, time.monotonic())
+
+    def go(self) -> None:
+        """Start as many requests as the slots, the hosts and the decode backlog allow."""
+        now = time.monotonic()
+        while self._ready and not self._stopping and self._backlog < BACKLOG_BYTES:
+            if len(self._tasks) >= self._limit.value:
+                self._limit.starved = True
+                break
+            host = self._ready.popleft()
+            host.listed = False
+            if host.given_up(now):
+                self._give_up(host)
+            elif host.queue:
+                self._start(host, host.queue.popleft(), now)
+                self._list(host, now)
+        if not self._tasks and not self.queued:
+            self._pass_on(self._outage.release)
+        if not self._tasks and (self._stopping or not self.queued):
+            self.quiet.set()
+        if not self._ready and not self._stopping and len(self._tasks) < self._limit.value:
+            self._hungry()
+
+    async def drained(self) -> None:
+        """Wait until every row added has ended, or, after `stop`, until nothing is in flight."""
+        self.go()
+        await first_of(self.quiet, self.failure)
+
+    def stop(self) -> None:
+        """Start nothing more; what is in flight ends."""
+        self._stopping = True
+        self.go()
+
+    async def close(self) -> None:
+        """End what is in flight, and free the timers and the decode threads."""
+        self._stopping = True
+        self._ticker.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self.failure.done():
+            self.failure.exception()  # seen: whoever wanted it has it
+
+    # ---- hosts and time
+
+    def _list(self, host: Host, now: float) -> None:
+        if host.listed or not host.queue or host.active >= host.slots:
+            return
+        host.listed = True
+        if host.ready_at > now and not host.given_up(now):
+            self._at(host.ready_at, host, None)
+        else:
+            self._ready.append(host)
+
+    def _at(self, when: float, host: Host, job: Job | None) -> None:
+        heapq.heappush(self._later, (when, next(self._order), host, job))
+        if self._later[0][0] == when:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        delay = max(0.0, self._later[0][0] - time.monotonic())
+        self._timer = self._loop.call_later(delay, self._due)
+
+    def _due(self) -> None:
+        now = time.monotonic()
+        while self._later and self._later[0][0] <= now:
+            _, _, host, job = heapq.heappop(self._later)
+            if job is None:
+                host.listed = False
+            else:
+                host.queue.appendleft(job)
+            self._list(host, now)
+        self._timer = None
+        if self._later:
+            self._set_timer()
+        self.go()
+
+    def _tick(self) -> None:
+        self._limit.adapt(self._decoding, self._rules.threads)
+        if len(self._hosts) > HOSTS_KEPT:
+            now = time.monotonic()
+            self._hosts = {name: host for name, host in self._hosts.items() if host.busy(now)}
+        self._ticker = self._loop.call_later(1.0, self._tick)
+        self.go()
+
+    def _give_up(self, host: Host) -> None:
+        while host.queue:
+            job = host.queue.popleft()
+            self.queued -= 1
+            self._end(host, job, Outcome(reason=host.trip_reason, attempts=job.attempts))
+
+    # ---- one row
+
+    def _start(self, host: Host, job: Job, now: float) -> None:
+        host.started(now)
+        self.queued -= 1
+        task = self._loop.create_task(self._run(host, job, now))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._fail(error)
+        if not self._stopping:
+            self.go()
+        elif not self._tasks:
+            self.quiet.set()
+
+    async def _run(self, host: Host, job: Job, started: float) -> None:
+        job.attempts += 1
+        response = await self._fetcher.fetch(job.url)
+        now = time.monotonic()
+        self._learn(host, response, started, now)
+        if self._again(host, job, response, now):
+            return
+        outcome = Outcome(
+            reason=response.reason,
+            http_status=response.status,
+            final_url=response.final_url,
+            attempts=job.attempts,
+            milliseconds=round((now - started) * 1000),
+            content_type=response.content_type,
+            etag=response.etag,
+            last_modified=response.last_modified,
+            fetched_at=int(time.time() * 1000),
+        )
+        if response.reason is None:
+            await self._decode(job, outcome, response.body)
+        self._end(host, job, outcome)
+
+    def _end(self, host: Host, job: Job, outcome: Outcome) -> None:
+        self._pass_on(lambda: self._outage.passed(job, outcome, host.name))
+
+    def _pass_on(self, source: Callable[[], list[tuple[Job, Outcome]]]) -> None:
+        """Give finished rows to the caller; what goes wrong there, or a lost network, ends the run."""
+        try:
+            for job, outcome in source():
+                self._emit(job, outcome)
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self._stopping = True
+        if not self.failure.done():
+            self.failure.set_exception(error)
+
+    def _learn(self, host: Host, response: Response, started: float, now: float) -> None:
+        host.active -= 1
+        self._limit.count(response.reason)
+        if response.reason is Reason.THROTTLED:
+            host.throttled(started, now, response.retry_after)
+        elif response.reason in UNANSWERED:
+            host.failed(response.reason, now)
+        else:
+            host.answered()
+        self._list(host, now)
+
+    def _again(self, host: Host, job: Job, response: Response, now: float) -> bool:
+        """Queue the row for another try if that can change anything."""
+        unescaped = fallback(job.url) if response.reason is Reason.HTTP_4XX else None
+        if unescaped is not None:
+            job.url = unescaped
+            self._at(now, host, job)
+        elif not response.transient or host.given_up(now):
+            return False
+        elif response.reason is Reason.THROTTLED:
+            if job.attempts > self._rules.retries + THROTTLED_TRIES:
+                return False
+            self._at(now, host, job)  # the host's own pause says when
+        elif job.attempts > self._rules.retries:
+            return False
+        else:
+            delay = 2.0 ** (job.attempts - 1) * self._random.uniform(0.5, 1.5)
+            self._at(now + delay, host, job)
+        self.queued += 1
+        return True
+
+    async def _decode(self, job: Job, outcome: Outcome, body: bytes) -> None:
+        outcome.bytes = len(body)
+        self._backlog += len(body)
+        self._decoding += 1
+        try:
+            await self._loop.run_in_executor(self._pool, self._finish, job, outcome, body)
+        finally:
+            self._backlog -= len(body)
+            self._decoding -= 1
+
+    def _finish(self, job: Job, outcome: Outcome, body: bytes) -> None:
+        """Turn a body into a picture or a reason; in a decode thread."""
+        with self._guard(job):
+            try:
+                outcome.sha256, outcome.hash_verified = verify(body, job.digest)
+                if outcome.hash_verified is False:
+                    raise Dropped(Reason.HASH_MISMATCH)
+                outcome.picture = make(body, self._options)
+            except Dropped as dropped:
+                outcome.reason = dropped.reason

@@ -1,0 +1,134 @@
+"""The rows of an unfinished shard, one appended record a row: what survives a kill.
+
+Each record is written by one call as soon as its row has ended, so a killed worker loses only what was in
+flight. A torn record at the end, after a power cut or a full disk, fails its hash and is cut off when the
+spool is opened again. Records stand in order of arrival; `read` finds them by row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import mmap
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from ..schema import Reason
+from .outcome import Outcome, Picture
+
+_HEAD = struct.Struct("<4sIIIQ")  # magic, row, bytes of meta, bytes of data, XXH3-64 of both
+_MAGIC = b"DQs1"
+_OUTCOME = tuple(f.name for f in dataclasses.fields(Outcome) if f.name != "picture")
+_PICTURE = tuple(f.name for f in dataclasses.fields(Picture) if f.name != "data")
+
+
+def _digest(meta: bytes, data: bytes) -> int:
+    hasher = xxhash.xxh3_64(meta)
+    hasher.update(data)
+    return hasher.intdigest()
+
+
+class Spool:
+    """An append-only file of outcomes, indexed by row. `owner` binds it to one configuration and shard."""
+
+    def __init__(self, path: Path, owner: str) -> None:
+        """Open or make it; a spool of another owner is discarded, a torn end is cut off. OSError as the disk has it."""
+        self.path = path
+        self._owner = owner.encode()
+        self._index: dict[
+            int, tuple[int, int, int]
+        ] = {}  # row -> offset of meta, bytes of meta, bytes of data
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a+b", buffering=0)
+        self._end = self._scan()
+        self._file.truncate(self._end)
+        if self._end == 0:
+            self._write([_HEAD.pack(_MAGIC, 0, len(self._owner), 0, _digest(self._owner, b"")), self._owner])
+
+    def __contains__(self, row: int) -> bool:
+        return row in self._index
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def _scan(self) -> int:
+        size = os.fstat(self._file.fileno()).st_size
+        if size == 0:
+            return 0
+        with mmap.mmap(self._file.fileno(), 0, prot=mmap.PROT_READ) as view:
+            offset = 0
+            while offset + _HEAD.size <= size:
+                magic, row, meta_size, data_size, digest = _HEAD.unpack_from(view, offset)
+                start = offset + _HEAD.size
+                end = start + meta_size + data_size
+                if magic != _MAGIC or end > size:
+                    break
+                meta = view[start : start + meta_size]
+                if _digest(meta, view[start + meta_size : end]) != digest:
+                    break
+                if offset == 0:
+                    if meta != self._owner:
+                        return 0
+                else:
+                    self._index[row] = (start, meta_size, data_size)
+                offset = end
+        return offset
+
+    def _write(self, parts: list[bytes]) -> None:
+        want = sum(map(len, parts))
+        try:
+            wrote = os.writev(self._file.fileno(), parts)
+            if wrote < want:  # a nearly full disk: the rest raises ENOSPC, or is written
+                rest = memoryview(b"".join(parts))[wrote:]
+                while rest:
+                    rest = rest[os.write(self._file.fileno(), rest) :]
+        except OSError:
+            self._file.truncate(self._end)
+            raise
+        self._end += want
+
+    def append(self, row: int, outcome: Outcome) -> None:
+        """Record that `row` has ended."""
+        picture = outcome.picture
+        fields = [[getattr(outcome, name) for name in _OUTCOME]]
+        if picture is not None:
+            fields.append([getattr(picture, name) for name in _PICTURE])
+        meta = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        data = picture.data if picture is not None else b""
+        start = self._end + _HEAD.size
+        self._write([_HEAD.pack(_MAGIC, row, len(meta), len(data), _digest(meta, data)), meta, data])
+        self._index[row] = (start, len(meta), len(data))
+
+    def read(self, row: int) -> Outcome:
+        """The outcome of `row`, with its picture; KeyError when the row has not ended."""
+        start, meta_size, data_size = self._index[row]
+        record = os.pread(self._file.fileno(), meta_size + data_size, start)
+        fields = json.loads(record[:meta_size])
+        outcome = self._outcome(fields[0])
+        if len(fields) > 1:
+            outcome.picture = Picture(data=record[meta_size:], **dict(zip(_PICTURE, fields[1], strict=True)))
+        return outcome
+
+    def told(self, row: int) -> Outcome:
+        """What `read` gives, without the picture; `reason` tells whether there is one."""
+        start, meta_size, _ = self._index[row]
+        return self._outcome(json.loads(os.pread(self._file.fileno(), meta_size, start))[0])
+
+    @staticmethod
+    def _outcome(fields: list[Any]) -> Outcome:
+        outcome = Outcome(**dict(zip(_OUTCOME, fields, strict=True)))
+        outcome.reason = Reason(outcome.reason) if outcome.reason is not None else None
+        return outcome
+
+    def close(self) -> None:
+        """Close the file; what was appended stays."""
+        self._file.close()
+
+    def discard(self) -> None:
+        """Close and remove: the shard is done."""
+        self.close()
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,167 @@
+"""The header and the structure of PNG, GIF, WebP and BMP files, from their bytes alone.
+
+bytes -> Header, or Dropped: a picture is whole when the walk over its parts reaches its end marker.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import NamedTuple
+
+from ..schema import Reason
+from .exif import orientation
+from .outcome import Dropped
+
+# The sizes of the headers that follow BITMAPFILEHEADER.
+DIB_SIZES = {size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124)}
+
+
+class Header(NamedTuple):
+    """What the header of a picture says.
+
+    format: jpeg, png, gif, webp, bmp, tiff, avif or jp2. width, height: in pixels, as stored. orientation: the
+    EXIF value, 1 to 8. channels: of a JPEG, 1, 3 or 4. inverted: a CMYK JPEG of Adobe's kind, which stores 255 - ink.
+    profile: the ICC profile of a JPEG or WebP. plain: of a JPEG, baseline without metadata, profile or trailing bytes;
+    of a WebP, still and opaque.
+    """
+
+    format: str
+    width: int
+    height: int
+    orientation: int = 1
+    channels: int = 3
+    inverted: bool = False
+    profile: bytes | None = None
+    plain: bool = False
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Width and height after the orientation is applied."""
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
+
+
+def _little(body: bytes, at: int, size: int) -> int:
+    if at + size > len(body):
+        raise Dropped(Reason.TRUNCATED)
+    return int.from_bytes(body[at : at + size], "little")
+
+
+def read_png(body: bytes) -> Header:
+    """PNG: every chunk to IEND, and the checksum of those that carry the picture."""
+    view = memoryview(body)
+    at, turned, data = 8, 1, False
+    if body[12:16] != b"IHDR":
+        raise Dropped(Reason.CORRUPT if len(body) >= 16 else Reason.TRUNCATED)
+    while True:
+        if at + 12 > len(body):
+            raise Dropped(Reason.TRUNCATED)
+        length, kind = int.from_bytes(body[at : at + 4], "big"), body[at + 4 : at + 8]
+        end = at + 12 + length
+        if end > len(body):
+            raise Dropped(Reason.TRUNCATED)
+        if not kind[0] & 0x20 and zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(
+            view[end - 4 : end], "big"
+        ):
+            raise Dropped(Reason.CORRUPT)
+        data = data or kind == b"IDAT"
+        if kind == b"eXIf":
+            turned = orientation(body[at + 8 : end - 4])
+        if kind == b"IEND":
+            break
+        at = end
+    if not data:
+        raise Dropped(Reason.CORRUPT)
+    return Header("png", int.from_bytes(body[16:20], "big"), int.from_bytes(body[20:24], "big"), turned)
+
+
+def read_gif(body: bytes) -> Header:
+    """GIF: every block to the trailer; the size covers the first frame also where it exceeds the canvas."""
+    width, height = _little(body, 6, 2), _little(body, 8, 2)
+    at, frames = 13 + _colours(body[10]), 0
+    while body[at] != 0x3B:
+        kind = body[at]
+        if kind == 0x21:
+            at = _sub_blocks(body, at + 2)
+        elif kind == 0x2C:
+            if not frames:
+                width = max(width, _little(body, at + 1, 2) + _little(body, at + 5, 2))
+                height = max(height, _little(body, at + 3, 2) + _little(body, at + 7, 2))
+            frames += 1
+            at = _sub_blocks(body, at + 11 + _colours(body[at + 9]))
+        elif kind == 0:  # padding that some writers leave between blocks
+            at += 1
+        else:
+            raise Dropped(Reason.CORRUPT)
+    if not frames:
+        raise Dropped(Reason.CORRUPT)
+    return Header("gif", width, height)
+
+
+def _colours(flags: int) -> int:
+    """Bytes of the colour table that `flags` announces."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _sub_blocks(body: bytes, at: int) -> int:
+    """Where the chain of GIF sub-blocks from `at` ends; IndexError when the body ends first."""
+    while length := body[at]:
+        at += length + 1
+    return at + 1
+
+
+def read_webp(body: bytes) -> Header:
+    """WebP: the RIFF length, and every chunk in it."""
+    end = 8 + _little(body, 4, 4)
+    if end > len(body):
+        raise Dropped(Reason.TRUNCATED)
+    size: tuple[int, int] | None = None
+    plain, turned, profile, pixels, at = True, 1, None, False, 12
+    while at + 8 <= end:
+        kind, length, start = body[at : at + 4], _little(body, at + 4, 4), at + 8
+        if start + length > end:
+            raise Dropped(Reason.CORRUPT)
+        if kind == b"VP8X":
+            size = _little(body, start + 4, 3) + 1, _little(body, start + 7, 3) + 1
+            plain = not body[start] & 0x12  # alpha or animation
+        elif kind in (b"VP8 ", b"VP8L"):
+            pixels = True
+            stored = _vp8(body, start) if kind == b"VP8 " else _vp8l(body, start)
+            plain = plain and not (kind == b"VP8L" and body[start + 4] & 0x10)
+            size = size or stored
+        elif kind == b"EXIF":
+            turned = orientation(body[start : start + length])
+        elif kind == b"ICCP":
+            profile = body[start : start + length]
+        pixels = pixels or kind == b"ANMF"
+        at = start + length + (length & 1)
+    if size is None or not pixels:
+        raise Dropped(Reason.CORRUPT)
+    return Header("webp", *size, turned, profile=profile, plain=plain)
+
+
+def _vp8(body: bytes, at: int) -> tuple[int, int]:
+    if body[at + 3 : at + 6] != b"\x9d\x01\x2a":
+        raise Dropped(Reason.CORRUPT)
+    return _little(body, at + 6, 2) & 0x3FFF, _little(body, at + 8, 2) & 0x3FFF
+
+
+def _vp8l(body: bytes, at: int) -> tuple[int, int]:
+    if body[at] != 0x2F:
+        raise Dropped(Reason.CORRUPT)
+    bits = _little(body, at + 1, 4)
+    return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+
+
+def read_bmp(body: bytes) -> Header:
+    """BMP: the rows that the header announces, where they are not compressed."""
+    small = _little(body, 14, 4) == 12
+    field = 2 if small else 4
+    width, height = _little(body, 18, field), _little(body, 18 + field, field)
+    if not small and height >> 31:  # negative: stored from the top down
+        height = (1 << 32) - height
+    depth = _little(body, 24 if small else 28, 2)
+    compressed = not small and _little(body, 30, 4) not in (0, 3, 6)
+    rows = 0 if compressed else (width * depth + 31) // 32 * 4 * height
+    if _little(body, 10, 4) + rows > len(body):
+        raise Dropped(Reason.TRUNCATED)
+    return Header("bmp", width, height)

@@ -1,0 +1,149 @@
+"""Politeness by hand-worked clocks: pauses, paces, giving up, and the number in flight."""
+
+from __future__ import annotations
+
+import pytest
+
+from builder.errors import EnvironmentProblem
+from builder.rebuild import outage
+from builder.rebuild.hosts import FIRST_PACE, TRIP_AFTER, TRIP_SECONDS, Host, Limit
+from builder.rebuild.outage import Outage
+from builder.rebuild.outcome import Outcome
+from builder.rebuild.schedule import Job
+from builder.schema import Reason
+
+
+def test_a_host_that_says_429_is_paused_as_long_as_it_asks() -> None:
+    host = Host("a", 4)
+    host.throttled(started_at=1.0, now=2.0, retry_after=7.0)
+    assert host.ready_at == 9.0
+    assert host.pace == FIRST_PACE
+
+
+def test_answers_to_requests_sent_before_the_objection_change_nothing() -> None:
+    host = Host("a", 4)
+    host.throttled(1.0, 2.0, 7.0)
+    host.throttled(1.5, 2.5, 30.0)
+    assert host.ready_at == 9.0
+
+
+def test_the_pace_doubles_in_a_second_and_falls_at_the_next_objection() -> None:
+    host = Host("a", 4)
+    host.throttled(0.0, 1.0, 1.0)
+    for _ in range(int(FIRST_PACE)):
+        host.answered()
+    assert host.pace == pytest.approx(FIRST_PACE * 1.69, rel=0.01)
+    host.throttled(2.0, 3.0, 1.0)
+    before = host.pace
+    host.answered()
+    assert host.pace - before == pytest.approx(0.02)
+
+
+def test_requests_are_spaced_by_the_pace() -> None:
+    host = Host("a", 4, pace=10.0)
+    host.started(5.0)
+    host.started(5.0)
+    assert host.ready_at == pytest.approx(5.2)
+
+
+def test_a_host_is_given_up_after_failures_in_a_row_and_probed_later() -> None:
+    host = Host("a", 4)
+    for _ in range(TRIP_AFTER):
+        assert not host.given_up(10.0)
+        host.failed(Reason.TIMEOUT, 10.0)
+    assert host.given_up(10.0 + TRIP_SECONDS - 1)
+    assert not host.given_up(10.0 + TRIP_SECONDS)
+    assert host.trip_reason is Reason.TIMEOUT
+    host.failed(Reason.TIMEOUT, 100.0)  # the probe
+    assert host.given_up(100.0)
+
+
+def test_one_answer_forgives_the_failures() -> None:
+    host = Host("a", 4)
+    for _ in range(TRIP_AFTER - 1):
+        host.failed(Reason.CONNECT, 1.0)
+    host.answered()
+    host.failed(Reason.CONNECT, 2.0)
+    assert not host.given_up(2.0)
+
+
+def test_a_host_that_asks_for_an_hour_is_given_up() -> None:
+    host = Host("a", 4)
+    host.throttled(0.0, 1.0, 3600.0)
+    assert host.given_up(1.0)
+    assert host.trip_reason is Reason.THROTTLED
+
+
+def ended(limit: Limit, answered: int, unanswered: int) -> None:
+    for _ in range(answered):
+        limit.count(None)
+    for _ in range(unanswered):
+        limit.count(Reason.TIMEOUT)
+
+
+def test_the_limit_grows_while_rows_wait_and_the_decoder_is_idle() -> None:
+    limit = Limit.of(0)
+    limit.starved = True
+    ended(limit, 100, 10)
+    limit.adapt(decoding=0, threads=2)
+    assert limit.value == 48
+
+
+@pytest.mark.parametrize(("starved", "decoding"), [(False, 0), (True, 30)])
+def test_the_limit_stays_when_more_requests_would_not_help(starved: bool, decoding: int) -> None:
+    limit = Limit.of(0)
+    limit.starved = starved
+    ended(limit, 100, 0)
+    limit.adapt(decoding, threads=2)
+    assert limit.value == 32
+
+
+def test_the_limit_shrinks_when_failures_jump_and_recovers() -> None:
+    limit = Limit.of(0)
+    ended(limit, 50, 50)
+    limit.adapt(0, 2)
+    assert limit.value == 22
+    limit.starved = True
+    ended(limit, 100, 0)
+    limit.adapt(0, 2)
+    assert limit.value == 33
+
+
+def test_a_fixed_limit_is_fixed() -> None:
+    limit = Limit.of(64)
+    limit.starved = True
+    ended(limit, 100, 100)
+    limit.adapt(0, 2)
+    assert limit.value == 64
+
+
+def failed(row: int) -> tuple[Job, Outcome, str]:
+    return Job(None, row, "http://x/"), Outcome(reason=Reason.DNS), f"host{row}"
+
+
+def test_failures_are_held_back_until_anything_answers() -> None:
+    watch = Outage(watch=True)
+    assert watch.passed(*failed(0)) == []
+    assert watch.passed(*failed(1)) == []
+    answered = Job(None, 2, "http://x/"), Outcome(reason=Reason.HTTP_4XX, http_status=404)
+    assert [job.row for job, _ in watch.passed(*answered, "host2")] == [0, 1, 2]
+    assert watch.release() == []
+
+
+def test_nothing_but_failures_from_many_hosts_is_a_lost_network() -> None:
+    watch = Outage(watch=True)
+    with pytest.raises(EnvironmentProblem, match=r"no answer from any of \d+ hosts"):
+        for row in range(outage.ROWS):
+            assert watch.passed(*failed(row)) == []
+
+
+def test_one_dead_host_is_no_lost_network() -> None:
+    watch = Outage(watch=True)
+    for row in range(3 * outage.ROWS):
+        job, outcome, _ = failed(row)
+        watch.passed(job, outcome, "dead")
+    assert len(watch.release()) == 3 * outage.ROWS
+
+
+def test_failures_that_are_expected_pass_at_once() -> None:
+    assert len(Outage(watch=False).passed(*failed(0))) == 1

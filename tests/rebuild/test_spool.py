@@ -1,0 +1,94 @@
+"""The spool keeps every row that was appended, and nothing that was torn."""
+
+from __future__ import annotations
+
+import resource
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from builder.rebuild.outcome import Outcome, Picture
+from builder.rebuild.spool import Spool
+from builder.schema import Reason
+
+OWNER = "config shard"
+PICTURE = Picture(b"\xff\xd8 a picture", 256, 300, 640, 750, "0123456789abcdef", "jpeg", "jpg", "simplejpeg-exact")
+KEPT = Outcome(http_status=200, bytes=12, attempts=1, sha256="ab" * 32, etag="你好", fetched_at=17, picture=PICTURE)
+DROPPED = Outcome(reason=Reason.HTTP_4XX, http_status=404, attempts=1, fetched_at=18)
+
+
+def opened(path: Path, owner: str = OWNER) -> closing[Spool]:
+    return closing(Spool(path, owner))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "train-00000-of-00001.spool"
+    spool = Spool(path, OWNER)
+    spool.append(7, KEPT)
+    spool.append(3, DROPPED)
+    spool.close()
+    return path
+
+
+def test_rows_come_back_whole_in_another_process_life(path: Path) -> None:
+    with opened(path) as spool:
+        assert (len(spool), 7 in spool, 3 in spool, 0 in spool) == (2, True, True, False)
+        assert spool.read(7) == KEPT
+        assert spool.read(3) == DROPPED
+        assert spool.told(3) == DROPPED
+        assert spool.told(7).reason is None
+
+
+@pytest.mark.parametrize("cut", [1, 5, 40, 80])
+def test_a_torn_end_is_cut_off_and_written_over(path: Path, cut: int) -> None:
+    path.write_bytes(path.read_bytes()[:-cut])
+    with opened(path) as spool:
+        assert (7 in spool, 3 in spool) == (True, False)
+        spool.append(3, DROPPED)
+    with opened(path) as spool:
+        assert spool.read(3) == DROPPED
+
+
+def test_every_cut_leaves_a_prefix(path: Path) -> None:
+    whole = path.read_bytes()
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        with opened(path) as spool:
+            assert len(spool) <= 1
+            assert all(spool.read(row) == KEPT for row in (7,) if row in spool)
+
+
+@pytest.mark.parametrize("at", [-1, -60, -100])
+def test_a_flipped_byte_ends_the_spool_there(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    with opened(path) as spool:
+        assert 3 not in spool
+
+
+def test_a_spool_of_other_options_is_not_used(path: Path) -> None:
+    with opened(path, "other options") as spool:
+        assert len(spool) == 0
+    with opened(path) as spool:
+        assert len(spool) == 0  # it is gone
+
+
+def test_a_full_disk_raises_and_leaves_the_spool_as_it_was(path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with opened(path) as spool:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 50, hard))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                spool.append(9, KEPT)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with opened(path) as spool:
+        assert [row for row in range(10) if row in spool] == [3, 7]
+
+
+def test_discard_removes_the_file(path: Path) -> None:
+    Spool(path, OWNER).discard()
+    assert not path.exists()
