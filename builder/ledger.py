@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self, TypedDict, Unpack
 
 from .errors import InputError
-from .files import filesystem, is_local, join, listdir, local_path, write_atomic
+from .files import filesystem, is_local, join, listdir, local_path, remove, write_atomic
 
 WORST_HOSTS = 50  # of a shard, kept in its ledger: 10,000 shards stay readable in about a second
 HOSTS_HELD = 50_000  # by a tally that merges others, before it forgets the better half: memory stays flat
@@ -189,7 +189,16 @@ def done(root: str, stage: str) -> set[str]:
 def write_progress(root: str, stage: str, rank: int, tallies: Mapping[str, Tally]) -> None:
     """Tell what is counted so far of the shards in flight, by stem. The parent calls it every few seconds."""
     document = {"at": _now(), "shards": {shard: tally.as_dict() for shard, tally in tallies.items()}}
-    write_atomic(join(root, "ledger", stage, f"progress-{rank}.json"), _dump(document))
+    write_atomic(_progress(root, stage, rank), _dump(document))
+
+
+def end_progress(root: str, stage: str, rank: int) -> None:
+    """Nothing is in flight any more: the markers say it all."""
+    remove(_progress(root, stage, rank))
+
+
+def _progress(root: str, stage: str, rank: int) -> str:
+    return join(root, "ledger", stage, f"progress-{rank}.json")
 
 
 def read_progress(root: str, stage: str) -> tuple[str | None, dict[str, Tally]]:
@@ -243,15 +252,23 @@ def _documents(folder: str, names: Iterable[str]) -> Iterator[tuple[str, dict[st
 
 
 def _contents(folder: str, names: list[str]) -> Iterator[tuple[str, bytes]]:
+    """Path and bytes of each file; one that a run has removed since it was listed is left out."""
     if is_local(folder):
         for name in names:
-            yield join(folder, name), (local_path(folder) / name).read_bytes()
+            try:
+                data = (local_path(folder) / name).read_bytes()
+            except FileNotFoundError:
+                continue
+            yield join(folder, name), data
         return
     fs, path = filesystem(folder)
     for start in range(0, len(names), _BATCH):
         paths = [f"{path}/{name}" for name in names[start : start + _BATCH]]
-        for name, data in fs.cat(paths).items():
-            yield str(name), data
+        for name, found in fs.cat(paths, on_error="return").items():
+            if isinstance(found, Exception) and not isinstance(found, FileNotFoundError):
+                raise found
+            if isinstance(found, bytes):
+                yield str(name), found
 
 
 def _dump(document: Mapping[str, Any]) -> bytes:

@@ -148,7 +148,10 @@ def run(config: Config, console: Console) -> Summary:
 
 def summary_of(root: str) -> Summary:
     """The funnels of a root, from its ledger; InputError where it is no root or its ledger cannot be read."""
-    stages = listdir(join(root, "ledger"))
+    try:
+        stages = listdir(join(root, "ledger"))
+    except NotADirectoryError:
+        stages = []
     funnels = tuple(funnel for funnel in (_funnel(root, stage) for stage in stages) if funnel is not None)
     if not funnels:
         raise InputError(

@@ -1,0 +1,44 @@
+# From a fresh clone: `make demo` and `make test` make .venv, install what they need there, and run.
+# `make PYTHON=python3.12 test` takes another interpreter; a second run installs nothing anew.
+
+PYTHON ?= python3
+PYTEST_FLAGS ?= --numprocesses auto --dist loadfile
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := setup.cfg pyproject.toml constraints.txt
+# The default editable install hides the module `danqing` behind a folder ./danqing; compat does not.
+INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt --config-settings editable_mode=compat
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/core.stamp
+	$(BIN)/danqing demo
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python benchmarks/rebuild.py
+	$(BIN)/python benchmarks/stream.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/pip.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "danqing needs Python 3.11 or newer; make PYTHON=python3.11 names one")'
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "this Python cannot make a venv; on Debian: apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/core.stamp: $(VENV)/pip.stamp $(SETUP)
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/core.stamp
+	$(INSTALL) -e '.[dev]'
+	@touch $@

@@ -1,0 +1,236 @@
+"""Which column of a manifest is which, and the one schema that every row is brought to.
+
+Out come `url`, `alt_text`, `recaption` as strings, then every other column, carried under its own name or as
+manifest_<name> where a rebuilt root uses that name itself. Types are plain Arrow: no dictionary, no large or
+view layout, because the files of one manifest differ in these and a shard must not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.types as types
+
+from ..errors import InputError
+from ..schema import IMAGES
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the user said of the columns: a preset, and names that go before it."""
+
+    schema: str = "auto"
+    url: str | None = None
+    caption: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """The names a published manifest uses, in order of preference."""
+
+    url: tuple[str, ...]
+    caption: tuple[str, ...]
+
+
+# reference: the data cards of the releases. Re-LAION and mirrors of LAION come with lower-case names too.
+SCHEMAS = {
+    "danqing": Preset(("url",), ("alt_text",)),
+    "laion": Preset(("URL", "url"), ("TEXT", "text")),
+    "relaion": Preset(("URL", "url"), ("TEXT", "text", "caption")),
+    "coyo": Preset(("url",), ("text",)),
+    "wukong": Preset(("url",), ("caption",)),
+    "datacomp": Preset(("url",), ("text",)),
+}
+RESERVED = frozenset(IMAGES.names) | {"caption", "outcome", "reason"}
+HASHES = ("sha256", "md5")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The way from a file's columns to the manifest's: the name in the file of each field of `schema`."""
+
+    schema: pa.Schema
+    sources: tuple[str | None, ...]
+
+    @property
+    def hash_column(self) -> tuple[str, str] | None:
+        """The carried column that holds a hash of the bytes, and the algorithm; None where there is none."""
+        for algorithm in HASHES:
+            for field, name in zip(self.schema, self.sources, strict=True):
+                if name and name.lower() == algorithm and types.is_string(field.type):
+                    return field.name, algorithm
+        return None
+
+    def table(self, rows: pa.Table) -> pa.Table:
+        """`rows` of any file in the manifest's schema; bytes that are not UTF-8 become U+FFFD."""
+        return pa.Table.from_arrays(
+            [
+                conform(rows.column(name), field.type)
+                if name in rows.column_names
+                else pa.chunked_array([pa.nulls(len(rows), field.type)])
+                for field, name in zip(self.schema, self.sources, strict=True)
+            ],
+            schema=self.schema,
+        )
+
+
+def layout(files: Sequence[tuple[str, pa.Schema]], columns: Columns) -> Layout:
+    """The layout of a manifest from the name and schema of each of its files.
+
+    Raises InputError for a missing column (listing those found), a URL or caption that is no text, two
+    columns of one name, and files whose types contradict each other.
+    """
+    first, names = files[0][0], files[0][1].names
+    url, caption = _choose(first, names, columns)
+    for file, schema in files:
+        _check(file, schema, url, caption)
+    recaption = "recaption" if "recaption" in names and "recaption" not in (url, caption) else None
+    carried = _merged(files, {url, caption, recaption})
+    if recaption and not _is_text(files[0][1].field(recaption).type):
+        carried[recaption], recaption = plain(files[0][1].field(recaption).type), None
+    fields: list[pa.Field[Any]] = [pa.field(name, pa.string()) for name in ("url", "alt_text", "recaption")]
+    for name, kind in carried.items():
+        out = name
+        while out in RESERVED or (out != name and out in carried):
+            out = f"manifest_{out}"
+        fields.append(pa.field(out, kind))
+    return Layout(pa.schema(fields), (url, caption, recaption, *carried))
+
+
+def _choose(file: str, names: list[str], columns: Columns) -> tuple[str, str]:
+    """The names of the URL and the caption column in the first file."""
+    for named in (columns.url, columns.caption):
+        if named is not None and named not in names:
+            raise InputError(f"{file}: no column {named!r}; it has {_quoted(names)}")
+    loose = columns.schema == "auto"
+    for preset in SCHEMAS.values() if loose else [SCHEMAS[columns.schema]]:
+        url = columns.url or _match(preset.url, names, loose)
+        caption = columns.caption or _match(preset.caption, names, loose)
+        if url and caption:
+            return url, caption
+    missing = "URL" if not (columns.url or _any(names, loose, columns.schema)) else "caption"
+    flag = "--url-column" if missing == "URL" else "--caption-column"
+    which = "any known manifest" if loose else columns.schema
+    raise InputError(f"{file}: no {missing} column of {which}; it has {_quoted(names)}: name it with {flag}")
+
+
+def _any(names: list[str], loose: bool, schema: str) -> str | None:
+    presets = SCHEMAS.values() if loose else [SCHEMAS[schema]]
+    return next((found for preset in presets if (found := _match(preset.url, names, loose))), None)
+
+
+def _match(wanted: tuple[str, ...], names: list[str], loose: bool) -> str | None:
+    for want in wanted:
+        if want in names:
+            return want
+    if loose:
+        return next((name for want in wanted for name in names if name.lower() == want.lower()), None)
+    return None
+
+
+def _check(file: str, schema: pa.Schema, url: str, caption: str) -> None:
+    repeated = {name for name in schema.names if schema.names.count(name) > 1}
+    if repeated:
+        raise InputError(f"{file}: more than one column is called {_quoted(sorted(repeated))}; rename them")
+    for name, role in ((url, "URL"), (caption, "caption")):
+        if name not in schema.names:
+            raise InputError(f"{file}: no column {name!r}; it has {_quoted(schema.names)}")
+        kind = schema.field(name).type
+        if not _is_text(kind):
+            raise InputError(
+                f"{file}: the {role} column {name!r} holds {kind}, not text; name another column"
+            )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = plain(kind)
+    return bool(types.is_string(kind) or types.is_binary(kind))
+
+
+def _merged(files: Sequence[tuple[str, pa.Schema]], used: set[str | None]) -> dict[str, pa.DataType]:
+    """The carried columns of all files with a type that holds each of them, in order of appearance."""
+    carried: dict[str, tuple[str, pa.DataType]] = {}
+    for file, schema in files:
+        for field in schema:
+            if field.name in used:
+                continue
+            kind = field.type if types.is_null(field.type) else plain(field.type)
+            known_file, known = carried.get(field.name, (file, kind))
+            try:
+                both = [pa.schema([(field.name, one)]) for one in (known, kind)]
+                merged = pa.unify_schemas(both, promote_options="permissive").field(0).type
+            except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+                raise InputError(
+                    f"{file}: column {field.name!r} holds {kind}, but {known} in {known_file}; mend one"
+                ) from error
+            carried[field.name] = (known_file, merged)
+    return {name: plain(kind) for name, (_, kind) in carried.items()}
+
+
+def plain(kind: pa.DataType) -> pa.DataType:
+    """The type without its layout: large, view, dictionary and extension types become what they hold."""
+    if types.is_null(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return pa.string()
+    if types.is_large_binary(kind) or types.is_binary_view(kind):
+        return pa.binary()
+    if isinstance(kind, pa.BaseExtensionType):
+        return plain(kind.storage_type)
+    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
+        return plain(kind.value_type)
+    if (
+        types.is_list(kind)
+        or types.is_large_list(kind)
+        or isinstance(kind, pa.ListViewType | pa.LargeListViewType)
+    ):
+        return pa.list_(_plain_field(kind.value_field))
+    if types.is_struct(kind):
+        return pa.struct([_plain_field(kind.field(i)) for i in range(kind.num_fields)])
+    return kind
+
+
+def _plain_field(field: pa.Field[Any]) -> pa.Field[Any]:
+    return field.with_type(plain(field.type))
+
+
+def conform(column: pa.ChunkedArray[Any], kind: pa.DataType) -> pa.ChunkedArray[Any]:
+    """`column` as `kind`; strings are valid UTF-8 afterwards."""
+    if not types.is_string(kind):
+        return column if column.type == kind else column.cast(kind, safe=False)
+    if types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if (
+        types.is_binary(column.type)
+        or types.is_large_binary(column.type)
+        or types.is_binary_view(column.type)
+    ):
+        column = column.cast(pa.binary())
+        return _each(column, lambda chunk: chunk.cast(pa.string()))
+    return _each(column.cast(pa.string()), _validated)
+
+
+def _validated(chunk: pa.Array[Any]) -> pa.Array[Any]:
+    chunk.validate(full=True)
+    return chunk
+
+
+def _each(
+    column: pa.ChunkedArray[Any], to_string: Callable[[pa.Array[Any]], pa.Array[Any]]
+) -> pa.ChunkedArray[Any]:
+    chunks = []
+    for chunk in column.chunks:
+        try:
+            chunks.append(to_string(chunk))
+        except pa.ArrowInvalid:  # Arrow only tells that some value is not UTF-8
+            values = chunk.view(pa.binary()).to_pylist()
+            chunks.append(
+                pa.array([v if v is None else v.decode("utf-8", "replace") for v in values], pa.string())
+            )
+    return pa.chunked_array(chunks, pa.string())
+
+
+def _quoted(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:20])
+    return f"{shown} and {len(names) - 20} more" if len(names) > 20 else shown

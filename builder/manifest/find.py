@@ -1,0 +1,146 @@
+"""Which files make up a manifest: a file, folder, glob or fsspec URL in, ordered entries with a split out.
+
+In a folder, files with an extension of a manifest count; hidden files, what a rebuilt root inside it holds,
+and anything else are passed over. Splits are read from file and folder names with the words of `datasets`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import fsspec
+
+from ..errors import InputError
+from ..files import filesystem
+from ..schema import SPLITS
+from .source import kind_of, reading
+
+# datasets/data_files.py: these words, set off by any of these characters, in a file name or a folder name
+WORDS = {
+    "train": "train|training",
+    "validation": "validation|valid|dev|val",
+    "test": "test|testing|eval|evaluation",
+}
+SPLIT = {split: re.compile(rf"(?:^|[-._ 0-9])(?:{words})(?:$|[-._ 0-9])") for split, words in WORDS.items()}
+ROOT = re.compile(r"^(|.*/)ledger/[^/]+/[^/]+\.json$")  # a file that only a rebuilt root has
+DOCUMENTS = (".json", ".md", ".txt", ".yaml", ".yml", ".html", ".lock", ".py")
+WEB = ("http://", "https://")
+NAMED = 5  # how many names an error lists
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file found: its path inside the file system, its name relative to the manifest, its split."""
+
+    path: str
+    name: str
+    split: str
+
+
+def find(source: str) -> tuple[fsspec.AbstractFileSystem, list[Entry]]:
+    """The files of the manifest `source`, train before validation before test, in natural order within each.
+
+    A file given by its own path is train, whatever its name. Raises InputError when nothing matches, naming
+    what is there, and for a rebuilt root.
+    """
+    fs, path = filesystem(source)
+    with reading(source):
+        fs.invalidate_cache()
+        kind = _type(fs, path)
+        if kind == "file":
+            return fs, [Entry(path, PurePosixPath(path).name, "train")]
+        if kind == "directory":
+            return fs, _ordered(_in_folder(fs, path.rstrip("/"), source))
+        return fs, _ordered(_matching(fs, path, source))
+
+
+def split_of(name: str) -> str:
+    """The split that a relative path tells: the file name first, then the folders from the innermost out."""
+    for part in reversed(name.split("/")):
+        for split, pattern in SPLIT.items():
+            if pattern.search(part):
+                return split
+    return "train"
+
+
+def natural(name: str) -> tuple[list[tuple[int, int | str]], str]:
+    """A sort key under which part-2 comes before part-10."""
+    pieces = re.split(r"(\d+)", name)
+    return [(0, int(p)) if p.isdecimal() and p.isascii() else (1, p) for p in pieces if p], name
+
+
+def _type(fs: fsspec.AbstractFileSystem, path: str) -> str | None:
+    """`file`, `directory`, or None where there is neither."""
+    if path.startswith(WEB) and path.endswith("/"):
+        return "directory"  # an index page; HTTP itself knows no folders
+    try:
+        found = fs.info(path)["type"]
+    except (FileNotFoundError, NotADirectoryError) as error:
+        cause = error.__cause__  # over HTTP, a refused connection and a 403 are told as a missing file too
+        if path.startswith(WEB) and cause is not None and getattr(cause, "status", 0) != 404:
+            raise cause from None
+        return None
+    return "directory" if found == "directory" else "file"
+
+
+def _ordered(entries: Iterable[Entry]) -> list[Entry]:
+    return sorted(entries, key=lambda entry: (SPLITS.index(entry.split), natural(entry.name)))
+
+
+def _in_folder(fs: fsspec.AbstractFileSystem, folder: str, source: str) -> list[Entry]:
+    names = {_relative(path, folder): path for path in fs.find(folder)}
+    roots = {match[1] for match in map(ROOT.match, names) if match}
+    if "" in roots:
+        raise InputError(f"{source}: a rebuilt root, not a manifest; give the manifest it was made from")
+    visible = [
+        name for name in names if not _hidden(name) and not any(name.startswith(root) for root in roots)
+    ]
+    chosen = [name for name in visible if kind_of(name)]
+    if not chosen:  # files without a telling extension, such as part-00000: their bytes will tell
+        chosen = [name for name in visible if not name.lower().endswith(DOCUMENTS)]
+    if not chosen:
+        raise InputError(f"{source}: no Parquet, CSV, TSV or JSON Lines file in it; {_listing(names)}")
+    return [Entry(names[name], name, split_of(name)) for name in chosen]
+
+
+def _matching(fs: fsspec.AbstractFileSystem, pattern: str, source: str) -> list[Entry]:
+    """Files that a glob matches, named relative to the part of the pattern before its first wildcard."""
+    web = pattern.startswith(WEB)
+    wild = re.search(r"[*\[]" if web else r"[*?\[]", pattern)  # in a URL, ? starts the query
+    base = (pattern[: wild.start()] if wild else pattern).rpartition("/")[0]
+    if wild:
+        found = fs.glob(pattern, detail=True)
+        names = {_relative(path, base): path for path, info in found.items() if info["type"] != "directory"}
+        chosen = [name for name in names if not _hidden(name)]
+        if chosen:
+            return [Entry(names[name], name, split_of(name)) for name in chosen]
+    raise InputError(
+        f"{source}: {'no file matches' if wild else 'no such file or folder'}; {_beside(fs, base)}"
+    )
+
+
+def _beside(fs: fsspec.AbstractFileSystem, folder: str) -> str:
+    try:
+        names = [str(path).rstrip("/").rpartition("/")[2] for path in fs.ls(folder, detail=False)]
+    except Exception:  # only to make a message better: whatever the back end says, the message stands without
+        return "its folder cannot be listed: check its name and your access"
+    return _listing(names)
+
+
+def _listing(names: Iterable[str]) -> str:
+    names = sorted(names, key=natural)
+    if not names:
+        return "the folder is empty"
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"there: {', '.join(names[:NAMED])}{more}"
+
+
+def _relative(path: str, base: str) -> str:
+    return path.removeprefix(base).lstrip("/")
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith((".", "__")) or part == "_SUCCESS" for part in name.split("/"))

@@ -1,0 +1,141 @@
+"""One file of a manifest: what it holds, how it is opened, and how its errors become one line.
+
+A `Source` is all that a reader needs. Formats are Parquet, CSV, TSV and JSON Lines, the text ones also inside
+gzip or zstd. Compression is told by the bytes; the format by the file's name and, where that says nothing, by
+the bytes too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+import fsspec
+import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
+
+from ..errors import DanqingError, EnvironmentProblem, InputError
+
+REMOTE_BLOCK = 4 << 20  # bytes asked for at once when a text file of a store is read through
+
+
+Codec = Literal["gzip", "zstd"]
+
+
+class Kind(StrEnum):
+    """The formats a manifest comes in."""
+
+    PARQUET = "Parquet"
+    CSV = "CSV"
+    TSV = "TSV"
+    JSON_LINES = "JSON Lines"
+
+
+EXTENSIONS = {
+    ".parquet": Kind.PARQUET,
+    ".pq": Kind.PARQUET,
+    ".csv": Kind.CSV,
+    ".tsv": Kind.TSV,
+    ".tab": Kind.TSV,
+    ".jsonl": Kind.JSON_LINES,
+    ".ndjson": Kind.JSON_LINES,
+}
+COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
+MAGIC: dict[bytes, Codec] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file, ready to be read.
+
+    path: inside `fs`; url: what to call it; size: bytes; fingerprint: of its size and its two ends;
+    schema: of the file as it stands; rows: known from a Parquet footer, otherwise None.
+    """
+
+    fs: fsspec.AbstractFileSystem
+    path: str
+    url: str
+    size: int
+    fingerprint: str
+    kind: Kind
+    compression: Codec | None
+    schema: pa.Schema
+    rows: int | None
+
+    @property
+    def local(self) -> bool:
+        """Whether Arrow can read the file by itself."""
+        return type(self.fs) is LocalFileSystem
+
+
+def kind_of(name: str) -> Kind | None:
+    """The format that a file name promises, or None where it promises nothing."""
+    name = name.lower()
+    for suffix in COMPRESSED:
+        name = name.removesuffix(suffix)
+    return EXTENSIONS.get(name[name.rfind(".") :]) if "." in name else None
+
+
+def compression_of(head: bytes) -> Codec | None:
+    """`gzip`, `zstd` or None, by the first bytes."""
+    return next((codec for magic, codec in MAGIC.items() if head.startswith(magic)), None)
+
+
+@contextlib.contextmanager
+def reading(url: str, size: int = 0) -> Iterator[None]:
+    """Turn whatever a file system or Arrow raises while `url` is read into one line that names it.
+
+    size: of the file in bytes, to say where a truncated one ends. Raises InputError for what is in the file,
+    EnvironmentProblem for what kept it from being read.
+    """
+    try:
+        yield
+    except DanqingError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{url}: no such file") from error
+    except (pa.ArrowException, EOFError, UnicodeError) as error:
+        raise InputError(f"{url}: {_line(error)}; mend or replace the file") from error
+    except OSError as error:
+        # Arrow reports damage as an OSError without a number; the system and the network set one.
+        if error.errno is None and type(error) is OSError:
+            ends = f" (the file ends after {size:,} bytes)" if size else ""
+            raise InputError(
+                f"{url}: {_line(error).rstrip('.')}{ends}: damaged or truncated, fetch it again"
+            ) from error
+        raise EnvironmentProblem(f"{url}: cannot be read: {error.strerror or _line(error)}") from error
+    except Exception as error:  # every fsspec back end raises kinds of its own
+        if "range requests" in str(error):  # fsspec's words; a footer or a row group cannot be had without
+            raise EnvironmentProblem(
+                f"{url}: the server does not answer range requests; download the file and give its path"
+            ) from error
+        raise EnvironmentProblem(f"{url}: cannot be read: {type(error).__name__}: {_line(error)}") from error
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+@contextlib.contextmanager
+def opened(fs: fsspec.AbstractFileSystem, path: str, *, ahead: bool = False) -> Iterator[Any]:
+    """A seekable binary file that reads what is asked and no more; with `ahead`, in large blocks in a row."""
+    how = {"cache_type": "readahead", "block_size": REMOTE_BLOCK} if ahead else {"cache_type": "none"}
+    with fs.open(path, "rb", **how) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def decoded(source: Source) -> Iterator[pa.NativeFile]:
+    """The file as a stream of uncompressed bytes; a truncated gzip or zstd one raises OSError at its end."""
+    with contextlib.ExitStack() as stack:
+        if source.local:
+            file: pa.NativeFile = stack.enter_context(pa.OSFile(source.path, "rb"))
+        else:
+            raw = stack.enter_context(opened(source.fs, source.path, ahead=True))
+            file = stack.enter_context(pa.PythonFile(raw, mode="r"))
+        if source.compression:
+            file = stack.enter_context(pa.CompressedInputStream(file, source.compression))
+        yield file
