@@ -12,13 +12,13 @@ from .config import Config
 if TYPE_CHECKING:
     from ..console import Console
     from ..status import Summary
-    from .run import PlanSummary
+    from .runner import PlanSummary
 
 __all__ = ["Config", "run"]
 
 
 def run(config: Config, console: Console) -> Summary | PlanSummary:
-    """See `run.run`; imported late so that `danqing --help` loads no Arrow."""
-    from .run import run as run_stage
+    """See `runner.run`; imported late so that `danqing --help` loads no Arrow."""
+    from .runner import run as run_stage
 
     return run_stage(config, console)

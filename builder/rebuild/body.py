@@ -11,9 +11,8 @@ import asyncio
 import contextlib
 import zlib
 from collections import deque
-from collections.abc import Iterator
 
-from aiohttp import ClientPayloadError, ClientResponse, StreamReader, hdrs
+from aiohttp import ClientResponse, StreamReader, hdrs
 
 from ..reasons import Reason
 from .outcome import Dropped
@@ -85,8 +84,7 @@ class Reader:
         compression that was not asked for and is not spoken), and what aiohttp raises.
         """
         length, inflater = self._announced(response)
-        with _watched(response):
-            body = await self._collect(response.content, length, inflater, deadline)
+        body = await self._collect(response.content, length, inflater, deadline)
         if not body:
             raise Failed(Reason.EMPTY)
         return body
@@ -142,46 +140,6 @@ class Reader:
         await self._budget.take(weight)
         deadline.reschedule(when + (loop.time() - started))
         return weight
-
-
-@contextlib.contextmanager
-def _watched(response: ClientResponse) -> Iterator[None]:
-    """Hear of the end of a connection while its body is read, where aiohttp 3.14 keeps it to itself.
-
-    A broken chunk closes the connection without waking the reader, who would wait for the last deadline; and
-    a body without a length counts as whole when the connection is reset. Raises ClientPayloadError for the
-    first and Failed(TRUNCATED) for the second.
-    """
-    content = response.content
-    if content.is_eof() or response.connection is None or response.connection.protocol is None:
-        yield
-        return
-
-    def lost(_: object) -> None:
-        if not content.is_eof() and content.exception() is None:
-            content.set_exception(ClientPayloadError())
-
-    closed = response.connection.protocol.closed
-    if closed is None:  # between the headers and now
-        lost(None)
-        yield
-        return
-    closed.remove_done_callback(_heard)
-    closed.add_done_callback(_heard)
-    closed.add_done_callback(lost)
-    try:
-        yield
-    finally:
-        closed.remove_done_callback(lost)
-    delimited = response.content_length is not None or hdrs.TRANSFER_ENCODING in response.headers
-    if not delimited and closed.done() and closed.exception() is not None:
-        raise Failed(Reason.TRUNCATED, transient=True)
-
-
-def _heard(closed: asyncio.Future[None]) -> None:
-    """Take note of a reset, which asyncio would report as overlooked."""
-    if not closed.cancelled():
-        closed.exception()
 
 
 class Inflater:

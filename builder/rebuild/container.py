@@ -7,6 +7,7 @@ called by name: `Image.open` would try others too, and warn about sizes that --m
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from collections.abc import Callable
 
@@ -46,6 +47,8 @@ def quiet() -> None:
 
 warnings.filterwarnings("ignore", module=r"PIL\.")
 _QUIET = warnings.filters[0]
+# Without a handler of its own, what Pillow logs about odd files would go to the terminal as well.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 # One picture, one core: the decode threads are the parallelism.
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 

@@ -101,11 +101,9 @@ def _jpeg(body: bytes, header: Header, least: tuple[int, int] | None) -> Pixels:
     width, height = least or (0, 0)
     try:
         array = _strict(body, space, width, height)
-    except KeyError:  # simplejpeg has no name for this chroma sampling
-        return _pillow(body, header)
     except ValueError as error:
         text = str(error)
-        if "subsampling" in text:
+        if "subsampling" in text:  # a chroma sampling that libjpeg-turbo has no name for
             return _pillow(body, header)
         raise Dropped(
             Reason.TRUNCATED if text.startswith("Premature end of JPEG") else Reason.CORRUPT

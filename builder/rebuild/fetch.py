@@ -1,7 +1,7 @@
 """One URL, one answer: follows redirects, keeps every limit, and says why where there is no body.
 
-url -> Response(status, body, reason ...). One session and one TLS context serve a whole worker process (a
-context costs 15 ms to build, peers build one a request); connections are kept for 15 s and shared by all
+url -> Response(status, body, reason ...). One session and one TLS context serve a whole worker process (it
+costs 15 ms and more to build, and peers build one a request); connections are kept for 15 s and shared by all
 shards. aiohttp costs 0.09 ms (http) to 0.26 ms (https) of CPU a request, 2 to 6 % of a decode. No cookies,
 no Referer, no proxy variables.
 """
@@ -9,31 +9,27 @@ no Referer, no proxy variables.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 import time
 from collections.abc import Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from socket import socket
 from typing import Self
 
 import aiohttp
-import certifi
-from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs
+from aiohttp import ClientResponse, hdrs
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from ..reasons import Reason
-from .address import AddressError, AddressInfo, Resolver, guarded_socket
+from .address import AddressError, Resolver
 from .body import Failed, Reader
 from .config import Config, Limits
+from .connection import Connector, Lost, drain, hang_up, send, trusted
 from .optout import opted_out
 from .outcome import Dropped
 from .url import redirect
 
-KEEP_ALIVE = 15.0  # seconds
 WAIT_AT_MOST = 3600.0  # seconds of a Retry-After that are believed
 HEADER_LINE = 16 << 10  # bytes; twice aiohttp's, for content policies that grow past 8 KiB
 BUFFER = 128 << 10  # bytes; a connection waits at twice that: half of aiohttp's, and most pictures fit
@@ -41,12 +37,6 @@ TEXT = 256  # characters kept of a header that goes into the outcomes
 
 FOLLOWED = frozenset({301, 302, 303, 307, 308})
 AGAIN = frozenset({408, 425})  # of the 4xx, those that are about this one request
-# Seconds and bytes given to the body of a refusal, so that its connection can be kept.
-DRAIN = (0.25, 16 << 10)
-# Sends that may fail on kept connections, all closed by the host meanwhile, before a fresh one is opened.
-STALE = 8
-
-_opened: ContextVar[list[AddressInfo] | None] = ContextVar("_opened", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +72,6 @@ class Response:
     transient: bool = False
 
 
-class _Lost(aiohttp.ClientError):
-    """The connection ended before an answer. Its own class: aiohttp sends again by itself after its own."""
-
-
 class Fetcher:
     """An async context manager around one aiohttp session; `fetch` may be called from many tasks at once.
 
@@ -108,14 +94,7 @@ class Fetcher:
     async def __aenter__(self) -> Self:
         limits, identity = self._limits, self._identity
         self._resolver = Resolver(self._nameservers, identity.allow_private)
-        connector = aiohttp.TCPConnector(
-            resolver=self._resolver,
-            use_dns_cache=False,
-            socket_factory=_counting(identity.allow_private),
-            ssl=self._tls or trusted(),
-            limit=0,
-            keepalive_timeout=KEEP_ALIVE,
-        )
+        connector = Connector(self._resolver, identity.allow_private, self._tls or trusted())
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -129,7 +108,7 @@ class Fetcher:
             read_bufsize=BUFFER,
             max_line_size=HEADER_LINE,
             max_field_size=min(limits.header_bytes, HEADER_LINE),
-            middlewares=(_send,),
+            middlewares=(send,),
         )
         return self
 
@@ -170,15 +149,15 @@ class Fetcher:
             try:
                 location = self._judge(response, answer)
             except Failed:
-                await _drain(response)
+                await drain(response)
                 raise
             if location is not None:
-                await _drain(response)
+                await drain(response)
                 return location
             answer.body = await self._reader.read(response, deadline)
             return None
         except BaseException:
-            _hang_up(response)
+            hang_up(response)
             raise
         finally:
             response.release()
@@ -207,14 +186,6 @@ class Fetcher:
         return None
 
 
-def trusted() -> ssl.SSLContext:
-    """Mozilla's certificates and those of the system (or SSL_CERT_FILE): slim containers have none."""
-    context = ssl.create_default_context(cafile=certifi.where())
-    context.load_default_certs()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
 def retry_after(value: str | None, now: float | None = None) -> float | None:
     """Seconds to wait, 0 to an hour, by a Retry-After of seconds or a date; None when it says neither."""
     if value is None:
@@ -240,40 +211,9 @@ def diagnose(error: Exception, answered: bool) -> tuple[Reason, bool]:
         return Reason.TLS, False
     if isinstance(error, aiohttp.InvalidURL):
         return Reason.INVALID_URL, False
-    if isinstance(error, OSError | _Lost | aiohttp.ClientConnectionError):
+    if isinstance(error, OSError | Lost | aiohttp.ClientConnectionError):
         return Reason.CONNECT, True
     return Reason.PROTOCOL, False
-
-
-async def _send(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Send, and again where a kept connection turns out closed: that says nothing about the host.
-
-    On a fresh connection the loss is an answer of its own, and the next try is the schedule's to decide.
-    """
-    opened: list[AddressInfo] = []
-    _opened.set(opened)
-    for _ in range(STALE):
-        try:
-            return await handler(request)
-        except aiohttp.ClientConnectorError:
-            raise
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            if opened:
-                raise _Lost from (error.__cause__ or error)
-    raise _Lost
-
-
-def _counting(allow_private: bool) -> aiohttp.SocketFactoryType:
-    """The guarded socket factory, which tells the request that it is called for: its connection is fresh."""
-    guarded = guarded_socket(allow_private)
-
-    def make(info: AddressInfo) -> socket:
-        opened = _opened.get()
-        if opened is not None:
-            opened.append(info)
-        return guarded(info)
-
-    return make
 
 
 def _refusal(status: int) -> Failed:
@@ -293,26 +233,6 @@ def _bodiless(status: int) -> Failed:
     if status == 206:
         return Failed(Reason.TRUNCATED)
     return Failed(Reason.REDIRECTS if status >= 300 else Reason.NOT_IMAGE)
-
-
-async def _drain(response: ClientResponse) -> None:
-    """Read the little that follows a refusal; most often it is here already. What is longer is cut off."""
-    seconds, most = DRAIN
-    content = response.content
-    if content.is_eof() or (response.content_length or 0) > most:
-        return
-    with contextlib.suppress(TimeoutError, aiohttp.ClientError):
-        async with asyncio.timeout(seconds):
-            while most > 0 and (chunk := await content.readany()):
-                most -= len(chunk)
-
-
-def _hang_up(response: ClientResponse) -> None:
-    """Cut a connection whose body is not wanted, at once: a TLS close would go on reading for up to 30 s."""
-    if response.connection is not None and not response.content.is_eof():
-        transport = response.connection.transport
-        if transport is not None:
-            transport.abort()
 
 
 def _text(value: str | None) -> str | None:

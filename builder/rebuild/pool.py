@@ -22,6 +22,7 @@ from .worker import Done, Fatal, Finish, Setup, Stop, Task, Told, Want, main
 CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL})
 AHEAD = 2  # shards read from the manifest before a worker asks
 JOIN_SECONDS = 30.0
+RESTARTS = 100  # of crashed workers in one run: a few bad pictures, not a broken machine
 
 
 @dataclass(eq=False)
@@ -58,6 +59,7 @@ class Pool:
         self._stops = 0
         self._told_stop = False
         self._count = count
+        self._restarts = 0
 
     def stop(self) -> None:
         """First call: end what is in flight. Second call: leave now. Safe in a signal handler."""
@@ -175,14 +177,15 @@ class Pool:
             raise EnvironmentProblem(
                 f"a worker {how} (out of memory?); nothing is lost: run the same command again, with fewer --workers"
             )
+        self._restarts += 1
+        if self._restarts > RESTARTS:
+            raise EnvironmentProblem(
+                f"workers keep crashing (signal {-code}); nothing is lost: run the same command again"
+            )
         died_at = set(zip(worker.suspects[::2], worker.suspects[1::2], strict=True))
         for number, task in worker.tasks.items():
             poison = frozenset(row for at, row in died_at if at == number)
             self._fed.append(replace(task, poison=task.poison | poison))
-        if any(number == -1 for number, _ in died_at) and not any(number >= 0 for number, _ in died_at):
-            raise EnvironmentProblem(
-                f"a worker crashed with signal {-code} outside a decoder; run the same command again"
-            )
         self._start()
 
     def _obey_stops(self) -> None:

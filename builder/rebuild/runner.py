@@ -127,13 +127,14 @@ def run(config: Config, console: Console) -> Summary | PlanSummary:
     Raises UsageError, InputError, EnvironmentProblem and Interrupted; whatever is raised, the same command goes on.
     """
     config.check()
-    plan = make_plan(config)
-    if config.dry_run:
-        return PlanSummary(plan, config, len(_todo(plan, config)))
+    with environment(f"cannot use {config.output}"):
+        plan = make_plan(config)
+        if config.dry_run:
+            return PlanSummary(plan, config, len(_todo(plan, config)))
     layout = Layout(
         config.output, _work_folder(config.output), config.format, config.validation, plan.config_hash
     )
-    with environment(f"cannot write in {config.output}"):
+    with environment(f"cannot use {config.output}"):
         locks = _lock(layout.work, config)
         try:
             _begin(plan, config, layout.work)
@@ -254,6 +255,7 @@ def _fetch(
             for number, handler in restore.items():
                 signal.signal(number, handler)
             progress.write()
+        ledger.end_progress(config.output, STAGE, config.rank)
 
 
 def _own_stem(one: ShardLedger) -> str:

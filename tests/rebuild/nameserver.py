@@ -16,15 +16,15 @@ TYPES = {4: 1, 6: 28}  # IP version -> A, AAAA
 class NameServer(asyncio.DatagramProtocol):
     """`answers[name]` lists addresses, or holds a CODES name, or "silence"; `dropped` packets go unanswered first.
 
-    `asked` counts queries by name; with `gate` set, answers wait for it; ttl in seconds.
+    `asked` counts queries by name; names that begin with `slow` wait for `gate`; `most` counts
+    those that waited at once.
     """
 
     def __init__(self, **answers: Sequence[str] | str) -> None:
         self.answers = {name.replace("_", "."): answer for name, answer in answers.items()}
         self.asked: Counter[str] = Counter()
-        self.dropped, self.ttl, self.waiting, self.most = 0, 0, 0, 0
-        self.gate: asyncio.Event | None = None
-        self.arrived = asyncio.Event()
+        self.dropped, self.waiting, self.most = 0, 0, 0
+        self.gate, self.arrived = asyncio.Event(), asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -60,15 +60,15 @@ class NameServer(asyncio.DatagramProtocol):
         if answer == "silence" or self.dropped:
             self.dropped = max(self.dropped - 1, 0)
             return
-        self.waiting += 1
-        self.most = max(self.most, self.waiting)
-        if self.gate is not None:
+        if name.startswith("slow"):
+            self.waiting += 1
+            self.most = max(self.most, self.waiting)
             await self.gate.wait()
-        self.waiting -= 1
+            self.waiting -= 1
         code = CODES[answer] if isinstance(answer, str) else 0
         given = [] if isinstance(answer, str) else [ip_address(text) for text in answer]
         records = [
-            b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, self.ttl, len(address.packed)) + address.packed
+            b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 0, len(address.packed)) + address.packed
             for address in given
             if TYPES[address.version] == kind
         ]

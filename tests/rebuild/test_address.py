@@ -126,19 +126,18 @@ async def test_only_the_public_ones_of_mixed_addresses_are_kept() -> None:
 
 @pytest.mark.parametrize("answer", [["8.8.8.8"], "NXDOMAIN", "SERVFAIL", ["10.0.0.1"]])
 async def test_one_lookup_however_many_wait_and_however_it_ends(answer: list[str] | str) -> None:
-    async with NameServer(one_example=answer) as server:
-        server.gate = asyncio.Event()
+    async with NameServer(slow_example=answer) as server:
         async with resolver(server) as made:
-            tasks = [asyncio.create_task(made.resolve("one.example", 80)) for _ in range(50)]
+            tasks = [asyncio.create_task(made.resolve("slow.example", 80)) for _ in range(50)]
             await server.arrived.wait()
             tasks[0].cancel()  # who leaves does not take the lookup along
             server.gate.set()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
-            asked = server.asked["one.example"]
-            again = await asyncio.gather(made.resolve("one.example", 80), return_exceptions=True)
+            asked = server.asked["slow.example"]
+            again = await asyncio.gather(made.resolve("slow.example", 80), return_exceptions=True)
         assert isinstance(ends[0], asyncio.CancelledError)
         assert {type(end) for end in ends[1:]} == {type(again[0])}
-        assert server.asked["one.example"] == asked  # kept, good or bad
+        assert server.asked["slow.example"] == asked  # kept, good or bad
         assert asked == 1 or answer == "SERVFAIL"  # c-ares repeats that one
 
 
@@ -154,7 +153,6 @@ async def test_an_answer_that_changes_is_not_seen_before_its_time(monkeypatch: p
 async def test_names_kept_are_bounded_and_the_unused_ones_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(address, "REMEMBERED", 2)
     async with NameServer(a_example=["8.8.8.8"], b_example=["8.8.8.8"], c_example=["8.8.8.8"]) as server:
-        server.ttl = 0
         async with resolver(server) as made:
             for name in ("a", "b", "a", "c", "a", "b"):
                 await made.resolve(f"{name}.example", 80)
@@ -164,11 +162,15 @@ async def test_names_kept_are_bounded_and_the_unused_ones_go_first(monkeypatch: 
 async def test_lookups_in_flight_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(address, "IN_FLIGHT", 3)
     async with NameServer() as server:
-        server.answers = {f"h{n}.example": ["8.8.8.8"] for n in range(20)}
-        async with resolver(server) as made:
-            await asyncio.gather(*(made.resolve(name, 80) for name in server.answers))
-        assert server.most <= 3
-        assert len(server.asked) == 20
+        server.answers = {f"slow{n}.example": ["8.8.8.8"] for n in range(20)}
+        async with resolver(server) as made, resolver(server) as other:
+            lookups = asyncio.gather(*(made.resolve(name, 80) for name in server.answers))
+            await server.arrived.wait()
+            assert await failure(other, "last.example") == (Reason.DNS, False)  # behind all that were sent
+            server.gate.set()
+            await lookups
+        assert server.most == 3
+        assert len(server.asked) == 21
 
 
 async def test_closing_ends_the_lookups_in_flight() -> None:

@@ -13,8 +13,12 @@ from builder.rebuild.spool import Spool
 from builder.schema import Reason
 
 OWNER = "config shard"
-PICTURE = Picture(b"\xff\xd8 a picture", 256, 300, 640, 750, "0123456789abcdef", "jpeg", "jpg", "simplejpeg-exact")
-KEPT = Outcome(http_status=200, bytes=12, attempts=1, sha256="ab" * 32, etag="你好", fetched_at=17, picture=PICTURE)
+PICTURE = Picture(
+    b"\xff\xd8 a picture", 256, 300, 640, 750, "0123456789abcdef", "jpeg", "jpg", "simplejpeg-exact"
+)
+KEPT = Outcome(
+    http_status=200, bytes=12, attempts=1, sha256="ab" * 32, etag="你好", fetched_at=17, picture=PICTURE
+)
 DROPPED = Outcome(reason=Reason.HTTP_4XX, http_status=404, attempts=1, fetched_at=18)
 
 

@@ -1,0 +1,144 @@
+"""What happens to a batch of rows between a shard and the training script: Arrow table in, Arrow table out.
+
+The loader's steps that look into rows: the validation split, missing keys, broken pictures, the caption. Only
+pyarrow is imported here, as in danqing.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as compute
+import pyarrow.dataset as pds
+import pyarrow.parquet as pq
+from pyarrow.fs import LocalFileSystem
+
+from .schema import pair_key
+
+pc: Any = compute  # its stubs know no mix of column and constant
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What to read of a shard.
+
+    columns: names; those that the shard lacks are left out, and `key` is made where it is lacking
+    filters: an expression, or lists as of pyarrow.parquet.read_table
+    batch_size: rows; None: a row group
+    part: `validation`, `train` for what that leaves, or None for all; share: of the validation split
+    scan_options: how Arrow reads
+    """
+
+    columns: list[str]
+    filters: Any = None
+    batch_size: int | None = None
+    part: str | None = None
+    share: float = 0.0
+    scan_options: pds.ParquetFragmentScanOptions | None = None
+
+
+def read(source: Any, groups: tuple[int, ...] | None, reading: Reading) -> Iterator[pa.Table]:
+    """The rows of a Parquet file, a path or an open file, or of some of its row groups, in batches."""
+    filters = reading.filters
+    if isinstance(filters, list):
+        filters = pq.filters_to_expression(filters)
+    layout = pds.ParquetFileFormat(default_fragment_scan_options=reading.scan_options)
+    place = LocalFileSystem() if isinstance(source, str) else None
+    fragment: Any = layout.make_fragment(source, filesystem=place)
+    if groups is not None:
+        fragment = fragment.subset(row_group_ids=groups)
+    present = fragment.physical_schema.names
+    if reading.part == "validation" and "key" in present:
+        fragment = with_validation(fragment, reading.share)
+    if not fragment.row_groups:
+        return
+    for batch in fragment.to_batches(
+        batch_size=reading.batch_size or fragment.row_groups[0].num_rows,
+        columns=[name for name in reading.columns if name in present],
+        filter=filters,
+        batch_readahead=0,  # of batches that hold pictures; as the Parquet builder of `datasets` has it
+        fragment_readahead=0,
+    ):
+        table = pa.Table.from_batches([batch])
+        if "key" in reading.columns and "key" not in present:
+            table = with_key(table)
+        yield table if reading.part is None else part_of(table, reading.part, reading.share)
+
+
+def in_validation(keys: Any, share: float) -> Any:
+    """Which keys fall under the share: schema.validation_share(key) < share, for a column at once.
+
+    The last 8 of the 32 hex characters have a fixed width, so they compare as text as they do as numbers.
+    """
+    limit = math.ceil(share * 2**32)
+    return pc.less(pc.utf8_slice_codeunits(keys, start=-8), f"{limit:08x}" if limit < 2**32 else "g")
+
+
+def with_validation(fragment: Any, share: float) -> Any:
+    """A Parquet fragment with the row groups that hold a validation pair, found by reading the keys alone.
+
+    Of 1 pair in 1000 and groups of 256 rows, one group in four is left to be read with its pictures.
+    """
+    chosen = []
+    for group in fragment.row_groups:
+        keys = fragment.subset(row_group_ids=[group.id]).to_table(columns=["key"])["key"]
+        if pc.any(in_validation(keys, share)).as_py():
+            chosen.append(group.id)
+    return fragment.subset(row_group_ids=chosen)
+
+
+def part_of(table: pa.Table, part: str, share: float) -> pa.Table:
+    """The rows of the validation split, or with any other `part` those that it leaves."""
+    inside = in_validation(table["key"], share)
+    return table.filter(inside if part == "validation" else pc.invert(inside))
+
+
+def with_key(table: pa.Table) -> pa.Table:
+    """A manifest's rows with their key, where it does not hold one; needs the columns url and alt_text."""
+    urls = table["url"].to_pylist()
+    texts = table["alt_text"].to_pylist() if "alt_text" in table.column_names else [None] * len(urls)
+    return table.append_column("key", pa.array(map(pair_key, urls, texts), pa.string()))
+
+
+def without_broken(table: pa.Table, is_intact: Callable[[bytes], bool]) -> pa.Table:
+    """Without the rows whose `image` has no bytes or such that are not intact; the same table where all are."""
+    files = pc.struct_field(table["image"], "bytes").to_pylist()
+    keep = [file is not None and is_intact(file) for file in files]
+    return table if all(keep) else table.filter(pa.array(keep, pa.bool_()))
+
+
+def caption(table: pa.Table, choice: str, seed: int) -> Any:
+    """The column `caption` of strings.
+
+    choice: `alt_text` as it is; `recaption`, or alt_text where that is null; `random`, one of the two by a
+    bit of key and seed, and the other where that is null.
+    """
+    alt_text = table["alt_text"]
+    recaption = table["recaption"] if "recaption" in table.column_names else alt_text
+    if choice == "alt_text":
+        return alt_text
+    if choice == "recaption":
+        return pc.coalesce(recaption, alt_text)
+    # The parity of the key under a mask drawn from the seed: keys are hashes, so each seed deals anew.
+    mask = int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=16).digest())
+    keys: list[Any] = table["key"].to_pylist()
+    bits = pa.array([bool((int(key, 16) & mask).bit_count() & 1) for key in keys], pa.bool_())
+    return pc.if_else(bits, pc.coalesce(recaption, alt_text), pc.coalesce(alt_text, recaption))
+
+
+def conform(table: pa.Table, target: pa.Schema) -> pa.Table:
+    """The columns of `target`, null where there are none; without a copy where the types are those already."""
+    for field in target:
+        if field.name not in table.column_names:
+            table = table.append_column(field.name, pa.nulls(table.num_rows, field.type))
+    table = table.select(target.names)
+    if table.schema.types == target.types:
+        return pa.Table.from_arrays(table.columns, schema=target)
+    from datasets.table import table_cast
+
+    return table_cast(table, target)  # type: ignore[no-any-return]

@@ -1,0 +1,143 @@
+"""How connections are made, kept and given up: aiohttp's, with what the open web needs changed.
+
+Made only to allowed addresses; kept for 15 s, also after refusals; never to blame when the host has closed
+one that was kept; cut at once when a body is not wanted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from contextvars import ContextVar
+from functools import partial
+from socket import socket
+from typing import Any
+
+import aiohttp
+import certifi
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+from aiohttp.client_proto import ResponseHandler
+
+from .address import AddressInfo, Resolver, guarded_socket
+
+KEEP_ALIVE = 15.0  # seconds
+# Seconds and bytes given to the body of a refusal, so that its connection can be kept.
+DRAIN = (0.25, 16 << 10)
+# Sends that may fail on kept connections, all closed by the host meanwhile, before a fresh one is opened.
+STALE = 8
+
+_opened: ContextVar[list[AddressInfo] | None] = ContextVar("_opened", default=None)
+
+
+class Connector(aiohttp.TCPConnector):
+    """Opens connections without a limit of its own: the schedule has the limits."""
+
+    def __init__(self, resolver: Resolver, allow_private: bool, tls: ssl.SSLContext) -> None:
+        super().__init__(
+            resolver=resolver,
+            use_dns_cache=False,  # the resolver has one
+            socket_factory=_counting(allow_private),
+            ssl=tls,
+            limit=0,
+            keepalive_timeout=KEEP_ALIVE,
+        )
+        # aiohttp has no public place for it; the tests of junk behind a body fail once it stops looking here.
+        self._factory: partial[Any] = partial(_Handler, loop=asyncio.get_running_loop())
+
+
+class _Handler(ResponseHandler):
+    """aiohttp's own, where the outcome of a fetch would hang on the luck of the packets.
+
+    It forgets an answer whole when something behind its head cannot be parsed and came in the same packet:
+    here the head is parsed apart, and a picture with junk behind it is kept. It closes a connection on a
+    broken chunk without waking the reader, who would wait for the last deadline, and takes a body without a
+    length for whole when the connection is reset: here the reader hears of both.
+    """
+
+    def data_received(self, data: bytes) -> None:
+        if self._payload is None or self._payload.is_eof():
+            end = data.find(b"\r\n\r\n") + 4
+            if 4 <= end < len(data):
+                super().data_received(data[:end])
+                data = data[end:]
+        super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        payload = self._payload
+        if exc is not None:
+            _broken_off(payload)
+        super().connection_lost(exc)
+        _broken_off(payload)
+
+
+def _broken_off(payload: aiohttp.StreamReader | None) -> None:
+    if payload is not None and not payload.is_eof() and payload.exception() is None:
+        payload.set_exception(aiohttp.ClientPayloadError())
+
+
+class Lost(aiohttp.ClientError):
+    """The connection ended before an answer. Its own class: aiohttp sends again by itself after its own."""
+
+
+def trusted() -> ssl.SSLContext:
+    """A context that trusts the system's certificates (or SSL_CERT_FILE), Mozilla's where it shows none.
+
+    Slim containers have none. Loading either list takes about 45 ms.
+    """
+    context = ssl.create_default_context()
+    if not context.cert_store_stats()["x509_ca"]:
+        context.load_verify_locations(certifi.where())
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+async def send(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Send, and again where a kept connection turns out closed: that says nothing about the host.
+
+    On a fresh connection the loss is an answer of its own, and the next try is the schedule's to decide.
+    """
+    opened: list[AddressInfo] = []
+    _opened.set(opened)
+    for _ in range(STALE):
+        try:
+            return await handler(request)
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            if opened:
+                raise Lost from (error.__cause__ or error)
+    raise Lost
+
+
+def _counting(allow_private: bool) -> aiohttp.SocketFactoryType:
+    """The guarded socket factory, which tells the request that it is called for: its connection is fresh."""
+    guarded = guarded_socket(allow_private)
+
+    def make(info: AddressInfo) -> socket:
+        opened = _opened.get()
+        if opened is not None:
+            opened.append(info)
+        return guarded(info)
+
+    return make
+
+
+async def drain(response: ClientResponse) -> None:
+    """Read the little that follows a refusal; most often it is here already. What is longer is cut off."""
+    seconds, most = DRAIN
+    content = response.content
+    if content.is_eof() or (response.content_length or 0) > most:
+        return
+    with contextlib.suppress(TimeoutError, aiohttp.ClientError):
+        async with asyncio.timeout(seconds):
+            while most > 0 and (chunk := await content.readany()):
+                most -= len(chunk)
+
+
+def hang_up(response: ClientResponse) -> None:
+    """Cut a connection whose body is not wanted, at once: a TLS close would go on reading for up to 30 s."""
+    if response.connection is not None and not response.content.is_eof():
+        transport = response.connection.transport
+        if transport is not None:
+            transport.abort()

@@ -1,0 +1,291 @@
+"""`make`: the pixels that are stored, whatever the file was; limits by the header; sizes; formats."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from builder.rebuild.config import Config
+from builder.rebuild.outcome import Dropped, Picture
+from builder.rebuild.picture import PictureOptions, make
+from builder.schema import Reason
+
+from ..pictures import CORNERS, PICTURES, SIZE, png_bomb, save
+from .photos import photo_jpeg
+
+AS_IS = PictureOptions(resize="none", encode="png")
+ORIGINAL = PictureOptions(resize="none", encode="original")
+WHITE_CORNER = ("png-rgba", "png-la", "webp-alpha")
+GREY = ("jpeg-gray", "png-gray", "png-la", "png-16-bit-gray")
+
+
+def pixels(picture: Picture) -> np.ndarray:
+    with Image.open(io.BytesIO(picture.data)) as image:
+        assert image.mode == "RGB"
+        assert image.size == (picture.width, picture.height)
+        return np.asarray(image).astype(int)
+
+
+def corners(picture: Picture) -> list[np.ndarray]:
+    """The mean colours of the middles of the four quadrants."""
+    rgb = pixels(picture)
+    height, width = rgb.shape[:2]
+    return [
+        rgb[y : y + height // 4, x : x + width // 4].mean((0, 1))
+        for y in (height // 8, height * 5 // 8)
+        for x in (width // 8, width * 5 // 8)
+    ]
+
+
+def wanted(kind: str) -> list[tuple[int, int, int]]:
+    """The colours of the scene, as far as `kind` can hold them."""
+    colours = list(CORNERS)
+    if kind in GREY:
+        colours = [(round(0.299 * r + 0.587 * g + 0.114 * b),) * 3 for r, g, b in colours]
+    if kind in WHITE_CORNER:
+        colours[0] = (255, 255, 255)
+    return colours
+
+
+# Transparent palettes lose one unknown colour, one bit is dithered, and wide-gamut profiles move colours:
+# each has a test of its own.
+SCENES = [kind for kind in PICTURES if not kind.endswith(("transparent", "1-bit", "adobe-rgb", "p3"))]
+
+
+@pytest.mark.parametrize("kind", SCENES)
+def test_every_kind_shows_the_scene(kind: str) -> None:
+    picture = make(PICTURES[kind](), AS_IS)
+    assert (picture.original_width, picture.original_height) == SIZE
+    for found, colour in zip(corners(picture), wanted(kind), strict=True):
+        assert np.abs(found - colour).max() < 12
+
+
+@pytest.mark.parametrize("kind", SCENES)
+def test_every_kind_shows_the_scene_when_shrunk(kind: str) -> None:
+    picture = make(PICTURES[kind](), PictureOptions(image_size=24, decode="fast"))
+    assert (picture.width, picture.height) == (32, 24)
+    for found, colour in zip(corners(picture), wanted(kind), strict=True):
+        assert np.abs(found - colour).max() < 20
+
+
+@pytest.mark.parametrize("kind", ["png-palette-transparent", "gif-transparent"])
+def test_a_transparent_palette_colour_is_white(kind: str) -> None:
+    found = corners(make(PICTURES[kind](), AS_IS))
+    kept = [np.abs(f - c).max() < 12 for f, c in zip(found, CORNERS, strict=True)]
+    white = [f.min() == 255 for f in found]
+    assert sum(white) == 1
+    assert [not w for w in white] == kept
+
+
+def test_one_bit_becomes_black_and_white() -> None:
+    assert set(np.unique(pixels(make(PICTURES["png-1-bit"](), AS_IS)))) == {0, 255}
+
+
+@pytest.mark.parametrize(
+    ("kind", "decoder"),
+    [("jpeg", "simplejpeg-exact"), ("jpeg-cmyk", "simplejpeg-exact"), ("webp", "opencv"), ("png", "pillow")],
+)
+def test_names_its_decoder(kind: str, decoder: str) -> None:
+    assert make(PICTURES[kind](), AS_IS).decoder == decoder
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("size", [(400, 300), (301, 443), (257, 999)])
+def test_exact_equals_opencv_from_end_to_end(size: tuple[int, int], progressive: bool) -> None:
+    body = photo_jpeg(1, *size, progressive)
+    scale = 256 / min(size)
+    full = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
+    small = cv2.resize(full, (round(size[0] * scale), round(size[1] * scale)), interpolation=cv2.INTER_AREA)
+    _, theirs = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    assert make(body, PictureOptions()).data == theirs.tobytes()
+
+
+def test_fast_is_close_to_exact() -> None:
+    body = photo_jpeg(2, 1300, 1000)
+    exact, fast = make(body, PictureOptions()), make(body, PictureOptions(decode="fast"))
+    assert fast.decoder == "simplejpeg-fast"
+    assert exact.data != fast.data
+    assert np.sqrt(((pixels(exact) - pixels(fast)) ** 2).mean()) < 4
+
+
+@pytest.mark.parametrize(
+    ("resize", "size", "stored"),
+    [
+        ("keep-ratio", (400, 300), (133, 100)),
+        ("keep-ratio-largest", (400, 300), (100, 75)),
+        ("center-crop", (400, 300), (100, 100)),
+        ("border", (400, 300), (100, 100)),
+        ("squash", (400, 300), (100, 100)),
+        ("none", (400, 300), (400, 300)),
+        ("keep-ratio", (60, 45), (60, 45)),
+        ("keep-ratio-largest", (60, 45), (60, 45)),
+        ("center-crop", (300, 45), (100, 45)),
+        ("border", (60, 45), (100, 100)),
+        ("squash", (300, 45), (100, 45)),
+    ],
+)
+def test_sizes_when_only_shrinking(resize: str, size: tuple[int, int], stored: tuple[int, int]) -> None:
+    picture = make(photo_jpeg(0, *size), PictureOptions(image_size=100, resize=resize))
+    assert (picture.width, picture.height) == stored
+    assert pixels(picture).shape[1::-1] == stored
+    assert (picture.original_width, picture.original_height) == size
+
+
+@pytest.mark.parametrize(
+    ("resize", "stored"),
+    [
+        ("keep-ratio", (133, 100)),
+        ("keep-ratio-largest", (100, 75)),
+        ("squash", (100, 100)),
+        ("none", (60, 45)),
+    ],
+)
+def test_sizes_when_enlarging(resize: str, stored: tuple[int, int]) -> None:
+    picture = make(photo_jpeg(0, 60, 45), PictureOptions(image_size=100, resize=resize, upscale=True))
+    assert (picture.width, picture.height) == stored
+
+
+def test_border_is_white_around_the_picture() -> None:
+    rgb = pixels(make(photo_jpeg(0, 400, 200), replace(AS_IS, resize="border", image_size=100)))
+    assert (rgb[:25] == 255).all()
+    assert (rgb[75:] == 255).all()
+    assert rgb[30:70].mean() < 250
+
+
+def test_center_crop_takes_the_middle() -> None:
+    image = Image.new("RGB", (300, 100), "black")
+    image.paste("white", (100, 0, 200, 100))
+    rgb = pixels(make(save(image, "PNG"), replace(AS_IS, resize="center-crop", image_size=100)))
+    assert (rgb == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "reason"),
+    [
+        (PictureOptions(max_pixels=119_999), (400, 300), Reason.TOO_MANY_PIXELS),
+        (PictureOptions(min_side=301), (400, 300), Reason.TOO_SMALL),
+        (PictureOptions(max_aspect=1.3), (400, 300), Reason.ASPECT),
+        (PictureOptions(max_aspect=1.3), (300, 400), Reason.ASPECT),
+        (PictureOptions(upscale=True, max_pixels=1 << 20), (2, 400), Reason.TOO_MANY_PIXELS),
+        (PictureOptions(encode="webp", resize="none"), (16_384, 2), Reason.ASPECT),
+    ],
+)
+def test_limits_are_held_by_the_header(
+    options: PictureOptions, size: tuple[int, int], reason: Reason
+) -> None:
+    with pytest.raises(Dropped) as caught:
+        make(photo_jpeg(0, *size), options)
+    assert caught.value.reason is reason
+
+
+def test_limits_hold_what_they_name() -> None:
+    options = PictureOptions(max_pixels=120_000, min_side=300, max_aspect=400 / 300)
+    assert make(photo_jpeg(), options).width == 341
+
+
+MEASURE = """
+import resource, sys
+from builder.rebuild.outcome import Dropped
+from builder.rebuild.picture import PictureOptions, make
+make(open(sys.argv[2], "rb").read(), PictureOptions())
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    make(open(sys.argv[1], "rb").read(), PictureOptions())
+except Dropped as dropped:
+    print(dropped.reason.value, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_a_bomb_of_400_megapixels_takes_no_memory(tmp_path: Path) -> None:
+    bomb, small = tmp_path / "bomb.png", tmp_path / "small.png"
+    bomb.write_bytes(png_bomb())
+    small.write_bytes(PICTURES["png"]())
+    command = [sys.executable, "-c", MEASURE, str(bomb), str(small)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    reason, grown = done.stdout.split()
+    assert reason == "too_many_pixels"
+    assert int(grown) <= 100
+
+
+@pytest.mark.parametrize(("encode", "kind"), [("jpeg", "JPEG"), ("webp", "WEBP"), ("png", "PNG")])
+def test_encodes(encode: str, kind: str) -> None:
+    picture = make(PICTURES["png"](), PictureOptions(encode=encode, image_size=24))
+    assert Image.open(io.BytesIO(picture.data)).format == kind
+    assert picture.extension == ("jpg" if encode == "jpeg" else encode)
+    assert picture.format == "png"
+
+
+@pytest.mark.parametrize("encode", ["jpeg", "webp"])
+def test_quality_counts(encode: str) -> None:
+    sizes = [len(make(photo_jpeg(), PictureOptions(encode=encode, quality=q)).data) for q in (30, 95)]
+    assert sizes[0] < sizes[1] / 2
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize("decode", ["exact", "fast"])
+def test_original_keeps_the_bytes(kind: str, decode: str) -> None:
+    body = PICTURES[kind]()
+    picture = make(body, replace(ORIGINAL, decode=decode))
+    assert picture.data is body
+    assert (picture.width, picture.height) == (picture.original_width, picture.original_height) == SIZE
+    assert (picture.phash is None) == (picture.decoder == "none") == (decode == "fast")
+
+
+def test_small_clean_jpeg_stays_as_it_is() -> None:
+    body = photo_jpeg(0, 120, 90)
+    picture = make(body, PictureOptions())
+    assert picture.data == body
+    assert picture.decoder == "simplejpeg-exact-kept"
+    assert picture.phash is not None
+
+
+@pytest.mark.parametrize(
+    "kind", ["jpeg-progressive", "jpeg-gray", "jpeg-cmyk", "jpeg-adobe-rgb", "jpeg-orientation-3", "png"]
+)
+def test_what_is_not_a_clean_jpeg_is_encoded_anew(kind: str) -> None:
+    body = PICTURES[kind]()
+    picture = make(body, PictureOptions())
+    assert picture.data != body
+    assert not picture.decoder.endswith("kept")
+
+
+def test_options_come_from_the_command_line() -> None:
+    config = Config(image_size=99, resize="squash", encode="webp", min_side=7, max_pixels=5)
+    options = PictureOptions.of(config)
+    assert options == PictureOptions(image_size=99, resize="squash", encode="webp", min_side=7, max_pixels=5)
+
+
+def test_many_threads_make_the_same_picture() -> None:
+    bodies = [PICTURES[kind]() for kind in PICTURES] + [photo_jpeg(seed) for seed in range(4)]
+    alone = [make(body, PictureOptions(image_size=24)).data for body in bodies]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            together = pool.map(lambda body: make(body, PictureOptions(image_size=24)).data, bodies)
+            assert list(together) == alone
+
+
+def longest_stall(body: bytes) -> float:
+    """The share of a decode for which another thread got no turn."""
+    done, turns = threading.Event(), [time.perf_counter()]
+    thread = threading.Thread(target=lambda: (make(body, PictureOptions()), done.set()))
+    thread.start()
+    while not done.is_set():
+        turns.append(time.perf_counter())
+    thread.join()
+    return max(np.diff(turns)) / (turns[-1] - turns[0])
+
+
+def test_other_threads_run_while_it_decodes() -> None:
+    body = photo_jpeg(0, 3000, 2000, progressive=True)
+    assert min(longest_stall(body) for _ in range(3)) < 0.5

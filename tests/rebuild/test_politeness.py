@@ -1,0 +1,74 @@
+"""Many hosts at once, some of them slow, limited or dead: nobody is asked too much, and nobody holds up the rest."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faulthost import FaultHost, Manner
+
+from .runs import outcomes, reasons, rebuild, write_manifest
+
+
+@pytest.fixture
+def web() -> Iterator[FaultHost]:
+    with FaultHost(hosts=8) as host:
+        yield host
+
+
+@pytest.mark.parametrize("retry_after", ["1", ""])
+def test_a_limited_host_is_fetched_whole_with_few_requests_too_many(
+    web: FaultHost, tmp_path: Path, retry_after: str
+) -> None:
+    web.manners["127.0.0.1"] = Manner(rate=100, burst=10, retry_after=retry_after)
+    manifest = write_manifest(tmp_path / "m.parquet", [web.url(f"/picture/{i}.jpg") for i in range(300)])
+    assert rebuild(manifest, tmp_path / "root") == 0
+    assert reasons(tmp_path / "root") == [None] * 300
+    assert web.count() <= 315
+
+
+def test_a_stalling_host_costs_a_few_requests_and_holds_up_nobody(web: FaultHost, tmp_path: Path) -> None:
+    web.manners["127.0.0.1"] = Manner(stall=True)
+    urls = [web.url(f"/picture/{i}.jpg", i % 8) for i in range(400)]
+    manifest = write_manifest(tmp_path / "m.parquet", urls)
+    flags = ("--timeout", "1", "--retries", "1", "--shard-size", "100")
+    assert rebuild(manifest, tmp_path / "root", *flags) == 0
+    told = Counter((one["url"].startswith("http://127.0.0.1:"), one["reason"]) for one in outcomes(tmp_path / "root"))
+    assert told == {(True, "timeout"): 50, (False, None): 350}
+    asked = Counter(request.host.partition(":")[0] for request in web.requests)
+    assert asked["127.0.0.1"] <= 2 * (8 + 4)  # until it is given up, in each of two workers
+    others = [i for i, request in enumerate(web.requests) if request.host.partition(":")[0] != "127.0.0.1"]
+    assert len(others) == 350
+
+
+def test_rows_of_a_host_given_up_say_that_they_were_not_asked_for(web: FaultHost, tmp_path: Path) -> None:
+    dead = [f"http://127.0.0.77:1/{i}.jpg" for i in range(60)]
+    manifest = write_manifest(tmp_path / "m.parquet", [*dead, web.url("/picture/1.jpg")])
+    assert rebuild(manifest, tmp_path / "root", "--retries", "0", "--workers", "1") == 0
+    told = outcomes(tmp_path / "root")
+    assert {one["reason"] for one in told[:60]} == {"connect"}
+    assert Counter(one["attempts"] for one in told[:60])[0] >= 40
+    assert told[60]["outcome"] == "kept"
+
+
+def test_no_host_has_more_connections_than_asked_for(web: FaultHost, tmp_path: Path) -> None:
+    for address in web.addresses:
+        web.manners[address] = Manner(latency=0.01)
+    urls = [web.url(f"/picture/{i}.jpg", i % 8) for i in range(240)]
+    manifest = write_manifest(tmp_path / "m.parquet", urls)
+    assert rebuild(manifest, tmp_path / "root", "--per-host", "6", "--shard-size", "60") == 0
+    assert 1 < max(web.peak.values()) <= 6
+
+
+def test_status_tells_of_the_worst_hosts(
+    web: FaultHost, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    urls = [web.url(f"/picture/{i}.jpg", 1) for i in range(20)] + [web.url(f"/status/404/{i}", 2) for i in range(5)]
+    assert rebuild(write_manifest(tmp_path / "m.parquet", urls), tmp_path / "root", "--json") == 0
+    told = json.loads(capsys.readouterr().out)["stages"]["rebuild"]
+    assert (told["kept"], told["reasons"], told["http_status"]) == (20, {"http_4xx": 5}, {"200": 20, "404": 5})
+    assert told["worst_hosts"] == {"127.0.0.3": {"kept": 0, "dropped": 5}}

@@ -1,0 +1,261 @@
+"""Nothing is lost: kills, signals, full disks, changed inputs and rival runs, and the next run's same result."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from tests.faulthost import FaultHost
+
+from .runs import Launcher, ended, kill_all, ledgers, names, outcomes, reasons, rebuild, table, write_manifest
+
+ROWS = 400
+IN_FLIGHT = 16  # of each of two workers
+FLAGS = ("--shard-size", "100", "--concurrency", str(IN_FLIGHT), "--per-host", "32")
+
+
+@pytest.fixture
+def web() -> Iterator[FaultHost]:
+    with FaultHost(hosts=4) as host:
+        yield host
+
+
+@pytest.fixture
+def manifest(web: FaultHost, tmp_path: Path) -> str:
+    urls = [web.url(f"/picture/{i}.jpg", i % 4) for i in range(ROWS)]
+    urls[9] = web.url("/status/410/9")
+    return write_manifest(tmp_path / "m.parquet", urls)
+
+
+@pytest.fixture
+def started() -> Iterator[Launcher]:
+    with contextlib.closing(Launcher()) as launcher:
+        yield launcher
+
+
+def requests_by_row(web: FaultHost) -> Counter[str]:
+    return Counter(request.target for request in web.requests)
+
+
+@pytest.mark.parametrize("seen", [1, 130, 290, 399])
+def test_kill_9_costs_only_what_was_in_flight(
+    web: FaultHost, started: Launcher, manifest: str, tmp_path: Path, seen: int
+) -> None:
+    process = started(manifest, tmp_path / "root", *FLAGS)
+    web.wait_for(seen)
+    kill_all(process)
+    assert rebuild(manifest, tmp_path / "root", *FLAGS) == 0
+    assert web.count() <= ROWS + 2 * IN_FLIGHT
+    untouched = tmp_path / "untouched"
+    assert rebuild(manifest, untouched, *FLAGS) == 0
+    for kind in ("images", "outcomes"):
+        assert table(tmp_path / "root", kind).equals(table(untouched, kind))
+    assert names(tmp_path / "root") == names(untouched)
+
+
+def test_kills_one_after_the_other(web: FaultHost, started: Launcher, manifest: str, tmp_path: Path) -> None:
+    for seen in (60, 150, 240, 330):
+        process = started(manifest, tmp_path / "root", *FLAGS)
+        web.wait_for(seen)
+        kill_all(process)
+    assert rebuild(manifest, tmp_path / "root", *FLAGS) == 0
+    assert web.count() <= ROWS + 4 * 2 * IN_FLIGHT
+    assert table(tmp_path / "root", "outcomes").num_rows == ROWS
+
+
+def test_a_finished_run_makes_no_request(web: FaultHost, manifest: str, tmp_path: Path) -> None:
+    assert rebuild(manifest, tmp_path / "root", *FLAGS) == 0
+    before = {name: (tmp_path / "root" / name).read_bytes() for name in names(tmp_path / "root")}
+    web.reset()
+    assert rebuild(manifest, tmp_path / "root", *FLAGS) == 0
+    assert web.count() == 0
+    assert before == {name: (tmp_path / "root" / name).read_bytes() for name in names(tmp_path / "root")}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_ends_what_is_in_flight_and_redoes_nothing(
+    web: FaultHost, started: Launcher, manifest: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    process = started(manifest, tmp_path / "root", *FLAGS)
+    web.wait_for(150)
+    os.killpg(process.pid, number) if number is signal.SIGINT else process.send_signal(number)
+    assert "the same command goes on" in ended(process, 130)
+    assert rebuild(manifest, tmp_path / "root", *FLAGS) == 0
+    assert max(requests_by_row(web).values()) == 1
+    assert web.count() == ROWS
+
+
+def test_the_second_ctrl_c_leaves_at_once(web: FaultHost, started: Launcher, tmp_path: Path) -> None:
+    urls = [web.url(f"/gate/{i}.jpg", i % 4) for i in range(50)]
+    process = started(write_manifest(tmp_path / "m.parquet", urls), tmp_path / "root", *FLAGS)
+    web.wait_for(10)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    assert "stopped" in ended(process, 130)
+    web.open_gate()
+    assert rebuild(str(tmp_path / "m.parquet"), tmp_path / "root", *FLAGS) == 0
+    assert reasons(tmp_path / "root") == [None] * 50
+
+
+def test_a_decoder_that_crashes_costs_no_other_row(web: FaultHost, started: Launcher, tmp_path: Path) -> None:
+    urls = [web.url(f"/gate/{i}.jpg", i % 4) for i in range(50)]
+    process = started(
+        write_manifest(tmp_path / "m.parquet", urls), tmp_path / "root", *FLAGS, "--workers", "1"
+    )
+    web.wait_for(IN_FLIGHT)
+    worker = next(p for p in psutil.Process(process.pid).children(recursive=True) if p.net_connections())
+    worker.send_signal(signal.SIGSEGV)
+    web.wait_for(2 * IN_FLIGHT)  # asked again by the worker that took its place
+    web.open_gate()
+    ended(process, 0)
+    assert reasons(tmp_path / "root") == [None] * 50
+
+
+def test_a_worker_that_is_killed_ends_the_run_resumably(
+    web: FaultHost, started: Launcher, tmp_path: Path
+) -> None:
+    urls = [web.url(f"/gate/{i}.jpg", i % 4) for i in range(50)]
+    process = started(
+        write_manifest(tmp_path / "m.parquet", urls), tmp_path / "root", *FLAGS, "--workers", "1"
+    )
+    web.wait_for(IN_FLIGHT)
+    next(p for p in psutil.Process(process.pid).children(recursive=True) if p.net_connections()).kill()
+    assert "a worker was killed by signal 9 (out of memory?)" in ended(process, 4)
+    web.open_gate()
+    assert rebuild(str(tmp_path / "m.parquet"), tmp_path / "root", *FLAGS) == 0
+
+
+def test_a_second_run_on_the_same_root_refuses(
+    web: FaultHost, started: Launcher, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    urls = [web.url(f"/gate/{i}.jpg", i % 4) for i in range(50)]
+    manifest = write_manifest(tmp_path / "m.parquet", urls)
+    process = started(manifest, tmp_path / "root", *FLAGS)
+    web.wait_for(10)
+    assert rebuild(manifest, tmp_path / "root", *FLAGS) == 4
+    assert rebuild(manifest, tmp_path / "root", *FLAGS, "--rank", "1", "--world-size", "2") == 4
+    assert capsys.readouterr().err.count("another danqing rebuild is at work on") == 2
+    web.open_gate()
+    ended(process, 0)
+
+
+def test_ranks_share_the_shards_and_any_world_size_goes_on(
+    web: FaultHost, started: Launcher, manifest: str, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    assert rebuild(manifest, root, *FLAGS, "--rank", "1", "--world-size", "3") == 0
+    assert sorted(ledgers(root)) == ["train-00001"]
+    process = started(manifest, root, *FLAGS, "--rank", "0", "--world-size", "2")
+    web.wait_for(180)
+    kill_all(process)
+    assert rebuild(manifest, root, *FLAGS) == 0
+    assert len(ledgers(root)) == 4
+    assert web.count() <= ROWS + 2 * IN_FLIGHT
+
+
+def test_two_ranks_at_once(web: FaultHost, started: Launcher, manifest: str, tmp_path: Path) -> None:
+    ranks = [
+        started(manifest, tmp_path / "root", *FLAGS, "--rank", str(i), "--world-size", "2") for i in range(2)
+    ]
+    for process in ranks:
+        ended(process, 0)
+    assert web.count() == ROWS
+    assert table(tmp_path / "root", "outcomes").num_rows == ROWS
+
+
+def test_other_options_are_refused_by_name(
+    web: FaultHost, manifest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rebuild(manifest, tmp_path / "root", *FLAGS) == 0
+    before = names(tmp_path / "root")
+    assert rebuild(manifest, tmp_path / "root", *FLAGS, "--image-size", "384") == 2
+    assert "--image-size 256 then, 384 now" in capsys.readouterr().err
+    assert names(tmp_path / "root") == before
+    assert rebuild(manifest, tmp_path / "root", *FLAGS, "--image-size", "32", "--overwrite") == 0
+    images = table(tmp_path / "root", "images").to_pylist()
+    assert {min(pair["width"], pair["height"]) for pair in images} == {32}
+
+
+def test_a_manifest_that_changed_is_refused(
+    web: FaultHost, manifest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rebuild(manifest, tmp_path / "root", *FLAGS) == 0
+    changed = pq.read_table(manifest).slice(1)
+    pq.write_table(changed, manifest)
+    assert rebuild(manifest, tmp_path / "root", *FLAGS) == 3
+    assert "the manifest has changed since" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_line_and_the_next_run_ends_it(
+    web: FaultHost, started: Launcher, manifest: str, tmp_path: Path
+) -> None:
+    words = ["prlimit", "--fsize=40000"]  # what one file may hold: the disk is full in the midst of a spool
+    process = started(manifest, tmp_path / "root", *FLAGS, under=words)
+    assert "nothing is lost, mend it and run the same command again" in ended(process, 4)
+    assert rebuild(manifest, tmp_path / "root", *FLAGS) == 0
+    assert reasons(tmp_path / "root").count(None) == ROWS - 1
+    assert web.count() <= ROWS + 3 * IN_FLIGHT
+
+
+def test_a_root_that_cannot_be_written_is_one_line(
+    manifest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert rebuild(manifest, tmp_path / "file" / "root") == 4
+    assert "cannot use" in capsys.readouterr().err
+
+
+def test_a_lost_network_stops_the_run_and_records_nothing(
+    web: FaultHost, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dead = [f"http://127.1.{i % 40}.1:1/{i}.jpg" for i in range(300)]  # nobody listens there
+    manifest = write_manifest(tmp_path / "m.parquet", dead)
+    assert rebuild(manifest, tmp_path / "root", "--retries", "0", "--workers", "1") == 4
+    assert "the network or the name servers are gone" in capsys.readouterr().err
+    assert not (tmp_path / "root" / "outcomes").exists()
+
+
+def test_retry_failed_fetches_only_the_rows_with_those_reasons(web: FaultHost, tmp_path: Path) -> None:
+    urls = [web.url(f"/picture/{i}.jpg", i % 4) for i in range(100)]
+    urls[30], urls[31], urls[70] = (
+        web.url("/flaky/500/1/30.jpg"),
+        web.url("/flaky/500/1/31.jpg"),
+        web.url("/html/70"),
+    )
+    manifest, root = write_manifest(tmp_path / "m.parquet", urls), tmp_path / "root"
+    flags = ("--shard-size", "50", "--retries", "0", "--validation", "0.2")
+    assert rebuild(manifest, root, *flags) == 0
+    assert sum(one["kept"] for one in ledgers(root).values()) == 97
+    before = web.count()
+    assert rebuild(manifest, root, *flags, "--retry-failed", "http_5xx,timeout") == 0
+    assert sorted(request.target for request in web.requests[before:]) == ["/flaky/500/1/30.jpg", "/flaky/500/1/31.jpg"]
+    assert sum(one["kept"] for one in ledgers(root).values()) == 99
+    whole = tmp_path / "whole"
+    assert rebuild(manifest, whole, *flags) == 0
+    for kind, split in ((k, s) for k in ("images", "outcomes") for s in ("train", "validation")):
+        assert table(root, kind, split).equals(table(whole, kind, split))
+
+
+def test_retry_failed_killed_in_between_loses_nothing(
+    web: FaultHost, started: Launcher, tmp_path: Path
+) -> None:
+    urls = [web.url(f"/flaky/500/1/{i}.jpg" if i % 2 else f"/picture/{i}.jpg", i % 4) for i in range(200)]
+    manifest, root = write_manifest(tmp_path / "m.parquet", urls), tmp_path / "root"
+    flags = ("--shard-size", "100", "--retries", "0", "--concurrency", "8")
+    assert rebuild(manifest, root, *flags) == 0
+    before = web.count()
+    process = started(manifest, root, *flags, "--retry-failed", "all")
+    web.wait_for(before + 30)
+    kill_all(process)
+    assert rebuild(manifest, root, *flags) == 0
+    assert rebuild(manifest, root, *flags, "--retry-failed", "all") == 0
+    assert [one["outcome"] for one in outcomes(root)] == ["kept"] * 200
+    assert web.count() <= before + 100 + 2 * 8
