@@ -160,26 +160,26 @@ async def test_a_handshake_that_stalls_ends_by_the_connect_deadline() -> None:
     assert (got.reason, got.transient) == (Reason.TIMEOUT, True)
 
 
-async def test_a_body_too_large_is_cut_off_from_a_host_deaf_to_the_end_of_tls(
+async def test_a_connection_is_cut_without_waiting_for_the_goodbye_of_tls(
     certificate: tuple[Path, Path], serving: ssl.SSLContext
 ) -> None:
-    def blast(listener: socket.socket) -> None:
+    def deaf(listener: socket.socket) -> None:
+        """Below TLS, wait for the end of TCP: a polite close of TLS would keep it open for 30 s."""
         raw, _ = listener.accept()
-        with serving.wrap_socket(raw, server_side=True) as connection, suppress(OSError):
-            connection.recv(65536)
-            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-            while True:
-                connection.sendall(
-                    b"a" * 65536
-                )  # never reads, so a polite close would wait 30 s for its answer
+        connection = serving.wrap_socket(raw, server_side=True)
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n")
+        with socket.socket(fileno=connection.detach()) as below, suppress(ConnectionResetError):
+            while below.recv(65536):
+                pass
 
     trusting = ssl.create_default_context(cafile=str(certificate[0]))
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        blasting = asyncio.create_task(asyncio.to_thread(blast, listener))
-        async with Fetcher(Limits(max_bytes=1 << 20), ME, tls=trusting) as fetcher:
+        waiting = asyncio.create_task(asyncio.to_thread(deaf, listener))
+        async with Fetcher(LIMITS, ME, tls=trusting) as fetcher:
             got = await fetcher.fetch(f"https://127.0.0.1:{listener.getsockname()[1]}/")
             assert got.reason is Reason.TOO_LARGE
-            await asyncio.wait_for(blasting, 10)
+            await asyncio.wait_for(waiting, 10)
 
 
 # --- addresses --------------------------------------------------------------------------------------------------

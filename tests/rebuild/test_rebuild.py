@@ -20,6 +20,9 @@ from tests.faults import TERMS
 from .runs import ledgers, names, outcomes, reasons, rebuild, table, write_manifest
 
 
+BY_FLAG = ("max_bytes", "max_pixels", "min_side", "max_aspect")
+
+
 @pytest.fixture(scope="module")
 def web() -> Iterator[FaultHost]:
     with FaultHost(hosts=8) as host:
@@ -85,14 +88,13 @@ def test_nothing_but_the_contract_is_left_in_the_root(mixed: tuple[Path, list[st
 
 
 def test_the_whole_fault_table_with_one_retry(tmp_path: Path) -> None:
-    flags = ["timeout", "max-bytes", "max-pixels", "min-side", "max-aspect"]
-    terms = {"timeout": TERMS["total"], **{name.replace("_", "-"): value for name, value in TERMS.items()}}
-    with FaultHost(tls=True) as host:
-        manifest = write_manifest(tmp_path / "m.parquet", [host.url(fault) for fault in FAULTS])
-        options = [f"--{name}={terms[name]}" for name in flags]
-        # So many at once that a host with so many faults is not given up in between.
-        options += ["--retries=1", "--per-host=400", "--concurrency=200", "--workers=1"]
-        assert rebuild(manifest, tmp_path / "root", *options) == 0
+    limits = {"timeout": TERMS["total"], **{name: TERMS[name] for name in BY_FLAG}}
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in limits.items()]
+    with FaultHost(hosts=40, tls=True) as host:  # so many that none is given up for its faults
+        urls = [host.url(fault, n % 40) for n, fault in enumerate(FAULTS)]
+        manifest = write_manifest(tmp_path / "m.parquet", urls)
+        at_once = ("--retries=1", "--per-host=8", "--concurrency=256", "--workers=1")
+        assert rebuild(manifest, tmp_path / "root", *options, *at_once) == 0
         got = dict(zip((fault.name for fault in FAULTS), reasons(tmp_path / "root"), strict=True))
         assert got == {fault.name: fault.reason for fault in FAULTS}
         counted = [fault for fault in FAULTS if fault.attempts is not None]

@@ -1,0 +1,76 @@
+"""What holds for every test: no network but loopback, nothing read from or left in the user's caches."""
+
+from __future__ import annotations
+
+import atexit
+import ipaddress
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+# Before any import that reads them; the processes that tests start inherit them.
+_CACHE = tempfile.mkdtemp(prefix="danqing-tests-")
+atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
+os.environ |= {"HF_HOME": _CACHE, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TZ": "UTC"}
+for _name in ("HF_DATASETS_CACHE", "HF_HUB_CACHE", "HF_TOKEN", "HUGGINGFACE_HUB_CACHE"):
+    os.environ.pop(_name, None)
+
+_strays: list[str] = []
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name.partition("%")[0]).is_loopback
+    except ValueError:
+        return name in ("", "localhost")
+
+
+def _guard(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook: it also sees what asyncio and C code do through `socket`, and cannot be patched away."""
+    if event == "socket.getaddrinfo":
+        name = arguments[0].decode() if isinstance(arguments[0], bytes) else arguments[0] or ""
+        if _is_loopback(name):
+            return
+        if not name.endswith(".invalid"):  # a test may ask for a name that cannot exist
+            _strays.append(name)
+        raise socket.gaierror(socket.EAI_NONAME, f"tests reach loopback alone, not {name}")
+    if event in ("socket.connect", "socket.sendto") and isinstance(arguments[1], tuple):
+        host = str(arguments[1][0])
+        if not _is_loopback(host) and host != "0.0.0.0":
+            _strays.append(host)
+            raise PermissionError(f"tests reach loopback alone, not {host}")
+
+
+sys.addaudithook(_guard)
+
+
+@pytest.fixture(autouse=True)
+def no_network() -> Iterator[None]:
+    """Fail the test that reached beyond loopback, also where the code under test took the refusal for an answer."""
+    _strays.clear()
+    yield
+    assert not _strays, f"reached out to {_strays}"
+
+
+@pytest.fixture
+async def host() -> AsyncIterator[Any]:
+    """A fault host in the loop of the test."""
+    from tests.faulthost import FaultHost
+
+    async with FaultHost() as running:
+        yield running
+
+
+@pytest.fixture
+def threaded_host() -> Iterator[Any]:
+    """A fault host in a thread, for tests that run commands."""
+    from tests.faulthost import FaultHost
+
+    with FaultHost() as running:
+        yield running

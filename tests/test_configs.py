@@ -1,0 +1,305 @@
+"""What `load_dataset("danqing", config, ...)` yields, option by option."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import datasets
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import danqing
+from builder import schema
+from builder.card import root_card
+
+from .roots import CARRIED, jpeg, make_root, outcome, pair, write_shard
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / ".cache")
+    monkeypatch.delenv("DANQING_ROOT", raising=False)
+
+
+def stream(root, config="pairs", split="train", **options):
+    return danqing.load(root, config, split=split, streaming=True, **options)
+
+
+SCHEMAS = {
+    "pairs": schema.IMAGES,
+    "outcomes": schema.OUTCOMES,
+    "manifest": schema.PAIR,
+    "live": schema.IMAGES,
+}
+
+
+@pytest.mark.parametrize("config", SCHEMAS)
+def test_features_are_the_schema(config):
+    promised = danqing.FEATURES[config].arrow_schema
+    assert promised.names == SCHEMAS[config].names
+    assert promised.types == SCHEMAS[config].types
+
+
+@pytest.mark.parametrize("config", ["pairs", "outcomes"])
+def test_features_are_the_yaml_of_the_card(config):
+    from huggingface_hub import DatasetCard
+
+    card = DatasetCard(root_card(["train"], "parquet"))
+    described = {info["config_name"]: info["features"] for info in card.data.dataset_info}
+    assert datasets.Features._from_yaml_list(described[config]) == danqing.FEATURES[config]
+
+
+def test_pairs_carry_the_columns_of_the_manifest(tmp_path):
+    make_root(tmp_path, shards=1, rows=3)
+    pairs = stream(tmp_path)
+    first = next(iter(pairs))
+    expected = pair(0)
+    assert list(first) == list(pairs.features) == list(expected)
+    assert first["image"].size == (16, 16)
+    assert {name: first[name] for name in ("key", "tags", "fetched_at")} == {
+        name: expected[name] for name in ("key", "tags", "fetched_at")
+    }
+
+
+def test_outcomes(tmp_path):
+    make_root(tmp_path, shards=2, rows=3)
+    rows = list(stream(tmp_path, "outcomes"))
+    assert [row["outcome"] for row in rows] == [outcome(number)["outcome"] for number in range(6)]
+
+
+def test_manifest_of_a_root_has_no_pixels(tmp_path):
+    keys = make_root(tmp_path, shards=2, rows=3)
+    rows = list(stream(tmp_path, "manifest"))
+    assert [row["key"] for row in rows] == keys
+    assert "image" not in rows[0]
+    assert rows[2]["sha256"] == pair(2)["sha256"]
+
+
+@pytest.mark.parametrize("how", ["data_dir", "data_files"])
+def test_manifest_that_is_no_root(tmp_path, how):
+    file = tmp_path / "data" / "part-0.parquet"
+    file.parent.mkdir()
+    pq.write_table(pa.table({"url": ["http://a.test/1"], "alt_text": ["一只猫"], "clip": [0.5]}), file)
+    place = {"data_dir": str(tmp_path), "data_files": str(file)}[how]
+    (row,) = datasets.load_dataset("danqing", "manifest", split="train", streaming=True, **{how: place})
+    key = schema.pair_key("http://a.test/1", "一只猫")
+    assert row == {"key": key, "url": "http://a.test/1", "alt_text": "一只猫", "recaption": None, "clip": 0.5}
+
+
+def test_columns_are_read_alone_and_in_order(tmp_path):
+    make_root(tmp_path, shards=1, rows=3)
+    pairs = stream(tmp_path, columns=["width", "key"])
+    assert next(iter(pairs)) == {"width": 16, "key": pair(0)["key"]}
+    with pytest.raises(ValueError, match=r"no column hight in .*: there are key, url"):
+        stream(tmp_path, columns=["hight"])
+
+
+def test_filters_are_pushed_down(tmp_path):
+    make_root(tmp_path, shards=2, rows=25, row_group=10)
+    pairs = stream(tmp_path, columns=["sha256"], filters=[("similarity", ">", 0.0445)])
+    assert [int(row["sha256"], 16) for row in pairs] == [45, 46, 47, 48, 49]
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [("alt_text", ["第0张图片", "第1张图片"]), ("recaption", ["第0张图片", "重写的第1句"])],
+)
+def test_caption(tmp_path, choice, expected):
+    make_root(tmp_path, shards=1, rows=2)
+    assert [row["caption"] for row in stream(tmp_path, caption=choice, columns=["url"])] == expected
+
+
+def test_caption_among_the_columns(tmp_path):
+    make_root(tmp_path, shards=1, rows=1)
+    rows = stream(tmp_path, caption="alt_text", columns=["caption", "width"])
+    assert list(rows) == [{"caption": "第0张图片", "width": 16}]
+
+
+def test_random_caption_depends_on_key_and_seed_alone(tmp_path):
+    make_root(tmp_path, shards=2, rows=200, row_group=64)
+
+    def dealt(**options):
+        return {
+            row["key"]: row["caption"]
+            for row in stream(tmp_path, caption="random", columns=["key"], **options)
+        }
+
+    first, second = dealt(seed=1), dealt(seed=2)
+    assert first == dealt(seed=1, batch_size=7)
+    rewritten = {number for number in range(400) if first[pair(number)["key"]].startswith("重写")}
+    assert 120 < len(rewritten) < 200  # half of the 320 that have a recaption
+    assert 120 < sum(first[key] != second[key] for key in first) < 200
+
+
+def test_decode_false_gives_bytes(tmp_path):
+    make_root(tmp_path, shards=1, rows=2)
+    rows = list(stream(tmp_path, decode=False))
+    assert [row["image"]["bytes"] for row in rows] == [jpeg(0), jpeg(1)]
+
+
+BROKEN = {
+    "null": None,
+    "empty": b"",
+    "cut": jpeg(1)[:200],
+    "html": b"<html>gone</html>",
+    "head": jpeg(1)[200:],
+}
+
+
+def test_broken_pictures_are_skipped_and_counted(tmp_path, caplog):
+    rows = [
+        pair(0),
+        *(pair(1) | {"image": {"bytes": data, "path": None}} for data in BROKEN.values()),
+        pair(2),
+    ]
+    rows += [pair(3) | {"image": None}]
+    file = tmp_path / "images" / "train-00000-of-00001.parquet"
+    write_shard(file, rows, row_group=3)
+    with caplog.at_level(logging.WARNING, "danqing"):
+        keys = [row["key"] for row in stream(tmp_path)]
+    assert keys == [pair(0)["key"], pair(2)["key"]]
+    assert danqing.skipped[str(file)] == 6
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{file}: 6 of 8 pictures are broken: skipped"
+    ]
+    assert len(list(stream(tmp_path, decode=False))) == len(list(stream(tmp_path, columns=["key"]))) == 8
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
+def test_validation_is_carved_by_key(tmp_path, share):
+    keys = make_root(tmp_path, shards=3, rows=60, row_group=7)
+    splits = danqing.load(tmp_path, streaming=True, validation=share, columns=["key"])
+    held = [key for key in keys if schema.validation_share(key) < share]
+    found = {split: [row["key"] for row in rows] for split, rows in splits.items()}
+    assert found == {
+        "train": [key for key in keys if key not in held],
+        **({"validation": held} if share else {}),
+    }
+
+
+def test_validation_of_the_root_comes_first(tmp_path):
+    make_root(tmp_path, shards=1, rows=20)
+    held = make_root(tmp_path, shards=1, rows=2, split="validation")
+    splits = danqing.load(tmp_path, streaming=True, validation=0.5, columns=["key"])
+    assert len(list(splits["train"])) == 20
+    assert [row["key"] for row in splits["validation"]] == held
+
+
+def test_root_from_the_environment(tmp_path, monkeypatch):
+    keys = make_root(tmp_path / "set [1]*", shards=1, rows=2)
+    monkeypatch.setenv("DANQING_ROOT", str(tmp_path / "set [1]*"))
+    assert [row["key"] for row in stream(None)] == keys
+
+
+def test_relative_root_and_any_file_system(tmp_path, monkeypatch):
+    keys = make_root(tmp_path / "here", shards=2, rows=2)
+    monkeypatch.chdir(tmp_path)
+    assert [row["key"] for row in stream("here")] == keys
+    assert [row["key"] for row in stream(f"file://{tmp_path}/here")] == keys
+
+
+def test_root_on_another_file_system(tmp_path):
+    keys = make_root(tmp_path, shards=2, rows=3, row_group=2)
+    memory = fsspec.filesystem("memory")
+    memory.put(str(tmp_path / "images"), "/far/danqing/images", recursive=True)
+    pairs = stream("memory://far/danqing", columns=["key"])
+    assert [row["key"] for row in pairs] == [row["key"] for row in pairs.reshard()] == keys
+
+
+def test_data_files(tmp_path):
+    keys = make_root(tmp_path, shards=2, rows=2)
+    files = {"train": str(tmp_path / "images" / "*-00001-*.parquet")}
+    pairs = danqing.load(data_files=files, split="train", streaming=True)
+    assert [row["key"] for row in pairs] == keys[2:]
+    with pytest.raises(FileNotFoundError, match="data_files= matches no file"):
+        danqing.load(data_files=str(tmp_path / "none-*.parquet"), streaming=True)
+
+
+def test_empty_shards_are_no_trouble(tmp_path):
+    make_root(tmp_path, shards=3, rows=0)
+    assert list(stream(tmp_path)) == []
+    assert list(stream(tmp_path, validation=0.5, split="validation")) == []
+
+
+def test_root_of_tars_names_the_way_to_read_it(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "train-00000-of-00001.tar").write_bytes(b"")
+    with pytest.raises(ValueError, match=f'load_dataset\\("webdataset", data_dir="{tmp_path}/images"\\)'):
+        stream(tmp_path)
+
+
+def test_manifest_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"no shards for manifest at {tmp_path}: name the folder"):
+        stream(tmp_path, "manifest")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"caption": "title"}, "caption='title' is not one of alt_text, recaption, random"),
+        ({"validation": 1.5}, "validation=1.5 is not a share"),
+        ({"revision": "v1"}, "revision='v1' pins an hf:// root"),
+    ],
+)
+def test_options_that_make_no_sense(tmp_path, options, message):
+    make_root(tmp_path, shards=1, rows=1)
+    with pytest.raises(ValueError, match=message):
+        stream(tmp_path, **options)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 no", b"url,alt_text\n"])
+def test_file_that_is_not_parquet(tmp_path, content):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "train-00000-of-00001.parquet").write_bytes(content)
+    with pytest.raises(ValueError, match=r"train-00000-of-00001.parquet is not a Parquet file"):
+        stream(tmp_path)
+
+
+def test_shard_without_pictures(tmp_path):
+    (tmp_path / "images").mkdir()
+    pq.write_table(pa.table({"url": ["a"], "text": ["b"]}), tmp_path / "images" / "train-0.parquet")
+    with pytest.raises(ValueError, match=r"no column image in .*train-0.parquet: there are url, text"):
+        stream(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("root", "revision", "expected"),
+    [
+        ("hf://datasets/org/danqing", "abc", "hf://datasets/org/danqing@abc"),
+        ("hf://datasets/org/danqing/part", "v1", "hf://datasets/org/danqing@v1/part"),
+        ("hf://datasets/org/danqing@v0", None, "hf://datasets/org/danqing@v0"),
+    ],
+)
+def test_revision_pins_the_root(root, revision, expected):
+    assert danqing.DanqingConfig(root=root, revision=revision).location() == expected
+
+
+def test_map_style_with_processes_and_slices(tmp_path):
+    keys = make_root(tmp_path, shards=4, rows=5)
+    pairs = danqing.load(tmp_path, split="train", num_proc=2)
+    assert pairs["key"] == keys
+    assert pairs[3]["image"].size == (16, 16)
+    assert danqing.load(tmp_path, split="train[:10%]")["key"] == keys[:2]
+
+
+def test_cache_follows_the_shards_and_nothing_else(tmp_path):
+    make_root(tmp_path, shards=2, rows=2)
+    first = datasets.load_dataset_builder("danqing", data_dir=str(tmp_path)).cache_dir
+    (tmp_path / "README.md").write_text("new")
+    (tmp_path / "outcomes" / "train-00000-of-00002.parquet").unlink()
+    assert datasets.load_dataset_builder("danqing", root=str(tmp_path)).cache_dir == first
+    assert datasets.load_dataset_builder("danqing", root=str(tmp_path), columns=["key"]).cache_dir != first
+    shard = tmp_path / "images" / "train-00001-of-00002.parquet"
+    write_shard(shard, [pair(9)], row_group=1)
+    os.utime(shard, (1, 1))
+    assert datasets.load_dataset_builder("danqing", data_dir=str(tmp_path)).cache_dir != first
+
+
+def test_rewritten_shard_is_not_served_from_the_cache(tmp_path):
+    make_root(tmp_path, shards=1, rows=2)
+    assert len(danqing.load(tmp_path, split="train")) == 2
+    write_shard(tmp_path / "images" / "train-00000-of-00001.parquet", [pair(9)], row_group=1, carried=CARRIED)
+    assert danqing.load(tmp_path, split="train")["key"] == [pair(9)["key"]]
