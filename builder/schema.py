@@ -57,7 +57,7 @@ PICTURE = pa.schema(
         pa.field("fetched_at", TIMESTAMP),
     ]
 )
-IMAGES = pa.schema([*PAIR, *PICTURE])
+IMAGES = pa.schema(list(PAIR) + list(PICTURE))
 
 OUTCOMES = pa.schema(
     [

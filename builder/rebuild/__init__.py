@@ -1,6 +1,6 @@
 """Stage `rebuild`: manifest in, image shards, outcomes and ledger out.
 
-    danqing rebuild manifest/ ./danqing --image-size 256
+danqing rebuild manifest/ ./danqing --image-size 256
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ import pyarrow as pa
 from .. import __version__
 from ..files import file_digest, join, publish
 from ..ledger import ShardLedger, Tally, host_of
-from ..schema import IMAGE, OUTCOMES, TIMESTAMP, carried, pair_key, validation_share
+from ..schema import IMAGE, OUTCOMES, carried, pair_key, validation_share
 from ..shards import image_schema, writer
 from .outcome import Outcome
 from .plan import STAGE, Shard
@@ -195,7 +195,9 @@ def pair_table(
     arrays = []
     for field in schema:
         values = rows[field.name] if field.name in source.schema.names else made[field.name]
-        arrays.append(values if isinstance(values, (pa.Array, pa.ChunkedArray)) else pa.array(values, field.type))
+        arrays.append(
+            values if isinstance(values, (pa.Array, pa.ChunkedArray)) else pa.array(values, field.type)
+        )
     return pa.Table.from_arrays(arrays, schema=schema)
 
 

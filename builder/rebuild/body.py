@@ -98,12 +98,13 @@ class Reader:
             while True:
                 if not held and max(size, length) > SMALL:
                     held = await self._hold(length or self._max_bytes, deadline)
-                chunk = await content.readany()
-                if not chunk:
-                    break
-                wire += len(chunk)
-                if inflater is not None:
-                    chunk = inflater.feed(chunk, self._max_bytes - size + 1)
+                if inflater is None or not inflater.pending:
+                    chunk = await content.readany()
+                    if not chunk:
+                        break
+                    wire += len(chunk)
+                if inflater is not None:  # a bomb must not unfold before it has its share of the budget
+                    chunk = inflater.feed(chunk, (self._max_bytes if held else SMALL) - size + 1)
                 size += len(chunk)
                 if max(size, wire) > self._max_bytes:
                     raise Failed(Reason.TOO_LARGE)
@@ -159,8 +160,16 @@ class Inflater:
         """Whether the end of the stream was seen."""
         return self._mislabelled or (self._stream is not None and self._stream.eof)
 
+    @property
+    def pending(self) -> bool:
+        """Whether there is more to be had without more data."""
+        return self._stream is not None and bool(self._stream.unconsumed_tail)
+
     def feed(self, data: bytes, most: int) -> bytes:
-        """What `data` adds, `most` bytes at most; that many: there may be more. Raises Failed(CORRUPT)."""
+        """What `data` adds, `most` bytes at most; `data` is not looked at while some is pending.
+
+        Raises Failed(CORRUPT).
+        """
         if self._stream is None and not self._mislabelled:
             data = self._held = self._held + data
             if len(data) < 2:
@@ -171,7 +180,7 @@ class Inflater:
         if self._stream.eof:
             return b""
         try:
-            return self._stream.decompress(data, most)
+            return self._stream.decompress(self._stream.unconsumed_tail or data, most)
         except zlib.error:
             raise Failed(Reason.CORRUPT) from None
 

@@ -52,6 +52,18 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """How the scheduler asks: connections per host, further tries, requests in flight (0: adaptive)."""
+
+    per_host: int = 4
+    retries: int = 2
+    concurrency: int = 0
+    threads: int = 1
+    seed: int = 0
+    expect_failures: bool = False  # rows that failed before: a hundred failures in a row are no sign
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """What `danqing rebuild` was asked to do."""
 

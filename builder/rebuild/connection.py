@@ -63,6 +63,10 @@ class _Handler(ResponseHandler):
                 data = data[end:]
         super().data_received(data)
 
+    def close(self) -> None:
+        """At once. A polite close of TLS goes on reading for up to 30 s where the host does not answer it."""
+        self.abort()
+
     def connection_lost(self, exc: BaseException | None) -> None:
         payload = self._payload
         if exc is not None:
@@ -133,11 +137,3 @@ async def drain(response: ClientResponse) -> None:
         async with asyncio.timeout(seconds):
             while most > 0 and (chunk := await content.readany()):
                 most -= len(chunk)
-
-
-def hang_up(response: ClientResponse) -> None:
-    """Cut a connection whose body is not wanted, at once: a TLS close would go on reading for up to 30 s."""
-    if response.connection is not None and not response.content.is_eof():
-        transport = response.connection.transport
-        if transport is not None:
-            transport.abort()

@@ -25,7 +25,7 @@ from ..reasons import Reason
 from .address import AddressError, Resolver
 from .body import Failed, Reader
 from .config import Config, Limits
-from .connection import Connector, Lost, drain, hang_up, send, trusted
+from .connection import Connector, Lost, drain, send, trusted
 from .optout import opted_out
 from .outcome import Dropped
 from .url import redirect
@@ -156,11 +156,8 @@ class Fetcher:
                 return location
             answer.body = await self._reader.read(response, deadline)
             return None
-        except BaseException:
-            hang_up(response)
-            raise
         finally:
-            response.release()
+            response.release()  # keeps the connection if all of the body has come, and cuts it otherwise
 
     def _judge(self, response: ClientResponse, answer: Response) -> str | None:
         """Note what the headers say; the Location of a redirect, None before a body. Raises Failed.

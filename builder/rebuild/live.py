@@ -24,11 +24,11 @@ from ..manifest import Columns, open_manifest
 from ..schema import carried, validation_share
 from ..shards import image_schema
 from .assemble import keys_of, pair_table
-from .config import Config
+from .config import Config, Rules
 from .fetch import Fetcher, Identity
 from .outcome import Dropped, Outcome
 from .picture import PictureOptions
-from .schedule import Job, Rules, Scheduler, digests_of, first_of
+from .schedule import Job, Scheduler, digests_of, first_of
 from .url import normalise
 
 log = logging.getLogger("danqing")

@@ -36,8 +36,8 @@ class Outage:
         self._hosts.add(host)
         if len(self._held) >= ROWS and len(self._hosts) >= HOSTS:
             raise EnvironmentProblem(
-                f"no answer from any of {len(self._hosts)} hosts in the last {len(self._held)} requests: the network or the "
-                "name servers are gone; nothing is lost, mend it and run the same command again"
+                f"no answer from any of {len(self._hosts)} hosts in the last {len(self._held)} requests: "
+                "the network or the name servers are gone; nothing is lost, mend it and run the same command again"
             )
         return []
 

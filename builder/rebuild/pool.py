@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ..errors import DanqingError, EnvironmentProblem, InputError, Interrupted, UsageError
-from .worker import Done, Fatal, Finish, Setup, Stop, Task, Told, Want, main
+from .messages import Done, Fatal, Finish, Setup, Stop, Task, Told, Want
 
 CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL})
 AHEAD = 2  # shards read from the manifest before a worker asks
@@ -31,6 +31,13 @@ class _Worker:
     pipe: Connection
     suspects: Any
     tasks: dict[int, Task] = field(default_factory=dict)  # by shard number, until Done
+
+
+def _work(setup: Setup, pipe: Connection) -> None:
+    """The entry point of a worker process, which has loaded what a worker needs already."""
+    from .worker import main
+
+    main(setup, pipe)
 
 
 class _Gone:
@@ -49,7 +56,7 @@ class Pool:
     ) -> None:
         self._setup, self._tasks, self._tell = setup, tasks, tell
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([main.__module__])
+        self._context.set_forkserver_preload(["builder.rebuild.worker"])
         self._inbox: queue.SimpleQueue[tuple[_Worker | None, Any]] = queue.SimpleQueue()
         self._room = threading.Semaphore(AHEAD)
         self._fed: deque[Task] = deque()
@@ -107,7 +114,7 @@ class Pool:
         ours, theirs = self._context.Pipe()
         suspects = self._context.Array("q", [-1] * (2 * self._setup.rules.threads), lock=False)
         process = self._context.Process(
-            target=main, args=(replace(self._setup, suspects=suspects), theirs), daemon=True
+            target=_work, args=(replace(self._setup, suspects=suspects), theirs), daemon=True
         )
         process.start()
         theirs.close()

@@ -29,11 +29,10 @@ from ..options import in_words
 from ..schema import Reason, carried
 from ..status import Summary, summary_of
 from .assemble import Layout
-from .config import Config
+from .config import Config, Rules
+from .messages import Done, Setup, Task, Told
 from .plan import STAGE, Plan, Shard, make_plan, write_plan
 from .pool import Pool
-from .schedule import Rules
-from .worker import Done, Setup, Task, Told
 
 PROGRESS_SECONDS = 5.0  # between two writes of progress-<rank>.json
 MADE = ("images", "outcomes", "ledger/rebuild", "README.md")  # what --overwrite removes

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from ..schema import Reason
+from .config import Rules
 from .fetch import Fetcher, Response
 from .hosts import UNANSWERED, Host, Limit
 from .outage import Outage
@@ -45,18 +46,6 @@ class Job:
     url: str
     digest: tuple[str, str] | None = None
     attempts: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """How the scheduler asks: connections per host, further tries, requests in flight (0: adaptive)."""
-
-    per_host: int = 4
-    retries: int = 2
-    concurrency: int = 0
-    threads: int = 1
-    seed: int = 0
-    expect_failures: bool = False  # rows that failed before: a hundred failures in a row are no sign
 
 
 def digests_of(table: pa.Table, hash_column: tuple[str, str] | None) -> list[tuple[str, str] | None]:

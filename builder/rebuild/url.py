@@ -96,8 +96,6 @@ def redirect(base: str, location: str) -> str:
         if dropped.reason is Reason.INVALID_URL:
             raise Dropped(Reason.REDIRECTS) from None
         raise
-    except ValueError:  # of urljoin
-        raise Dropped(Reason.REDIRECTS) from None
 
 
 def _scheme(text: str) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 """One worker process: an event loop that keeps several shards open, from manifest rows to finished shards.
 
-Over a pipe: tasks (whole shards) in; `Want`, `Told`, `Done` and `Fatal` out. The tail of a shard overlaps the
+Over a pipe: tasks (whole shards) in, `Want`, `Told`, `Done` and `Fatal` out. The tail of a shard overlaps the
 next ones: a new shard is asked for as soon as slots stand free.
 """
 
@@ -24,83 +24,21 @@ import pyarrow as pa
 
 from ..errors import DanqingError, EnvironmentProblem
 from ..files import read_bytes
-from ..ledger import ShardLedger, Tally, host_of, marker
+from ..ledger import Tally, host_of, marker
 from ..schema import Reason
-from .assemble import Layout, assemble, keys_of
-from .config import Config
+from .assemble import assemble, keys_of
 from .fetch import Fetcher, Identity
+from .messages import Done, Fatal, Finish, Setup, Task, Told, Want
 from .outcome import Dropped, Outcome
 from .picture import PictureOptions
 from .plan import STAGE, Shard
 from .retry import reopen
-from .schedule import Job, Rules, Scheduler, digests_of, first_of
+from .schedule import Job, Scheduler, digests_of, first_of
 from .spool import Spool
 from .url import normalise
 
 WINDOW_ROWS = 50_000  # in open shards: enough to find ready hosts behind slow ones
 TELL_SECONDS = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What every worker is started with. suspects: (shard number, row) of each decode thread, -1 when idle."""
-
-    config: Config
-    layout: Layout
-    digest: tuple[str, str] | None  # column of the manifest, algorithm
-    rules: Rules
-    suspects: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A shard to do. rows: its part of the manifest as an Arrow IPC stream; redo: reasons to fetch again in a
-    finished shard; poison: rows at which a decoder died, dropped as corrupt without another try.
-    """
-
-    shard: Shard
-    rows: bytes
-    redo: frozenset[Reason] = frozenset()
-    poison: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """To a worker: no more shards will come."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """To a worker: start nothing more, end what is in flight."""
-
-
-@dataclass(frozen=True, slots=True)
-class Want:
-    """From a worker: another shard would keep the slots busy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """From a worker: the tallies of its open shards that have changed, by stem."""
-
-    tallies: dict[str, Tally]
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """From a worker: a shard is on disk."""
-
-    shard: Shard
-    ledgers: list[ShardLedger]
-
-
-@dataclass(frozen=True, slots=True)
-class Fatal:
-    """From a worker: it cannot go on; a message for the user and the traceback for --debug."""
-
-    message: str
-    exit_code: int
-    traceback: str
 
 
 @dataclass(slots=True, eq=False)

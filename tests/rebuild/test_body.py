@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import tracemalloc
 import zlib
 
 import pytest
@@ -80,6 +81,18 @@ async def test_a_declared_length_too_large_is_refused_before_the_body() -> None:
 
 async def test_a_bomb_is_stopped() -> None:
     assert (await answer(encoded("gzip", gzip.compress(bytes(50_000_000))))).reason is Reason.TOO_LARGE
+
+
+async def test_bombs_do_not_unfold_all_at_once() -> None:
+    most = 16 << 20
+    bomb = encoded("gzip", gzip.compress(bytes(most + 1)))
+    async with RawSite(bomb) as site, Fetcher(Limits(max_bytes=most), ME) as fetcher:
+        tracemalloc.start()
+        got = await asyncio.gather(*(fetcher.fetch(site.url()) for _ in range(30)))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert {response.reason for response in got} == {Reason.TOO_LARGE}
+    assert peak < 30 * body.SMALL + 2 * body.BUDGET  # all of them: 480 MiB
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,10 @@ async def test_nobody_listens() -> None:
     assert got == Response(reason=Reason.CONNECT, transient=True)
 
 
+async def test_a_number_that_was_not_normalised_is_no_address() -> None:
+    assert (await fetch("http://2130706433/")).reason is Reason.INVALID_URL
+
+
 # --- TLS --------------------------------------------------------------------------------------------------------
 
 
