@@ -91,10 +91,12 @@ class Host:
     async def _serve(self) -> None:
         servers = [await asyncio.start_server(self._connection, sock=one) for one in self._sockets]
         await self._stopping.wait()
+        # Turns of the loop, so that connections already accepted begin: a server that is closed before (Python 3.11)
+        # leaves their sockets open.
+        for _ in range(10):
+            await asyncio.sleep(0)
         for server in servers:
             server.close()
-        for _ in range(10):  # turns of the loop: a connection just accepted begins, so that it is closed too
-            await asyncio.sleep(0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,36 @@
+"""One small web and one host for all tests of the demo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from builder.demo.host import Host
+from builder.demo.truth import Truth
+from builder.demo.web import Address, write
+
+PAIRS = 160
+
+
+@dataclass(frozen=True)
+class Site:
+    folder: Path
+    host: Host
+    truth: Truth
+
+    @property
+    def address(self) -> Address:
+        netlocs = tuple(f"{one}:{self.host.port}" for one in self.host.addresses)
+        return Address(netlocs, self.host.refused_port)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("demo")
+    with Host() as host:
+        address = Site(folder, host, Truth([])).address
+        host.routes = write(folder, PAIRS, 0, address)
+        yield Site(folder, host, Truth.read(folder / "truth.parquet"))

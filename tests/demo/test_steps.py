@@ -1,0 +1,102 @@
+"""The demo as a user runs it, small; what it refuses; and that it notices a root that is not as planted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from builder.cli import main
+from builder.demo import Config, sheet, steps
+from builder.demo.steps import Demo, compare, prepare
+from builder.errors import InputError
+
+from .conftest import Site
+
+
+@pytest.mark.timeout(300)
+def test_the_demo_ends_well_and_tells_each_step(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "TIMEOUT", 1)
+    assert main(["demo", str(tmp_path / "d"), "--pairs", "100"]) == 0
+    told = capfd.readouterr().out
+    assert all(f"{number}. {heading}" in told for number, (heading, _) in enumerate(steps.STEPS, 1))
+    assert told.count("$ danqing rebuild") == 3
+    assert "all 100 rows as planted" in told
+    assert "again all rows as planted, none twice" in told
+    assert (tmp_path / "d" / "pairs.png").stat().st_size > 10_000
+
+
+def test_json_is_all_there_is_on_stdout(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "STEPS", steps.STEPS[:1])
+    assert main(["demo", str(tmp_path), "--pairs", "100", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["pairs"] == 100
+
+
+def test_another_outcome_is_named(site: Site, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "danqing" / "outcomes").mkdir(parents=True)
+    rows = [{**row, "attempts": 1} for row in site.truth.rows]
+    changed = next(row for row in rows if row["fault"] == "opt-out")
+    changed.update(outcome="kept", reason=None)
+    pq.write_table(
+        pa.Table.from_pylist(rows), tmp_path / "danqing" / "outcomes" / "train-00000-of-00001.parquet"
+    )
+    demo = Demo(Config(), tmp_path, site.host, site.truth)
+    compare(demo)
+    assert demo.differences == [f"{changed['url']} (opt-out): planted opt_out, came out as kept"]
+    assert f"DIFFERS {demo.differences[0]}" in capsys.readouterr().out
+
+
+def test_a_difference_ends_the_command_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "STEPS", (("Differ", lambda demo: demo.differ(["this row"], "")),))
+    assert main(["demo", str(tmp_path), "--pairs", "100"]) == 1
+    assert "1 results are not as planted" in capsys.readouterr().err
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "mine").touch()
+    assert main(["demo", str(tmp_path)]) == 3
+    assert "not of a demo" in capsys.readouterr().err
+    assert (tmp_path / "web" / "mine").exists()
+    with pytest.raises(InputError, match="is a file"):
+        prepare(tmp_path / "web" / "mine")
+
+
+def test_a_demo_is_made_anew_and_other_files_in_it_stay(tmp_path: Path) -> None:
+    (prepare(tmp_path / "d") / "web").mkdir()
+    (tmp_path / "d" / "truth.parquet").touch()
+    (tmp_path / "d" / "notes").touch()
+    prepare(tmp_path / "d")
+    assert sorted(path.name for path in (tmp_path / "d").iterdir()) == [steps.MARK, "notes"]
+
+
+@pytest.mark.parametrize("flags", [["--pairs", "99"], ["--seed", "-1"]])
+def test_values_that_make_no_demo(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", str(tmp_path), *flags]) == 2
+    assert flags[0] in capsys.readouterr().err
+
+
+def test_the_sheet_is_drawn_with_any_number_of_pairs(tmp_path: Path, site: Site) -> None:
+    images = [(row["url"], sheet.Image.new("RGB", (40, 90), "red")) for row in site.truth.rows[:8]]
+    assert sheet.draw([("红色", image) for _, image in images], tmp_path / "s.png") == (
+        sheet.chinese_font() is not None
+    )
+    with sheet.Image.open(tmp_path / "s.png") as drawn:
+        assert drawn.width == sheet.COLUMNS * (sheet.CELL + sheet.GAP) + sheet.GAP
+
+
+def test_the_summary_is_one_object_and_two_lines() -> None:
+    summary = steps.Summary("demo", 100, 80, 3.0, 2)
+    assert summary.as_dict()["kept"] == 80
+    assert len(summary.lines()) == 2
