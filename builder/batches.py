@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.dataset as pds
 import pyarrow.parquet as pq
-from pyarrow.fs import LocalFileSystem
 
 from .schema import pair_key
 
@@ -43,13 +42,12 @@ class Reading:
 
 
 def read(source: Any, groups: tuple[int, ...] | None, reading: Reading) -> Iterator[pa.Table]:
-    """The rows of a Parquet file, a path or an open file, or of some of its row groups, in batches."""
+    """The rows of an open Parquet file, or of some of its row groups, in batches."""
     filters = reading.filters
     if isinstance(filters, list):
         filters = pq.filters_to_expression(filters)
     layout = pds.ParquetFileFormat(default_fragment_scan_options=reading.scan_options)
-    place = LocalFileSystem() if isinstance(source, str) else None
-    fragment: Any = layout.make_fragment(source, filesystem=place)
+    fragment: Any = layout.make_fragment(source)
     if groups is not None:
         fragment = fragment.subset(row_group_ids=groups)
     present = fragment.physical_schema.names

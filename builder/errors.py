@@ -37,7 +37,7 @@ class InputError(DanqingError):
     exit_code = 3
 
 
-class EnvironmentProblem(DanqingError):  # noqa: N818 - the builtin name EnvironmentError is taken
+class EnvironmentProblem(DanqingError):
     """The machine cannot do it now: disk full, read-only, no network, locked by another run."""
 
     exit_code = 4

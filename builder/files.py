@@ -30,7 +30,9 @@ def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     try:
         fs, path = url_to_fs(url)
     except (ValueError, ImportError) as error:
-        raise InputError(f"{url}: {error}; install the fsspec package of this protocol or use a local path") from error
+        raise InputError(
+            f"{url}: {error}; install the fsspec package of this protocol or use a local path"
+        ) from error
     return fs, str(path)
 
 
@@ -79,7 +81,9 @@ def environment(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         cause = error.strerror or str(error)
-        raise EnvironmentProblem(f"{what}: {cause}; nothing is lost, mend it and run the same command again") from error
+        raise EnvironmentProblem(
+            f"{what}: {cause}; nothing is lost, mend it and run the same command again"
+        ) from error
 
 
 def publish(local: Path, url: str) -> None:
@@ -112,7 +116,9 @@ def fetched(url: str, work: Path) -> Iterator[Path]:
     """The file as a local path: itself, or a copy in `work` that is removed afterwards. InputError when missing."""
     fs, path = filesystem(url)
     if not fs.exists(path):
-        raise InputError(f"{url}: no such file, though the ledger says it was written; --overwrite starts anew")
+        raise InputError(
+            f"{url}: no such file, though the ledger says it was written; --overwrite starts anew"
+        )
     if is_local(url):
         yield local_path(url)
         return

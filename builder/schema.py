@@ -57,10 +57,10 @@ PICTURE = pa.schema(
         pa.field("fetched_at", TIMESTAMP),
     ]
 )
-IMAGES = pa.schema(list(PAIR) + list(PICTURE))
+IMAGES = pa.unify_schemas([PAIR, PICTURE])
 
 OUTCOMES = pa.schema(
-    [
+    [  # type: ignore[arg-type]  # the stubs make it a list of objects
         pa.field("key", pa.string(), nullable=False),
         pa.field("url", pa.string()),
         pa.field("outcome", pa.string(), nullable=False),  # kept or dropped

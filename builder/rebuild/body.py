@@ -77,21 +77,26 @@ class Reader:
         self._patience = patience
         self._budget = Budget(max(BUDGET, max_bytes))
 
-    async def read(self, response: ClientResponse, deadline: asyncio.Timeout) -> bytes:
-        """The whole body; `deadline` is put off while waiting for memory, up to `patience` seconds.
+    async def read(self, response: ClientResponse, deadline: asyncio.Timeout) -> tuple[bytes, int]:
+        """The whole body, and its share of the budget: whoever has no more use for the body must `give_back`.
 
-        Raises Failed with TOO_LARGE, EMPTY, TRUNCATED, CORRUPT (broken compression) or NOT_IMAGE (a
-        compression that was not asked for and is not spoken), and what aiohttp raises.
+        `deadline` is put off while waiting for memory, up to `patience` seconds. Raises Failed with TOO_LARGE,
+        EMPTY, TRUNCATED, CORRUPT (broken compression) or NOT_IMAGE (a compression that was not asked for and
+        is not spoken), and what aiohttp raises.
         """
         length, inflater = self._announced(response)
-        body = await self._collect(response.content, length, inflater, deadline)
+        body, held = await self._collect(response.content, length, inflater, deadline)
         if not body:
             raise Failed(Reason.EMPTY)
-        return body
+        return body, held
+
+    def give_back(self, held: int) -> None:
+        """Return a body's share of the budget."""
+        self._budget.give(held)
 
     async def _collect(
         self, content: StreamReader, length: int, inflater: Inflater | None, deadline: asyncio.Timeout
-    ) -> bytes:
+    ) -> tuple[bytes, int]:
         chunks: list[bytes] = []
         size = wire = held = 0
         try:
@@ -111,10 +116,10 @@ class Reader:
                 chunks.append(chunk)
             if wire and inflater is not None and not inflater.whole:
                 raise Failed(Reason.TRUNCATED, transient=True)
-            return b"".join(chunks)
-        finally:
-            if held:
-                self._budget.give(held)
+            return b"".join(chunks), held
+        except BaseException:
+            self._budget.give(held)
+            raise
 
     def _announced(self, response: ClientResponse) -> tuple[int, Inflater | None]:
         """(bytes to expect, 0 when unknown; what decompresses them), from the headers."""

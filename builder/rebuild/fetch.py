@@ -25,7 +25,7 @@ from ..reasons import Reason
 from .address import AddressError, Resolver
 from .body import Failed, Reader
 from .config import Config, Limits
-from .connection import Connector, Lost, drain, send, trusted
+from .connection import Connector, Lost, drain, raise_file_limit, send, trusted
 from .optout import opted_out
 from .outcome import Dropped
 from .url import redirect
@@ -70,6 +70,7 @@ class Response:
     retry_after: float | None = None
     reason: Reason | None = None
     transient: bool = False
+    held: int = 0  # bytes of the memory budget that the body holds until `Fetcher.done_with`
 
 
 class Fetcher:
@@ -93,6 +94,7 @@ class Fetcher:
 
     async def __aenter__(self) -> Self:
         limits, identity = self._limits, self._identity
+        raise_file_limit()
         self._resolver = Resolver(self._nameservers, identity.allow_private)
         connector = Connector(self._resolver, identity.allow_private, self._tls or trusted())
         self._session = aiohttp.ClientSession(
@@ -131,6 +133,11 @@ class Fetcher:
             answer.reason, answer.transient = diagnose(error, answer.status is not None)
         return answer
 
+    def done_with(self, answer: Response) -> None:
+        """The body was decoded: a large one now makes room for the next."""
+        self._reader.give_back(answer.held)
+        answer.body, answer.held = b"", 0
+
     async def _follow(self, url: str, answer: Response, deadline: asyncio.Timeout) -> None:
         """Ask for `url` and where it leads, until there is a body. Raises Dropped and what aiohttp raises."""
         seen = {url}
@@ -154,7 +161,7 @@ class Fetcher:
             if location is not None:
                 await drain(response)
                 return location
-            answer.body = await self._reader.read(response, deadline)
+            answer.body, answer.held = await self._reader.read(response, deadline)
             return None
         finally:
             response.release()  # keeps the connection if all of the body has come, and cuts it otherwise

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import resource
 import shutil
 import signal
 import time
@@ -160,11 +159,13 @@ def _lock(work: Path, config: Config) -> list[Lock]:
     size = work / "world.size"
     if world.acquire():
         size.write_text(str(config.world_size))
-    if not world.acquire(shared=True) or size.read_text() != str(config.world_size) or not rank.acquire():
-        raise EnvironmentProblem(
-            f"another danqing rebuild is at work on {config.output}; wait for it, or use another root"
-        )
-    return [rank, world]
+    if world.acquire(shared=True) and size.read_text() == str(config.world_size) and rank.acquire():
+        return [rank, world]
+    rank.release()
+    world.release()
+    raise EnvironmentProblem(
+        f"another danqing rebuild is at work on {config.output}; wait for it, or use another root"
+    )
 
 
 def _unlock(work: Path, locks: list[Lock]) -> None:
@@ -222,7 +223,6 @@ def _tidy(plan: Plan, todo: list[tuple[Shard, frozenset[Reason]]], layout: Layou
 def _fetch(
     plan: Plan, todo: list[tuple[Shard, frozenset[Reason]]], layout: Layout, config: Config, console: Console
 ) -> None:
-    _raise_file_limit()
     cores = len(os.sched_getaffinity(0))
     count = min(config.workers or cores, len(todo))
     rules = Rules(
@@ -273,10 +273,3 @@ def _tasks(plan: Plan, todo: list[tuple[Shard, frozenset[Reason]]]) -> Iterator[
             with pa.ipc.new_stream(sink, table.schema) as stream:
                 stream.write_table(table)
             yield Task(shard, sink.getvalue().to_pybytes(), again)
-
-
-def _raise_file_limit() -> None:
-    """As many open files as the system allows: connections are kept alive."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

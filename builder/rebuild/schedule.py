@@ -263,7 +263,7 @@ class Scheduler:
             fetched_at=int(time.time() * 1000),
         )
         if response.reason is None:
-            await self._decode(job, outcome, response.body)
+            await self._decode(job, outcome, response)
         self._end(host, job, outcome)
 
     def _end(self, host: Host, job: Job, outcome: Outcome) -> None:
@@ -313,14 +313,15 @@ class Scheduler:
         self.queued += 1
         return True
 
-    async def _decode(self, job: Job, outcome: Outcome, body: bytes) -> None:
-        outcome.bytes = len(body)
-        self._backlog += len(body)
+    async def _decode(self, job: Job, outcome: Outcome, response: Response) -> None:
+        size = outcome.bytes = len(response.body)
+        self._backlog += size
         self._decoding += 1
         try:
-            await self._loop.run_in_executor(self._pool, self._finish, job, outcome, body)
+            await self._loop.run_in_executor(self._pool, self._finish, job, outcome, response.body)
         finally:
-            self._backlog -= len(body)
+            self._fetcher.done_with(response)
+            self._backlog -= size
             self._decoding -= 1
 
     def _finish(self, job: Job, outcome: Outcome, body: bytes) -> None:

@@ -37,7 +37,9 @@ def urls_of(web: FaultHost, count: int) -> list[str]:
     return [web.url(f"/picture/{i}.jpg", i % 4) for i in range(count)]
 
 
-def test_pairs_come_in_the_order_of_the_manifest_without_the_dead_ones(web: FaultHost, tmp_path: Path) -> None:
+def test_pairs_come_in_the_order_of_the_manifest_without_the_dead_ones(
+    web: FaultHost, tmp_path: Path
+) -> None:
     urls = urls_of(web, 200)
     urls[3], urls[150] = web.url("/status/404/3"), "not a url"
     pairs = list(streamed(write_manifest(tmp_path / "m.parquet", urls)))

@@ -37,7 +37,9 @@ def test_a_stalling_host_costs_a_few_requests_and_holds_up_nobody(web: FaultHost
     manifest = write_manifest(tmp_path / "m.parquet", urls)
     flags = ("--timeout", "1", "--retries", "1", "--shard-size", "100")
     assert rebuild(manifest, tmp_path / "root", *flags) == 0
-    told = Counter((one["url"].startswith("http://127.0.0.1:"), one["reason"]) for one in outcomes(tmp_path / "root"))
+    told = Counter(
+        (one["url"].startswith("http://127.0.0.1:"), one["reason"]) for one in outcomes(tmp_path / "root")
+    )
     assert told == {(True, "timeout"): 50, (False, None): 350}
     asked = Counter(request.host.partition(":")[0] for request in web.requests)
     assert asked["127.0.0.1"] <= 2 * (8 + 4)  # until it is given up, in each of two workers
@@ -67,8 +69,14 @@ def test_no_host_has_more_connections_than_asked_for(web: FaultHost, tmp_path: P
 def test_status_tells_of_the_worst_hosts(
     web: FaultHost, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    urls = [web.url(f"/picture/{i}.jpg", 1) for i in range(20)] + [web.url(f"/status/404/{i}", 2) for i in range(5)]
+    urls = [web.url(f"/picture/{i}.jpg", 1) for i in range(20)] + [
+        web.url(f"/status/404/{i}", 2) for i in range(5)
+    ]
     assert rebuild(write_manifest(tmp_path / "m.parquet", urls), tmp_path / "root", "--json") == 0
     told = json.loads(capsys.readouterr().out)["stages"]["rebuild"]
-    assert (told["kept"], told["reasons"], told["http_status"]) == (20, {"http_4xx": 5}, {"200": 20, "404": 5})
+    assert (told["kept"], told["reasons"], told["http_status"]) == (
+        20,
+        {"http_4xx": 5},
+        {"200": 20, "404": 5},
+    )
     assert told["worst_hosts"] == {"127.0.0.3": {"kept": 0, "dropped": 5}}

@@ -19,7 +19,6 @@ from tests.faults import TERMS
 
 from .runs import ledgers, names, outcomes, reasons, rebuild, table, write_manifest
 
-
 BY_FLAG = ("max_bytes", "max_pixels", "min_side", "max_aspect")
 
 

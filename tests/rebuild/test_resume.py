@@ -236,7 +236,10 @@ def test_retry_failed_fetches_only_the_rows_with_those_reasons(web: FaultHost, t
     assert sum(one["kept"] for one in ledgers(root).values()) == 97
     before = web.count()
     assert rebuild(manifest, root, *flags, "--retry-failed", "http_5xx,timeout") == 0
-    assert sorted(request.target for request in web.requests[before:]) == ["/flaky/500/1/30.jpg", "/flaky/500/1/31.jpg"]
+    assert sorted(request.target for request in web.requests[before:]) == [
+        "/flaky/500/1/30.jpg",
+        "/flaky/500/1/31.jpg",
+    ]
     assert sum(one["kept"] for one in ledgers(root).values()) == 99
     whole = tmp_path / "whole"
     assert rebuild(manifest, whole, *flags) == 0
