@@ -122,7 +122,7 @@ def fetched(url: str, work: Path) -> Iterator[Path]:
     if is_local(url):
         yield local_path(url)
         return
-    copy = work / f"{local_path(path).name}.copy"
+    copy = work / ("-".join(path.split("/")[-2:]) + ".copy")  # images/x and outcomes/x are open together
     fs.get_file(path, str(copy))
     try:
         yield copy

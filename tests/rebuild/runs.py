@@ -29,7 +29,7 @@ def write_manifest(path: Path, urls: Sequence[str | None], **columns: Sequence[A
     return str(path)
 
 
-def rebuild(manifest: str, root: Path, *flags: str) -> int:
+def rebuild(manifest: str, root: Path | str, *flags: str) -> int:
     """Run the command in this process (its workers are processes all the same); its exit code."""
     return main(["rebuild", manifest, str(root), "--allow-private", "--quiet", "--workers", "2", *flags])
 

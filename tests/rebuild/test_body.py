@@ -169,7 +169,8 @@ async def test_large_bodies_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (await fetcher.fetch(small.url())).reason is None
         assert not tasks[1].done()
         gate.set()
-        assert len((whole := await tasks[0]).body) == 60000
+        whole = await tasks[0]
+        assert len(whole.body) == 60000
         assert (await fetcher.fetch(small.url())).reason is None
         assert not tasks[1].done()  # the first body is whole, and still in memory
         fetcher.done_with(whole)
