@@ -5,6 +5,7 @@ danqing rebuild manifest/ ./danqing --image-size 256
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from .config import Config
@@ -19,6 +20,8 @@ __all__ = ["Config", "run"]
 
 def run(config: Config, console: Console) -> Summary | PlanSummary:
     """See `runner.run`; imported late so that `danqing --help` loads no Arrow."""
+    # numpy's linear algebra, which nothing here uses, would start its threads: 50 ms in each process.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from .runner import run as run_stage
 
     return run_stage(config, console)

@@ -64,7 +64,7 @@ class Pool:
         self._wanting: deque[_Worker] = deque()
         self._workers: set[_Worker] = set()
         self._stops = 0
-        self._told_stop = False
+        self._told_stop = self._leaving = False
         self._count = count
         self._restarts = 0
 
@@ -87,7 +87,8 @@ class Pool:
                     self._take(sender, message)
                 self._obey_stops()
         finally:
-            self._room.release(1_000_000)  # lets the reader of the manifest end
+            self._leaving = True
+            self._room.release()  # the reader of the manifest sees it
             for worker in self._workers:
                 worker.process.kill()
             for worker in self._workers:
@@ -101,8 +102,8 @@ class Pool:
         try:
             for task in self._tasks:
                 self._room.acquire()
-                if self._stops:
-                    break
+                if self._leaving:
+                    return
                 self._inbox.put((None, task))
             self._inbox.put((None, None))
         except BaseException as error:  # raised again in the main thread

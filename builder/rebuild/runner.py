@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from .. import ledger
+from ..arrow import without_pandas
 from ..card import root_card
 from ..console import Bar, Console
 from ..errors import EnvironmentProblem
@@ -125,6 +126,7 @@ def run(config: Config, console: Console) -> Summary | PlanSummary:
     Raises UsageError, InputError, EnvironmentProblem and Interrupted; whatever is raised, the same command goes on.
     """
     config.check()
+    without_pandas()
     with environment(f"cannot use {config.output}"):
         plan = make_plan(config)
         if config.dry_run:

@@ -22,7 +22,7 @@ class Header(NamedTuple):
     format: jpeg, png, gif, webp, bmp, tiff, avif or jp2. width, height: in pixels, as stored. orientation: the
     EXIF value, 1 to 8. channels: of a JPEG, 1, 3 or 4. inverted: a CMYK JPEG of Adobe's kind, which stores 255 - ink.
     profile: the ICC profile of a JPEG or WebP. plain: of a JPEG, baseline without metadata, profile or trailing bytes;
-    of a WebP, still and opaque.
+    of a WebP, still and opaque; of a PNG, 8-bit RGB without profile.
     """
 
     format: str
@@ -40,6 +40,10 @@ class Header(NamedTuple):
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
 
 
+# Chunks that change how pixels are read: transparency, a profile, further frames.
+_PNG_EXTRAS = frozenset({b"tRNS", b"iCCP", b"acTL"})
+
+
 def _little(body: bytes, at: int, size: int) -> int:
     if at + size > len(body):
         raise Dropped(Reason.TRUNCATED)
@@ -50,6 +54,7 @@ def read_png(body: bytes) -> Header:
     """PNG: every chunk to IEND, and the checksum of those that carry the picture."""
     view = memoryview(body)
     at, turned, data = 8, 1, False
+    plain = body[24:26] == b"\x08\x02"
     if body[12:16] != b"IHDR":
         raise Dropped(Reason.CORRUPT if len(body) >= 16 else Reason.TRUNCATED)
     while True:
@@ -66,12 +71,14 @@ def read_png(body: bytes) -> Header:
         data = data or kind == b"IDAT"
         if kind == b"eXIf":
             turned = orientation(body[at + 8 : end - 4])
+        plain = plain and kind not in _PNG_EXTRAS
         if kind == b"IEND":
             break
         at = end
     if not data:
         raise Dropped(Reason.CORRUPT)
-    return Header("png", int.from_bytes(body[16:20], "big"), int.from_bytes(body[20:24], "big"), turned)
+    width, height = int.from_bytes(body[16:20], "big"), int.from_bytes(body[20:24], "big")
+    return Header("png", width, height, turned, plain=plain)
 
 
 def read_gif(body: bytes) -> Header:

@@ -94,7 +94,13 @@ def test_one_bit_becomes_black_and_white() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "decoder"),
-    [("jpeg", "simplejpeg-exact"), ("jpeg-cmyk", "simplejpeg-exact"), ("webp", "opencv"), ("png", "pillow")],
+    [
+        ("jpeg", "simplejpeg-exact"),
+        ("jpeg-cmyk", "simplejpeg-exact"),
+        ("webp", "opencv"),
+        ("png", "opencv"),
+        ("gif", "pillow"),
+    ],
 )
 def test_names_its_decoder(kind: str, decoder: str) -> None:
     assert make(PICTURES[kind](), AS_IS).decoder == decoder
