@@ -244,6 +244,9 @@ def main(setup: Setup, pipe: Connection) -> None:
     """The entry point of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if not setup.config.debug:
+        # libpng and libtiff write a line about each odd file; what a worker has to say goes over the pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     without_pandas()
     gc.freeze()  # what was imported stays: 0.1 ms of every picture went into looking at it again and again
     try:

@@ -16,6 +16,7 @@ from PIL import Image
 from builder.schema import IMAGES, OUTCOMES, pair_key, validation_share
 from tests.faulthost import FAULTS, FaultHost
 from tests.faults import TERMS
+from tests.pictures import PICTURES, png_text_bomb
 
 from .runs import ledgers, names, outcomes, reasons, rebuild, table, write_manifest
 
@@ -174,6 +175,16 @@ def test_dry_run_prints_the_plan_and_touches_nothing(
     assert (plan["rows"], plan["shards"], plan["shards_to_do"]) == ({"train": 20}, 16, 16)
     assert not (tmp_path / "root").exists()
     assert web.asked["/picture/dry1.jpg"] == 0
+
+
+def test_odd_files_leave_no_lines_of_c_libraries_on_the_terminal(
+    web: FaultHost, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    web.files["/bomb.png"] = png_text_bomb()
+    web.files["/cut.tif"] = PICTURES["tiff"]()[:-200]
+    manifest = write_manifest(tmp_path / "m.parquet", [web.url("/bomb.png"), web.url("/cut.tif")])
+    assert rebuild(manifest, tmp_path / "root") == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_connections_are_kept_across_shards(tmp_path: Path) -> None:
