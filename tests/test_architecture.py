@@ -148,11 +148,11 @@ def test_constraints_pin_what_setup_cfg_asks_for() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     asked = config["options"]["install_requires"] + config["options.extras_require"]["dev"]
-    pinned = dict(line.split("==") for line in constraints())
+    pinned = dict(line.lower().split("==") for line in constraints())
     for line in asked.strip().splitlines():
         name, exact = re.match(r"([\w-]+)(?:==(.+))?", line).groups()  # type: ignore[union-attr]
-        assert name in pinned
-        assert exact in {None, pinned[name]}
+        assert name.lower() in pinned
+        assert exact in {None, pinned[name.lower()]}
 
 
 def constraints() -> list[str]:
@@ -176,7 +176,7 @@ def commands() -> list[list[str]]:
     for line in lines:
         words = shlex.split(line.strip().removeprefix("$ "), comments=True) if "danqing" in line else []
         # `danqing <stage> INPUT OUTPUT` is the pattern of all commands, and no command.
-        if words[:1] == ["danqing"] and words[1:2] != ["<stage>"]:
+        if words[:1] == ["danqing"] and words[1:] and words[1:2] != ["<stage>"]:
             end = next(
                 (i for i, word in enumerate(words) if word in {"|", "&&", ";", ">", "2>", "&"}), len(words)
             )
@@ -194,3 +194,30 @@ def test_every_command_in_the_readme_is_one() -> None:
 
 def test_the_readme_shows_every_stage() -> None:
     assert {words[0] for words in commands()} >= set(STAGES)
+
+
+EMPTY = {"builder/__init__.py", "cards/__init__.py"}  # a docstring, and a version
+
+
+def tree_of_the_readme() -> list[str]:
+    """The paths of the file tree in the README, folders with a slash at the end."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = text.partition("## The code, in the order the data flows")[2].split("```")[1]
+    paths: list[str] = []
+    folders: list[str] = []
+    for line in block.strip().splitlines():
+        name, depth = line.split()[0], (len(line) - len(line.lstrip())) // 2
+        folders = folders[:depth]
+        paths.append("".join(folders) + name)
+        if name.endswith("/"):
+            folders.append(name)
+    return paths
+
+
+def test_the_readme_prints_the_file_tree() -> None:
+    told = tree_of_the_readme()
+    assert [path for path in told if not (ROOT / path).exists()] == []
+    shown = {path for path in told if path.endswith(".py")}
+    summed_up = ("builder/demo/", "benchmarks/", "tests/")
+    code = {named(path) for path in SOURCES if not named(path).startswith(summed_up)}
+    assert code - EMPTY == shown

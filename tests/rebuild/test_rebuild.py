@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from builder.cli import main
 from builder.schema import IMAGES, OUTCOMES, pair_key, validation_share
 from tests.faulthost import FAULTS, FaultHost
 from tests.faults import TERMS
@@ -175,6 +177,17 @@ def test_dry_run_prints_the_plan_and_touches_nothing(
     assert (plan["rows"], plan["shards"], plan["shards_to_do"]) == ({"train": 20}, 16, 16)
     assert not (tmp_path / "root").exists()
     assert web.asked["/picture/dry1.jpg"] == 0
+
+
+def test_a_log_gets_a_line_with_counts_rates_and_reasons(
+    web: FaultHost, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    urls = [web.url(f"/picture/{i}.jpg", i % 8) for i in range(9)] + [web.url("/status/404/1")]
+    manifest = write_manifest(tmp_path / "m.parquet", urls)
+    assert main(["rebuild", manifest, str(tmp_path / "root"), "--allow-private"]) == 0
+    told = capsys.readouterr()
+    assert re.search(r"10/10 pairs \(100.0%\) · .* pairs/s · kept 90.0% · .* MB/s · http_4xx 10.0%", told.err)
+    assert "10 of 10 rows" in told.out
 
 
 def test_odd_files_leave_no_lines_of_c_libraries_on_the_terminal(

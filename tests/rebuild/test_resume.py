@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 from collections import Counter
@@ -13,6 +14,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
+from builder.cli import main
 from tests.faulthost import FaultHost
 
 from .runs import Launcher, ended, kill_all, ledgers, names, outcomes, reasons, rebuild, table, write_manifest
@@ -91,6 +93,34 @@ def test_one_signal_ends_what_is_in_flight_and_redoes_nothing(
     assert rebuild(manifest, tmp_path / "root", *FLAGS) == 0
     assert max(requests_by_row(web).values()) == 1
     assert web.count() == ROWS
+
+
+def test_status_counts_what_an_interrupted_run_has_of_its_unfinished_shards(
+    web: FaultHost, started: Launcher, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    urls = [web.url(f"/{'gate' if i >= 60 else 'picture'}/{i}.jpg", i % 4) for i in range(80)]
+    manifest = write_manifest(tmp_path / "m.parquet", urls)
+    flags = (
+        "--shard-size",
+        "80",
+        "--concurrency",
+        "10",
+        "--per-host",
+        "32",
+        "--timeout",
+        "2",
+        "--retries",
+        "0",
+    )
+    process = started(manifest, tmp_path / "root", *flags)
+    web.wait_for(70)
+    process.send_signal(signal.SIGINT)
+    ended(process, 130)
+    assert main(["status", str(tmp_path / "root"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["stages"]["rebuild"]
+    assert told["shards"] == {"done": 0, "total": 1}
+    assert told["in_flight"]["shards"] == 1
+    assert 60 <= told["in_flight"]["rows"] == told["kept"] < 80
 
 
 def test_the_second_ctrl_c_leaves_at_once(web: FaultHost, started: Launcher, tmp_path: Path) -> None:
