@@ -158,14 +158,15 @@ class Lock:
         self.path = path
         self._file: Any = None
 
-    def acquire(self, *, shared: bool = False) -> bool:
-        """Take the lock, or change it, without waiting; False when another process holds it."""
+    def acquire(self, *, shared: bool = False, wait: bool = False) -> bool:
+        """Take the lock, or change its kind; False when another process holds it and `wait` is not set."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             if self._file is None:
                 self._file = self.path.open("a+b")
             try:
-                fcntl.flock(self._file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+                kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+                fcntl.flock(self._file, kind if wait else kind | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
             with contextlib.suppress(FileNotFoundError):

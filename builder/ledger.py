@@ -181,11 +181,6 @@ def read_all(root: str, stage: str) -> Iterator[ShardLedger]:
         yield ledger
 
 
-def done(root: str, stage: str) -> set[str]:
-    """Stems of the shards that are done; raises what read_all does."""
-    return {ledger.shard for ledger in read_all(root, stage)}
-
-
 def write_progress(root: str, stage: str, rank: int, tallies: Mapping[str, Tally]) -> None:
     """Tell what is counted so far of the shards in flight, by stem. The parent calls it every few seconds."""
     document = {"at": _now(), "shards": {shard: tally.as_dict() for shard, tally in tallies.items()}}

@@ -27,6 +27,10 @@ def shard(index: int, counts: Tally, split: str = "train") -> ShardLedger:
     return ShardLedger.of("rebuild", stem, counts, files=files, config="c0", version="0.1.0", seconds=1.5)
 
 
+def done(root: str) -> set[str]:
+    return {one.shard for one in ledger.read_all(root, "rebuild")}
+
+
 def test_a_tally_counts_outcomes() -> None:
     counts = Tally()
     counts.add(None, 200, "a", 10, 1)
@@ -97,16 +101,16 @@ def test_what_is_written_is_read(root: str) -> None:
     for one in reversed(made):
         one.write(root)
     assert list(ledger.read_all(root, "rebuild")) == made
-    assert ledger.done(root, "rebuild") == {one.shard for one in made}
+    assert done(root) == {one.shard for one in made}
 
 
 def test_one_marker_alone_is_read(root: str) -> None:
     shard(7, tally()).write(root)
-    assert ledger.done(root, "rebuild") == {"train-00007-of-00042"}
+    assert done(root) == {"train-00007-of-00042"}
 
 
 def test_an_empty_root_has_no_shard_done(root: str) -> None:
-    assert ledger.done(root, "rebuild") == set()
+    assert done(root) == set()
     assert ledger.read_progress(root, "rebuild") == (None, {})
     assert ledger.read_plan(root, "rebuild") is None
 
@@ -145,7 +149,7 @@ def test_a_broken_marker_is_named(tmp_path: Path, content: str) -> None:
     path.parent.mkdir(parents=True)
     path.write_text(content, encoding="latin-1")
     with pytest.raises(InputError, match=r"train-00000\.json: "):
-        ledger.done(str(tmp_path), "rebuild")
+        done(str(tmp_path))
 
 
 @pytest.mark.parametrize("change", [{"rows": 4}, {"reasons": None}, {"reasons": {"dns": "x"}}])
@@ -154,7 +158,7 @@ def test_a_marker_with_wrong_counts_is_named(tmp_path: Path, change: dict[str, o
     path = tmp_path / "ledger" / "rebuild" / "train-00000.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(InputError, match=r"train-00000\.json: no done marker"):
-        ledger.done(str(tmp_path), "rebuild")
+        done(str(tmp_path))
 
 
 def test_other_files_are_no_markers(tmp_path: Path) -> None:
@@ -168,7 +172,7 @@ def test_other_files_are_no_markers(tmp_path: Path) -> None:
         "progress-10000.json",
     ):
         (folder / name).write_text("not read")
-    assert ledger.done(str(tmp_path), "rebuild") == set()
+    assert done(str(tmp_path)) == set()
 
 
 def test_progress_of_all_ranks_is_read_the_later_word_counting(

@@ -130,7 +130,7 @@ def run(config: Config, console: Console) -> Summary | PlanSummary:
     with environment(f"cannot use {config.output}"):
         plan = make_plan(config)
         if config.dry_run:
-            return PlanSummary(plan, config, len(_todo(plan, config)))
+            return PlanSummary(plan, config, len(_todo(plan, _markers(config), config)))
     layout = Layout(
         config.output, _work_folder(config.output), config.format, config.validation, plan.config_hash
     )
@@ -138,10 +138,13 @@ def run(config: Config, console: Console) -> Summary | PlanSummary:
         locks = _lock(layout.work, config)
         try:
             _begin(plan, config, layout.work)
-            todo = _todo(plan, config)
+            markers = _markers(config)
+            todo = _todo(plan, markers, config)
             _tidy(plan, todo, layout, config)
             if todo:
-                _fetch(plan, todo, layout, config, console)
+                redone = {stem for shard, _ in todo for stem in _stems(shard)}
+                done = [one for stem, one in markers.items() if stem not in redone]
+                _fetch(plan, todo, done, layout, config, console)
             return summary_of(config.output)
         finally:
             _unlock(layout.work, locks)
@@ -156,12 +159,16 @@ def _work_folder(root: str) -> Path:
 
 
 def _lock(work: Path, config: Config) -> list[Lock]:
-    """One run a rank, one world size at a time. The kernel frees the locks of a run that was killed."""
+    """One run a rank, one world size at a time. The kernel frees the locks of a run that was killed.
+
+    The exclusive lock on the world is held for moments only, by the first to come and the last to leave.
+    """
     world, rank = Lock(work / "world.lock"), Lock(work / f"rank-{config.rank}.lock")
     size = work / "world.size"
     if world.acquire():
         size.write_text(str(config.world_size))
-    if world.acquire(shared=True) and size.read_text() == str(config.world_size) and rank.acquire():
+    world.acquire(shared=True, wait=True)
+    if size.read_text() == str(config.world_size) and rank.acquire():
         return [rank, world]
     rank.release()
     world.release()
@@ -198,15 +205,29 @@ def _splits(plan: Plan, config: Config) -> list[str]:
     return [*splits, "validation"] if config.validation and "validation" not in splits else splits
 
 
-def _todo(plan: Plan, config: Config) -> list[tuple[Shard, frozenset[Reason]]]:
+def _markers(config: Config) -> dict[str, ShardLedger]:
+    """What is done, by stem; without the hosts and files, of which ten thousand shards have a great deal."""
+    done = ledger.read_all(config.output, STAGE)
+    return {one.shard: dataclasses.replace(one, hosts={}, files={}) for one in done}
+
+
+def _stems(shard: Shard) -> tuple[str, str]:
+    """The stem of a shard, and of the pairs that may be carved out of it."""
+    return shard.stem, f"validation-{shard.numbers}"
+
+
+def _mine(plan: Plan, config: Config) -> list[Shard]:
+    return [shard for shard in plan.shards if shard.number % config.world_size == config.rank]
+
+
+def _todo(
+    plan: Plan, markers: dict[str, ShardLedger], config: Config
+) -> list[tuple[Shard, frozenset[Reason]]]:
     """The shards of this rank that are not done, and those with rows to fetch again, with the reasons."""
-    markers = {one.shard: one for one in ledger.read_all(config.output, STAGE)}
     again = config.retried
     todo = []
-    for shard in plan.shards:
-        if shard.number % config.world_size != config.rank:
-            continue
-        parts = [markers[stem] for stem in (shard.stem, f"validation-{shard.numbers}") if stem in markers]
+    for shard in _mine(plan, config):
+        parts = [markers[stem] for stem in _stems(shard) if stem in markers]
         if shard.stem not in markers:
             todo.append((shard, frozenset[Reason]()))
         elif any(again & one.reasons.keys() for one in parts):
@@ -217,13 +238,18 @@ def _todo(plan: Plan, config: Config) -> list[tuple[Shard, frozenset[Reason]]]:
 def _tidy(plan: Plan, todo: list[tuple[Shard, frozenset[Reason]]], layout: Layout, config: Config) -> None:
     """Remove the spools, of this rank, that a run killed between marker and clean-up left beside finished shards."""
     unfinished = {shard.stem for shard, again in todo if not again}
-    for shard in plan.shards:
-        if shard.number % config.world_size == config.rank and shard.stem not in unfinished:
+    for shard in _mine(plan, config):
+        if shard.stem not in unfinished:
             layout.spool(shard).unlink(missing_ok=True)
 
 
 def _fetch(
-    plan: Plan, todo: list[tuple[Shard, frozenset[Reason]]], layout: Layout, config: Config, console: Console
+    plan: Plan,
+    todo: list[tuple[Shard, frozenset[Reason]]],
+    done: list[ShardLedger],
+    layout: Layout,
+    config: Config,
+    console: Console,
 ) -> None:
     cores = len(os.sched_getaffinity(0))
     count = min(config.workers or cores, len(todo))
@@ -236,13 +262,13 @@ def _fetch(
         expect_failures=bool(config.retry_failed),
     )
     digest = plan.manifest.hash_column if config.verify_hash else None
-    mine = {shard.stem for shard in plan.shards if shard.number % config.world_size == config.rank}
+    mine = _mine(plan, config)
+    stems = {stem for shard in mine for stem in _stems(shard)}
     finished = Tally()
-    redone = {shard.stem for shard, _ in todo}
-    for one in ledger.read_all(config.output, STAGE):
-        if _own_stem(one) in mine - redone:
+    for one in done:
+        if one.shard in stems:
             finished.merge(one)
-    total = sum(shard.rows for shard in plan.shards if shard.stem in mine)
+    total = sum(shard.rows for shard in mine)
     with console.progress(total, initial=finished.rows) as bar:
         progress = Progress(config, bar, finished, shown=finished.rows, bytes_before=finished.bytes)
         pool = Pool(Setup(config, layout, digest, rules, None), _tasks(plan, todo), count, progress.tell)
@@ -257,11 +283,6 @@ def _fetch(
                 signal.signal(number, handler)
             progress.write()
         ledger.end_progress(config.output, STAGE, config.rank)
-
-
-def _own_stem(one: ShardLedger) -> str:
-    """The stem of the manifest's shard that a marker belongs to."""
-    return one.shard.replace("validation-", "train-", 1)
 
 
 def _tasks(plan: Plan, todo: list[tuple[Shard, frozenset[Reason]]]) -> Iterator[Task]:

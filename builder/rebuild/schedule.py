@@ -34,6 +34,7 @@ from .url import fallback
 
 BACKLOG_BYTES = 64 << 20  # of bodies that wait for a decode thread before no new request starts
 THROTTLED_TRIES = 3  # beyond --retries: a 429 says "later", not "no"
+LOW_WATER = 256  # rows left to start when more are asked for: opening a shard takes as long as they do
 HOSTS_KEPT = 20_000  # beyond this, hosts with nothing to do are forgotten: memory stays flat over 100 M rows
 
 
@@ -81,7 +82,7 @@ async def first_of(event: asyncio.Event, failure: asyncio.Future[None]) -> None:
 class Scheduler:
     """Runs jobs through a Fetcher and the decoder; to be made inside a running loop.
 
-    emit is called in the loop with each finished (job, outcome); hungry when slots are free and no row is
+    emit is called in the loop with each finished (job, outcome); hungry when few rows are left or none is
     ready, so that the caller can add more; guard is entered in a decode thread around each job. An exception
     in any of them (a full disk) stops the scheduler and is set on `failure`.
     """
@@ -149,7 +150,7 @@ class Scheduler:
             self._pass_on(self._outage.release)
         if not self._tasks and (self._stopping or not self.queued):
             self.quiet.set()
-        if not self._ready and not self._stopping and len(self._tasks) < self._limit.value:
+        if (self.queued < LOW_WATER or not self._ready) and not self._stopping:
             self._hungry()
 
     async def drained(self) -> None:

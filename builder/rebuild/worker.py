@@ -88,7 +88,9 @@ class Worker:
         self._asked = self._finishing = self._stopping = False
         self._ended = asyncio.Event()
         self._failure: BaseException | None = None
-        self._disk = ThreadPoolExecutor(1, thread_name_prefix="shard")
+        # One shard is written at a time: memory for one row group, and uploads in order. Shards are opened in
+        # the loop's own threads, or a slow upload would keep the next rows waiting.
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="shard")
         self._work: set[asyncio.Task[None]] = set()
         self._scheduler: Scheduler | None = None
 
@@ -127,7 +129,6 @@ class Worker:
             except EOFError:
                 os._exit(1)  # the parent is gone; what is done is in the spools
             if isinstance(message, Task):
-                self._asked = False
                 self._spawn(self._open_shard(message))
             elif isinstance(message, Finish):
                 self._finishing = True
@@ -178,17 +179,18 @@ class Worker:
 
     async def _open_shard(self, task: Task) -> None:
         loop = asyncio.get_running_loop()
-        one, jobs = await loop.run_in_executor(self._disk, self._prepare, task)
+        one, jobs = await loop.run_in_executor(None, self._prepare, task)
         self._open[task.shard.stem] = one
         assert self._scheduler is not None
         if not one.missing:
             self._spawn(self._assemble(one))
         for job in jobs:
             self._scheduler.add(job)
+        self._asked = False  # not before its rows are there: a worker must not take a rival's shard meanwhile
         self._scheduler.go()
 
     def _prepare(self, task: Task) -> tuple[OpenShard, list[Job]]:
-        """In the disk thread: open the spool of a shard, and find what is still to be fetched."""
+        """In a thread: open the spool of a shard, and find what is still to be fetched."""
         shard, layout = task.shard, self._setup.layout
         with pa.ipc.open_stream(task.rows) as reader:
             table = reader.read_all()
@@ -227,7 +229,7 @@ class Worker:
     async def _assemble(self, one: OpenShard) -> None:
         loop = asyncio.get_running_loop()
         ledgers = await loop.run_in_executor(
-            self._disk, assemble, one.shard, one.table, one.spool, self._setup.layout, one.started
+            self._writer, assemble, one.shard, one.table, one.spool, self._setup.layout, one.started
         )
         one.spool.discard()
         del self._open[one.shard.stem]
