@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..schema import Reason
 
 if TYPE_CHECKING:
-    from .schedule import Job
+    from .job import Job
 
 PAUSE_CAP = 30.0  # seconds; a host that asks for more is given up instead of waited for
 TRIP_AFTER = 8  # failures in a row, none of them an answer, before a host is given up

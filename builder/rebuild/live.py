@@ -26,9 +26,10 @@ from ..shards import image_schema
 from .assemble import keys_of, pair_table
 from .config import Config, Rules
 from .fetch import Fetcher, Identity
+from .job import Job, digests_of
 from .outcome import Dropped, Outcome
 from .picture import PictureOptions
-from .schedule import Job, Scheduler, digests_of, first_of
+from .schedule import Scheduler, first_of
 from .url import normalise
 
 log = logging.getLogger("danqing")

@@ -8,25 +8,23 @@ from its first request until its outcome was handed over, which is all that a ki
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import heapq
 import itertools
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import pyarrow as pa
-
+from ..errors import EnvironmentProblem
 from ..schema import Reason
 from .config import Rules
 from .fetch import Fetcher, Response
 from .hosts import UNANSWERED, Host, Limit
+from .job import Job, verify
 from .outage import Outage
 from .outcome import Dropped, Outcome
 from .picture import PictureOptions, make
@@ -36,37 +34,6 @@ BACKLOG_BYTES = 64 << 20  # of bodies that wait for a decode thread before no ne
 THROTTLED_TRIES = 3  # beyond --retries: a 429 says "later", not "no"
 LOW_WATER = 256  # rows left to start when more are asked for: opening a shard takes as long as they do
 HOSTS_KEPT = 20_000  # beyond this, hosts with nothing to do are forgotten: memory stays flat over 100 M rows
-
-
-@dataclass(slots=True)
-class Job:
-    """One row to fetch. owner: whatever the caller needs to find its row; digest: (algorithm, hex) or None."""
-
-    owner: Any
-    row: int
-    url: str
-    digest: tuple[str, str] | None = None
-    attempts: int = 0
-
-
-def digests_of(table: pa.Table, hash_column: tuple[str, str] | None) -> list[tuple[str, str] | None]:
-    """What the manifest's (column, algorithm) says of the bytes of each row; None where it says nothing."""
-    if hash_column is None:
-        return [None] * len(table)
-    column, algorithm = hash_column
-    return [(algorithm, str(value)) if value else None for value in table[column].to_pylist()]
-
-
-def verify(body: bytes, digest: tuple[str, str] | None) -> tuple[str, bool | None]:
-    """The sha256 of `body` in hex, and whether it is what the manifest recorded (None: nothing recorded)."""
-    sha256 = hashlib.sha256(body).hexdigest()
-    if digest is None:
-        return sha256, None
-    algorithm, expected = digest
-    found = (
-        sha256 if algorithm == "sha256" else hashlib.new(algorithm, body, usedforsecurity=False).hexdigest()
-    )
-    return sha256, found == expected.strip().lower()
 
 
 async def first_of(event: asyncio.Event, failure: asyncio.Future[None]) -> None:
@@ -111,7 +78,7 @@ class Scheduler:
         self._tasks: set[asyncio.Task[None]] = set()
         self._backlog = 0  # bytes in or before a decode thread
         self._decoding = 0
-        self._stopping = False
+        self._stopping = self._asking = False
         self.failure: asyncio.Future[None] = self._loop.create_future()
         self._outage = Outage(watch=not rules.expect_failures)
         self.quiet = asyncio.Event()
@@ -231,7 +198,10 @@ class Scheduler:
     def _start(self, host: Host, job: Job, now: float) -> None:
         host.started(now)
         self.queued -= 1
-        task = self._loop.create_task(self._run(host, job, now))
+        self._track(self._run(host, job, now))
+
+    def _track(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -269,6 +239,26 @@ class Scheduler:
 
     def _end(self, host: Host, job: Job, outcome: Outcome) -> None:
         self._pass_on(lambda: self._outage.passed(job, outcome, host.name))
+        if self._outage.suspected and not self._asking and not self._stopping:
+            self._asking = True
+            self._track(self._ask_witnesses())
+
+    async def _ask_witnesses(self) -> None:
+        """Tell a lost network from a run of dead links. Raises EnvironmentProblem."""
+        for url in [*self._outage.witnesses]:
+            response = await self._fetcher.fetch(url)
+            self._fetcher.done_with(response)
+            if response.status is not None:
+                break
+        else:
+            if self._outage.suspected:  # no row has been answered meanwhile either
+                raise EnvironmentProblem(self._outage.verdict())
+        self._asking = False
+        self._pass_on(self._outage.release)
+
+    def remember(self, url: str) -> None:
+        """A URL that an earlier run got an answer from."""
+        self._outage.witnesses.append(url)
 
     def _pass_on(self, source: Callable[[], list[tuple[Job, Outcome]]]) -> None:
         """Give finished rows to the caller; what goes wrong there, or a lost network, ends the run."""

@@ -15,6 +15,7 @@ import signal
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -30,12 +31,13 @@ from ..ledger import Tally, host_of, marker
 from ..schema import Reason
 from .assemble import assemble, keys_of
 from .fetch import Fetcher, Identity
+from .job import Job, digests_of
 from .messages import Done, Fatal, Finish, Setup, Task, Told, Want
 from .outcome import Dropped, Outcome
 from .picture import PictureOptions
 from .plan import STAGE, Shard
 from .retry import reopen
-from .schedule import Job, Scheduler, digests_of, first_of
+from .schedule import Scheduler, first_of
 from .spool import Spool
 from .url import normalise
 
@@ -53,6 +55,7 @@ class OpenShard:
     started: float
     tally: Tally = field(default_factory=Tally)
     changed: bool = True
+    answered: deque[str] = field(default_factory=lambda: deque(maxlen=3))  # URLs an earlier run kept
 
     @property
     def missing(self) -> int:
@@ -182,6 +185,8 @@ class Worker:
         one, jobs = await loop.run_in_executor(None, self._prepare, task)
         self._open[task.shard.stem] = one
         assert self._scheduler is not None
+        for url in one.answered:
+            self._scheduler.remember(url)
         if not one.missing:
             self._spawn(self._assemble(one))
         for job in jobs:
@@ -202,7 +207,10 @@ class Worker:
         jobs = []
         for row, url in enumerate(urls):
             if row in one.spool:
-                self._count(one, url, one.spool.told(row))
+                told = one.spool.told(row)
+                self._count(one, url, told)
+                if told.reason is None:
+                    one.answered.append(normalise(url))
                 continue
             try:
                 if row in task.poison:

@@ -253,6 +253,22 @@ def test_a_lost_network_stops_the_run_and_records_nothing(
     assert not (tmp_path / "root" / "outcomes").exists()
 
 
+@pytest.mark.parametrize("killed_at", [0, 40])
+def test_a_tail_of_dead_links_is_no_lost_network(
+    web: FaultHost, started: Launcher, tmp_path: Path, killed_at: int
+) -> None:
+    dead = [f"http://127.1.{i % 40}.1:1/{i}.jpg" for i in range(300)]
+    urls = [web.url(f"/picture/{i}.jpg", i % 4) for i in range(40)] + dead
+    manifest = write_manifest(tmp_path / "m.parquet", urls)
+    flags = ("--retries", "0", "--workers", "1", "--concurrency", "8")
+    if killed_at:
+        process = started(manifest, tmp_path / "root", *flags)
+        web.wait_for(killed_at)
+        kill_all(process)
+    assert rebuild(manifest, tmp_path / "root", *flags) == 0
+    assert Counter(reasons(tmp_path / "root")) == {None: 40, "connect": 300}
+
+
 def test_retry_failed_fetches_only_the_rows_with_those_reasons(web: FaultHost, tmp_path: Path) -> None:
     urls = [web.url(f"/picture/{i}.jpg", i % 4) for i in range(100)]
     urls[30], urls[31], urls[70] = (
