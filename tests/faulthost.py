@@ -228,7 +228,9 @@ class FaultHost:
         await self._serve(sockets + apart, None)
         if self._tls:
             folder = self._exit.enter_context(tempfile.TemporaryDirectory())
-            self.certificate, key = _certificate(Path(folder), self.addresses)
+            self.certificate, key = self_signed(
+                Path(folder), ["DNS:localhost", *(f"IP:{address}" for address in self.addresses)]
+            )
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(self.certificate, key)
             secure = _bind(self.addresses, 0)
@@ -299,10 +301,9 @@ def _bind(addresses: list[str], port: int) -> list[socket.socket]:
     raise OSError(f"no port is free on all of {addresses}")
 
 
-def _certificate(folder: Path, addresses: list[str]) -> tuple[str, str]:
-    """Files of a fresh self-signed certificate and its key; SSL_CERT_FILE pointed at the first trusts it."""
+def self_signed(folder: Path, names: list[str]) -> tuple[str, str]:
+    """Files of a fresh certificate for `names` and its key; SSL_CERT_FILE pointed at the first trusts it."""
     certificate, key = str(folder / "certificate.pem"), str(folder / "key.pem")
-    names = ",".join(["DNS:localhost", *(f"IP:{address}" for address in addresses)])
     command = [
         "openssl",
         "req",
@@ -313,7 +314,7 @@ def _certificate(folder: Path, addresses: list[str]) -> tuple[str, str]:
         "ec_paramgen_curve:prime256v1",
         "-nodes",
     ]
-    command += ["-days", "2", "-subj", "/CN=localhost", "-addext", f"subjectAltName={names}"]
+    command += ["-days", "2", "-subj", "/CN=localhost", "-addext", f"subjectAltName={','.join(names)}"]
     subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     return certificate, key
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv4Network
-from pathlib import Path
 
 import pytest
 
@@ -17,6 +15,7 @@ from builder.reasons import Reason
 from builder.rebuild import address
 from builder.rebuild.config import Limits
 from builder.rebuild.fetch import Fetcher, Identity, Response
+from tests.faulthost import self_signed
 
 from .nameserver import NameServer
 from .rawsite import RawSite, drip, http, stall, then
@@ -32,28 +31,13 @@ async def fetch(url: str, limits: Limits = LIMITS, identity: Identity = ME) -> R
 
 
 @pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """(certificate, key), self-signed, for 127.0.0.1."""
-    folder = tmp_path_factory.mktemp("tls")
-    files = folder / "certificate.pem", folder / "key.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-    ]
-    command += ["-days", "2", "-subj", "/CN=x"]
-    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", str(files[0]), "-keyout", str(files[1])]
-    subprocess.run(command, check=True, capture_output=True)
-    return files
+    return self_signed(tmp_path_factory.mktemp("tls"), ["IP:127.0.0.1"])
 
 
 @pytest.fixture
-def serving(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+def serving(certificate: tuple[str, str]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     return context
@@ -121,7 +105,7 @@ async def test_a_number_that_was_not_normalised_is_no_address() -> None:
 
 
 async def test_https_with_a_certificate_that_is_trusted(
-    certificate: tuple[Path, Path], serving: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+    certificate: tuple[str, str], serving: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     async with RawSite(http(), tls=serving, keep=True) as site, Fetcher(LIMITS, ME) as fetcher:
@@ -138,7 +122,7 @@ async def test_https_with_a_certificate_that_is_not_trusted(serving: ssl.SSLCont
 
 
 async def test_https_with_a_certificate_for_another_host(
-    certificate: tuple[Path, Path], serving: ssl.SSLContext
+    certificate: tuple[str, str], serving: ssl.SSLContext
 ) -> None:
     trusting = ssl.create_default_context(cafile=str(certificate[0]))
     async with RawSite(http(), tls=serving) as site, Fetcher(LIMITS, ME, tls=trusting) as fetcher:
@@ -165,7 +149,7 @@ async def test_a_handshake_that_stalls_ends_by_the_connect_deadline() -> None:
 
 
 async def test_a_connection_is_cut_without_waiting_for_the_goodbye_of_tls(
-    certificate: tuple[Path, Path], serving: ssl.SSLContext
+    certificate: tuple[str, str], serving: ssl.SSLContext
 ) -> None:
     def deaf(listener: socket.socket) -> None:
         """Below TLS, wait for the end of TCP: a polite close of TLS would keep it open for 30 s."""
