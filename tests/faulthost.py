@@ -314,7 +314,7 @@ def self_signed(folder: Path, names: list[str]) -> tuple[str, str]:
         "ec_paramgen_curve:prime256v1",
         "-nodes",
     ]
-    command += ["-days", "2", "-subj", "/CN=localhost", "-addext", f"subjectAltName={','.join(names)}"]
+    command += ["-days", "2", "-subj", "/CN=test", "-addext", f"subjectAltName={','.join(names)}"]
     subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     return certificate, key
 
