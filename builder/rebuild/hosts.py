@@ -60,8 +60,8 @@ class Host:
         """The host answered, whatever the status: it lives, and a pace may grow."""
         self.failures = self.pauses = 0
         if self.pace:
-            # 0.69 a request doubles the pace each second; later 0.02 a request adds two per cent a second
-            self.pace += 0.69 if self.growing else 0.02
+            # 0.69 a request doubles the pace each second; later it grows by one request a second each second
+            self.pace += 0.69 if self.growing else min(0.69, 1.0 / self.pace)
 
     def failed(self, reason: Reason, now: float) -> None:
         """No answer: after TRIP_AFTER in a row the host is given up."""

@@ -110,6 +110,8 @@ class Scheduler:
             host.listed = False
             if host.given_up(now):
                 self._give_up(host)
+            elif host.ready_at > now:  # it objected, or was asked, since it was listed
+                self._list(host, now)
             elif host.queue:
                 self._start(host, host.queue.popleft(), now)
                 self._list(host, now)
