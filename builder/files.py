@@ -160,9 +160,9 @@ class Lock:
 
     def acquire(self, *, shared: bool = False, wait: bool = False) -> bool:
         """Take the lock, or change its kind; False when another process holds it and `wait` is not set."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             if self._file is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self.path.open("a+b")
             try:
                 kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
