@@ -20,7 +20,7 @@ from ..files import file_digest, join, publish
 from ..ledger import ShardLedger, Tally, host_of
 from ..schema import IMAGE, OUTCOMES, carried, pair_key, validation_share
 from ..shards import image_schema, writer
-from .outcome import Outcome
+from .outcome import SHOWN, TOLD, Outcome
 from .plan import STAGE, Shard
 from .spool import Spool
 from .tars import TarWriter
@@ -190,7 +190,7 @@ def pair_table(
         "sha256": [outcome.sha256 for _, outcome in kept],
         "fetched_at": [outcome.fetched_at for _, outcome in kept],
     }
-    for name in ("width", "height", "original_width", "original_height", "phash", "format"):
+    for name in SHOWN:
         made[name] = [getattr(picture, name) for picture in pictures]
     arrays = []
     for field in schema:
@@ -207,6 +207,5 @@ def _add_outcome(columns: dict[str, list[Any]], key: str, url: str | None, outco
     columns["outcome"].append("dropped" if outcome.reason else "kept")
     columns["reason"].append(outcome.reason.value if outcome.reason else None)
     columns["decoder"].append(outcome.picture.decoder if outcome.picture else None)
-    for name in OUTCOMES.names:
-        if name not in {"key", "url", "outcome", "reason", "decoder"}:
-            columns[name].append(getattr(outcome, name))
+    for name in TOLD:
+        columns[name].append(getattr(outcome, name))

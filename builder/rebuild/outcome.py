@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from ..schema import Reason
+from ..schema import OUTCOMES, PICTURE, Reason
 
 
 class Dropped(Exception):
@@ -53,3 +53,8 @@ class Outcome:
     sha256: str | None = None
     fetched_at: int | None = None  # milliseconds since the epoch, UTC
     picture: Picture | None = None
+
+
+# The columns of outcomes/ and of images/ that bear the name of a field here, and hold it as it is.
+TOLD = tuple(one.name for one in fields(Outcome) if one.name in OUTCOMES.names and one.name != "reason")
+SHOWN = tuple(one.name for one in fields(Picture) if one.name in PICTURE.names)

@@ -18,15 +18,10 @@ from ..files import fetched, join, remove
 from ..ledger import marker
 from ..schema import Reason
 from .assemble import Layout, carve
-from .outcome import Outcome, Picture
+from .outcome import SHOWN, TOLD, Outcome, Picture
 from .plan import STAGE, Shard
 from .spool import Spool
 from .tars import read_pairs
-
-_COPIED = (
-    "http_status", "final_url", "bytes", "attempts", "milliseconds", "content_type", "etag", "last_modified",
-    "hash_verified",
-)  # fmt: skip
 
 
 def reopen(
@@ -60,7 +55,7 @@ def _copy(
         if [one["key"] for one in told] != [keys[row] for row in rows]:
             raise InputError(f"outcomes/{stem}.parquet does not fit the manifest; --overwrite starts anew")
         for row, one in zip(rows, told, strict=True):
-            outcome = Outcome(**{name: one[name] for name in _COPIED})
+            outcome = Outcome(**{name: one[name] for name in TOLD})
             outcome.fetched_at = _milliseconds(one["fetched_at"])
             if one["reason"] is not None:
                 outcome.reason = Reason(one["reason"])
@@ -93,15 +88,6 @@ def _tar_pictures(path: Path) -> Iterator[tuple[str, str, Picture]]:
 
 
 def _picture(pair: dict[str, Any], data: bytes, name: str) -> tuple[str, str, Picture]:
-    picture = Picture(
-        data=data,
-        width=pair["width"],
-        height=pair["height"],
-        original_width=pair["original_width"],
-        original_height=pair["original_height"],
-        phash=pair["phash"],
-        format=pair["format"],
-        extension=name.rsplit(".", 1)[-1],
-        decoder="",
-    )
+    shown = {column: pair[column] for column in SHOWN}
+    picture = Picture(data=data, extension=name.rsplit(".", 1)[-1], decoder="", **shown)
     return pair["key"], pair["sha256"], picture

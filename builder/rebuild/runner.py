@@ -94,7 +94,7 @@ class Progress:
             self.flight.update(message.tallies)
         elif isinstance(message, Done):
             for one in message.ledgers:
-                self.finished.merge(one)
+                self.finished.merge(dataclasses.replace(one, hosts={}))
             self.flight.pop(message.shard.stem, None)
         self.show()
 
@@ -103,7 +103,7 @@ class Progress:
         now = time.monotonic()
         total = Tally()
         for one in (self.finished, *self.flight.values()):
-            total.merge(dataclasses.replace(one, hosts={}))
+            total.merge(one)
         self.bar.update(
             total.rows - self.shown,
             kept_share=total.kept_share,
@@ -131,10 +131,8 @@ def run(config: Config, console: Console) -> Summary | PlanSummary:
         plan = make_plan(config)
         if config.dry_run:
             return PlanSummary(plan, config, len(_todo(plan, _markers(config), config)))
-    layout = Layout(
-        config.output, _work_folder(config.output), config.format, config.validation, plan.config_hash
-    )
-    with environment(f"cannot use {config.output}"):
+        work = _work_folder(config.output)
+        layout = Layout(config.output, work, config.format, config.validation, plan.config_hash)
         locks = _lock(layout.work, config)
         try:
             _begin(plan, config, layout.work)
@@ -165,9 +163,13 @@ def _lock(work: Path, config: Config) -> list[Lock]:
     """
     world, rank = Lock(work / "world.lock"), Lock(work / f"rank-{config.rank}.lock")
     size = work / "world.size"
-    if world.acquire():
-        size.write_text(str(config.world_size))
-    world.acquire(shared=True, wait=True)
+    while True:
+        if world.acquire():
+            size.write_text(str(config.world_size))
+        world.acquire(shared=True, wait=True)
+        if size.exists():
+            break
+        world.release()  # the last to leave took the folder while we waited for it
     if size.read_text() == str(config.world_size) and rank.acquire():
         return [rank, world]
     rank.release()
@@ -201,8 +203,7 @@ def _begin(plan: Plan, config: Config, work: Path) -> None:
 
 
 def _splits(plan: Plan, config: Config) -> list[str]:
-    splits = list(plan.manifest.rows)
-    return [*splits, "validation"] if config.validation and "validation" not in splits else splits
+    return [*plan.manifest.rows, *(["validation"] if config.validation else [])]
 
 
 def _markers(config: Config) -> dict[str, ShardLedger]:
