@@ -11,7 +11,7 @@ INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt --config-sett
 
 .PHONY: demo test lint bench clean
 
-demo: $(VENV)/core.stamp
+demo: $(VENV)/demo.stamp
 	$(BIN)/danqing demo
 
 test: $(VENV)/dev.stamp
@@ -25,6 +25,8 @@ lint: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/rebuild.py
 	$(BIN)/python benchmarks/stream.py
+	$(BIN)/python benchmarks/revalidate.py
+	$(BIN)/python benchmarks/verdicts.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -37,6 +39,10 @@ $(VENV)/pip.stamp:
 
 $(VENV)/core.stamp: $(VENV)/pip.stamp $(SETUP)
 	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/demo.stamp: $(VENV)/core.stamp
+	$(INSTALL) -e '.[siglip2,report]'
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/core.stamp

@@ -5,13 +5,15 @@
     pairs = load_dataset("danqing", data_dir="./danqing", split="train", streaming=True)
 
 In: a root made by `danqing rebuild`, a folder or an fsspec URL, or a manifest. Out: a Dataset or an
-IterableDataset. This file stays small on purpose: `datasets` replaces `open`, `os.path` and others in the
-module that defines a builder, so whatever else lived here would get the replacements. What looks into rows,
-and the downloader behind the config `live`, is imported inside the functions that need it.
+IterableDataset; of a root that `danqing revalidate` has scored, the kept pairs. This file stays small on
+purpose: `datasets` replaces `open`, `os.path` and others in the module that defines a builder, so whatever else
+lived here would get the replacements. What looks for files and into rows, and the downloader behind the config
+`live`, is imported inside the functions that need it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import inspect
@@ -21,7 +23,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import datasets
@@ -32,7 +34,6 @@ import pyarrow.dataset as pds
 import pyarrow.parquet as pq
 from datasets import Features, Image, Value
 from datasets.builder import Key
-from datasets.data_files import DataFilesDict, DataFilesList
 
 __version__ = "0.1.0"
 NAME = "danqing"
@@ -61,20 +62,36 @@ _OUTCOME = {
     "decoder": Value("string"),
     "fetched_at": Value("timestamp[ms, tz=UTC]"),
 }
-# What each config promises; `pairs` and `manifest` add the columns that the shards carry from their manifest.
+_SCORE = {
+    **dict.fromkeys(("key", "host"), Value("string")),
+    **dict.fromkeys(("score_alt_text", "score_recaption"), Value("float32")),
+    "code": Value("binary"),
+    **dict.fromkeys(("p_code", "p_caption"), Value("float32")),
+    "same": Value("bool"),
+    "code_distance": Value("int16"),
+    "score_change": Value("float32"),
+    **dict.fromkeys(("phash", "caption_hash"), Value("uint64")),
+    "p": Value("float32"),
+    **dict.fromkeys(("verdict", "cause"), Value("string")),
+    **dict.fromkeys(("suspect", "kept"), Value("bool")),
+}
+# What each config promises; `pairs` and `manifest` add the columns that the shards carry from their manifest, and
+# in a scored root those of `scores` that builder.schema.SERVED names.
 FEATURES = {
     "pairs": Features({**_PAIR, **_PICTURE}),
     "outcomes": Features(_OUTCOME),
+    "scores": Features(_SCORE),
     "manifest": Features(_PAIR),
     "live": Features({**_PAIR, **_PICTURE}),
 }
 _DESCRIPTIONS = {
     "pairs": "kept pairs with their pictures, from images/",
     "outcomes": "what happened to every row of the manifest, from outcomes/",
+    "scores": "score and verdict of every pair that has a picture, from scores/",
     "manifest": "pairs without pixels, from images/ of a root or from a manifest",
     "live": "pairs of a manifest whose pictures are fetched while they are streamed",
 }
-_REQUIRED = {"pairs": "image", "outcomes": "outcome", "manifest": "url", "live": "url"}
+_REQUIRED = {"pairs": "image", "outcomes": "outcome", "scores": "p_caption", "manifest": "url", "live": "url"}
 
 
 @dataclass
@@ -84,6 +101,7 @@ class DanqingConfig(datasets.BuilderConfig):  # type: ignore[misc]
     - root: the same as data_dir; without either $DANQING_ROOT, and then ./danqing
     - revision: branch, tag or commit of an hf:// root
     - columns: those to read; filters: as of pyarrow.parquet.read_table, pushed down to the row groups
+    - verdicts: of a scored root, one or several whose pairs to yield, or `all`; None: the pairs that are kept
     - batch_size: rows of an Arrow batch; None: a row group
     - caption: adds a column `caption`: alt_text, recaption, or at random one of the two, dealt by key and
       seed (give another seed for each epoch)
@@ -97,6 +115,7 @@ class DanqingConfig(datasets.BuilderConfig):  # type: ignore[misc]
     revision: str | None = None
     columns: list[str] | None = None
     filters: Any = None
+    verdicts: Any = None
     batch_size: int | None = None
     caption: str | None = None
     seed: int = 0
@@ -105,6 +124,7 @@ class DanqingConfig(datasets.BuilderConfig):  # type: ignore[misc]
     rebuild: dict[str, Any] | None = None
     fragment_scan_options: pds.ParquetFragmentScanOptions | None = None
     data_files: Any = None
+    scores: Any = field(default=None, init=False, repr=False)  # builder.layout.Scores of the shards
 
     def location(self) -> str:
         """The root as an absolute path, or as a URL with its revision."""
@@ -117,11 +137,19 @@ class DanqingConfig(datasets.BuilderConfig):  # type: ignore[misc]
         return "hf://" + "/".join([kind, owner, f"{name}@{self.revision}", *rest])
 
     def _resolve_data_files(self, base_path: str | None, download_config: Any) -> None:
+        from builder import layout, sidecar
+
         self._check()
-        if self.data_files is None:
-            self.data_files = _find(self.name, self.location(), download_config)
+        sidecar.check_verdicts(self.verdicts, self.name)
+        named = self.data_files is not None
+        if not named:
+            self.data_files = layout.find_shards(self.name, self.location(), download_config)
         elif not any(self.data_files.values()):
             raise FileNotFoundError("data_files= matches no file: name files, or globs that match some")
+        if self.name in ("pairs", "manifest"):
+            self.scores = layout.find_scores(self.data_files, named, download_config)
+        if self.verdicts is not None and not self.scores:
+            raise ValueError("verdicts= needs a root with scores: make them with `danqing revalidate ROOT`")
 
     def _check(self) -> None:
         if self.caption not in (None, *CAPTIONS):
@@ -138,36 +166,8 @@ class DanqingConfig(datasets.BuilderConfig):  # type: ignore[misc]
         kwargs = {
             name: value for name, value in config_kwargs.items() if name not in place and value is not None
         }
-        return str(super().create_config_id({**kwargs, "data_files": self.data_files}, custom_features))
-
-
-def _find(config: str, root: str, download_config: Any) -> DataFilesDict:
-    """The files of a config by split; where there are none, an error of one line says what to do."""
-    base = root.replace("[", "[[]").replace("*", "[*]").replace("?", "[?]")
-
-    def glob(pattern: str) -> DataFilesList:
-        return DataFilesList.from_patterns([pattern], base_path=base, download_config=download_config)
-
-    files = glob("outcomes/*.parquet" if config == "outcomes" else "images/*.parquet")
-    rest = None
-    if not files and config != "outcomes" and glob("images/*.tar"):
-        raise ValueError(f'{root} holds tars: use load_dataset("webdataset", data_dir="{root}/images")')
-    if not files and config in ("manifest", "live"):
-        files, rest = glob("**/*.parquet"), "train"
-    found: dict[str, list[tuple[str, Any]]] = {}
-    for file, origin in zip(files, files.origin_metadata, strict=True):
-        split = file.rsplit("/", 1)[-1].split("-")[0]
-        found.setdefault(split if split in SPLITS else rest or "", []).append((file, origin))
-    found.pop("", None)
-    if not found:
-        remedy = f"make it with `danqing rebuild MANIFEST {root}`, or say data_dir= or DANQING_ROOT"
-        if config in ("manifest", "live"):
-            remedy = "name the folder of a manifest by data_dir=, or its files by data_files="
-        elif "://" in root:
-            remedy = "check the address, the revision and your access to it"
-        raise FileNotFoundError(f"no shards for {config} at {root}: {remedy}")
-    lists = {split: map(list, zip(*found[split], strict=True)) for split in sorted(found, key=SPLITS.index)}
-    return DataFilesDict({split: DataFilesList(*pair) for split, pair in lists.items()})
+        found = {"data_files": self.data_files, "scores": self.scores}
+        return str(super().create_config_id({**kwargs, **found}, custom_features))
 
 
 class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
@@ -191,6 +191,8 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         found = dl_manager.download(self.config.data_files)
+        at = self.config.scores
+        scores = at.beside(dl_manager.download(at.files)) if at else {}
         if self.info.features is None:
             self.info.features = self._features(next(file for files in found.values() for file in files))
         parts: dict[str, tuple[str, str | None]] = {split: (split, None) for split in found}
@@ -198,7 +200,8 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             parts = {**parts, "train": ("train", "train"), "validation": ("train", "validation")}
         generators = []
         for split, (name, part) in parts.items():
-            shards = {"files": list(found[name]), "row_groups": [None] * len(found[name]), "part": part}
+            files = list(itertools.zip_longest(found[name], scores.get(name, ())))
+            shards = {"files": files, "row_groups": [None] * len(files), "part": part}
             generators.append(datasets.SplitGenerator(name=split, gen_kwargs=shards))
         return generators
 
@@ -210,6 +213,10 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         found = Features({name: promised.get(name, feature) for name, feature in there.items()})
         if "image" in found and not config.decode:
             found["image"] = Image(decode=False)
+        if config.scores:
+            from builder.schema import SERVED
+
+            found.update({name: FEATURES["scores"][name] for name in SERVED})
         added = ["caption"] if config.caption else []
         found.update(dict.fromkeys(added, Value("string")))
         columns = dict.fromkeys([*(found if config.columns is None else config.columns), *added])
@@ -233,44 +240,58 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         return found
 
     def _generate_more_gen_kwargs(
-        self, files: list[str], row_groups: list[Any], part: str | None
+        self, files: list[Any], row_groups: list[Any], part: str | None
     ) -> Iterator[dict[str, Any]]:
         """For `IterableDataset.reshard()`: one shard a row group."""
-        for file, groups in zip(files, row_groups, strict=True):
+        for (file, beside), groups in zip(files, row_groups, strict=True):
             every = [groups]
             if groups is None:
                 with open(file, "rb") as source:  # noqa: PTH123
                     every = [(group,) for group in range(pq.read_metadata(source).num_row_groups)]
-            yield {"files": [file] * len(every), "row_groups": every, "part": part}
+            yield {"files": [(file, beside)] * len(every), "row_groups": every, "part": part}
 
     def _generate_tables(
-        self, files: list[str], row_groups: list[Any], part: str | None
+        self, files: list[Any], row_groups: list[Any], part: str | None
     ) -> Iterator[tuple[Key, pa.Table]]:
         read = self._live if self.config.name == "live" else self._shard
-        for index, (file, groups) in enumerate(zip(files, row_groups, strict=True)):
+        target = self.info.features.arrow_schema  # made anew whenever asked for: 1 ms
+        for index, ((file, beside), groups) in enumerate(zip(files, row_groups, strict=True)):
             seen, before = 0, skipped[file]
             try:
-                for number, table in enumerate(read(file, groups, part)):
+                for number, table in enumerate(read(file, beside, groups, part)):
                     seen += table.num_rows
-                    yield Key(index, number), self._finish(table, file)
+                    yield Key(index, number), self._finish(table, file, target)
             finally:
                 if left_out := skipped[file] - before:
                     log.warning("%s: %d of %d pictures are broken: skipped", file, left_out, seen)
 
-    def _live(self, file: str, groups: tuple[int, ...] | None, part: str | None) -> Iterator[pa.Table]:
+    def _live(
+        self, file: str, _: None, groups: tuple[int, ...] | None, part: str | None
+    ) -> Iterator[pa.Table]:
+        from builder.batches import row_ranges
         from builder.rebuild.live import stream  # the downloader, and all that it imports
 
         options = {**(self.config.rebuild or {}), "validation": self.config.validation, "part": part}
-        yield from stream([file], None if groups is None else _row_ranges(file, groups), options)
+        ranges = None
+        if groups is not None:
+            with open(file, "rb") as source:  # noqa: PTH123
+                ranges = row_ranges(source, groups)
+        yield from stream([file], ranges, options)
 
-    def _shard(self, file: str, groups: tuple[int, ...] | None, part: str | None) -> Iterator[pa.Table]:
-        from builder import batches
+    def _shard(
+        self, file: str, beside: Any, groups: tuple[int, ...] | None, part: str | None
+    ) -> Iterator[pa.Table]:
+        from builder import batches, sidecar
 
         at = self.config
         scan = (at.filters, at.batch_size, part, at.validation, at.fragment_scan_options)
         reading = batches.Reading(self._needed(part), *scan)
-        with open(file, "rb") as source:  # noqa: PTH123
-            yield from batches.read(source, groups, reading)
+        second = open(beside.file, "rb") if beside else contextlib.nullcontext()  # noqa: PTH123, SIM115
+        with open(file, "rb") as source, second as scores:  # noqa: PTH123
+            if beside is None:
+                yield from batches.read(source, groups, reading)
+            else:
+                yield from sidecar.read(source, groups, reading, sidecar.Join(scores, beside, at.verdicts))
 
     def _needed(self, part: str | None) -> list[str]:
         """The columns to read for the features, the caption, the split and the key."""
@@ -280,12 +301,11 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         names += ["url", "alt_text"] if self.config.name == "manifest" and "key" in names else []
         return list(dict.fromkeys(names))
 
-    def _finish(self, table: pa.Table, file: str) -> pa.Table:
+    def _finish(self, table: pa.Table, file: str, target: pa.Schema) -> pa.Table:
         """Without the rows whose picture is broken, with the caption, and only the columns asked for."""
         from builder import batches
 
-        features = self.info.features
-        if self.config.decode and "image" in features:
+        if self.config.decode and "image" in target.names:
             from builder.rebuild.intact import is_intact
 
             whole = batches.without_broken(table, is_intact)
@@ -295,16 +315,7 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             table = table.append_column(
                 "caption", batches.caption(table, self.config.caption, self.config.seed)
             )
-        return batches.conform(table, features.arrow_schema)
-
-
-def _row_ranges(file: str, groups: tuple[int, ...]) -> list[tuple[int, int]]:
-    """The half-open row ranges of some row groups of a file."""
-    with open(file, "rb") as source:  # noqa: PTH123
-        metadata = pq.read_metadata(source)
-    sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-    ends = list(itertools.accumulate(sizes))
-    return [(ends[group] - sizes[group], ends[group]) for group in groups]
+        return batches.conform(table, target)
 
 
 def load(root: str | os.PathLike[str] | None = None, config: str = "pairs", **options: Any) -> Any:

@@ -7,6 +7,7 @@ pyarrow is imported here, as in danqing.py.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -46,26 +47,49 @@ def read(source: Any, groups: tuple[int, ...] | None, reading: Reading) -> Itera
     filters = reading.filters
     if isinstance(filters, list):
         filters = pq.filters_to_expression(filters)
-    layout = pds.ParquetFileFormat(default_fragment_scan_options=reading.scan_options)
-    fragment: Any = layout.make_fragment(source)
+    fragment = open_fragment(source, reading)
     if groups is not None:
         fragment = fragment.subset(row_group_ids=groups)
     present = fragment.physical_schema.names
     if reading.part == "validation" and "key" in present:
         fragment = with_validation(fragment, reading.share)
+    for table in scan(fragment, reading.columns, reading.batch_size, filters):
+        if "key" in reading.columns and "key" not in present:
+            table = with_key(table)
+        yield table if reading.part is None else part_of(table, reading.part, reading.share)
+
+
+def open_fragment(source: Any, reading: Reading) -> Any:
+    """An open Parquet file as a fragment of a pyarrow data set; its footer is read when first asked for."""
+    layout = pds.ParquetFileFormat(default_fragment_scan_options=reading.scan_options)
+    return layout.make_fragment(source)
+
+
+def scan(
+    fragment: Any, columns: list[str], batch_size: int | None, filters: Any = None
+) -> Iterator[pa.Table]:
+    """The rows of a fragment in order, in batches within its row groups; of the columns, those that it has."""
     if not fragment.row_groups:
         return
+    present = fragment.physical_schema.names
     for batch in fragment.to_batches(
-        batch_size=reading.batch_size or fragment.row_groups[0].num_rows,
-        columns=[name for name in reading.columns if name in present],
+        batch_size=batch_size or fragment.row_groups[0].num_rows,
+        columns=[name for name in columns if name in present],
         filter=filters,
         batch_readahead=0,  # of batches that hold pictures; as the Parquet builder of `datasets` has it
         fragment_readahead=0,
     ):
-        table = pa.Table.from_batches([batch])
-        if "key" in reading.columns and "key" not in present:
-            table = with_key(table)
-        yield table if reading.part is None else part_of(table, reading.part, reading.share)
+        yield pa.Table.from_batches([batch])
+
+
+def row_ranges(source: Any, groups: tuple[int, ...]) -> list[tuple[int, int]]:
+    """The half-open row ranges of some row groups of an open Parquet file."""
+    metadata = pq.read_metadata(source)
+    ends = [
+        0,
+        *itertools.accumulate(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)),
+    ]
+    return [(ends[group], ends[group + 1]) for group in groups]
 
 
 def in_validation(keys: Any, share: float) -> Any:

@@ -35,6 +35,10 @@ class Row(NamedTuple):
 
 STAGES: Mapping[str, Row] = {
     "rebuild": Row("builder.rebuild", "fetch the pictures of a manifest and account for every row"),
+    "revalidate": Row(
+        "builder.revalidate", "score the pairs with SigLIP2; find the dead, moved and drifted ones"
+    ),
+    "report": Row("builder.report", "look at what was kept and what was not: one page, with pictures"),
     "status": Row("builder.status", "tell how far a root is: the funnel, from its ledger alone"),
     "demo": Row("builder.demo", "the main job on a small web of its own, without a network"),
 }

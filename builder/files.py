@@ -7,8 +7,11 @@ its final name whole or not at all: locally by write, fsync, rename; on an objec
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +56,17 @@ def read_bytes(url: str) -> bytes | None:
         return bytes(fs.cat_file(path))
     except FileNotFoundError:
         return None
+
+
+def work_folder(root: str, name: str, cached: str = "") -> Path:
+    """A local folder for the unfinished files of a root: inside a local one, so that a rename publishes; else cached.
+
+    name: of the folder in a local root; cached: what its name in the cache begins with.
+    """
+    if is_local(root):
+        return local_path(root).absolute() / name
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "danqing" / (cached + root.replace("://", "-").replace("/", "-"))
 
 
 def listdir(url: str) -> list[str]:
@@ -144,6 +158,13 @@ def write_atomic(url: str, data: bytes) -> None:
     fs.pipe_file(path, data)
 
 
+def sweep(folder: str) -> None:
+    """Remove what writes that were killed left in a local folder; nobody may be writing there meanwhile."""
+    if is_local(folder):
+        for left in local_path(folder).glob(".*.tmp"):
+            left.unlink()
+
+
 def remove(url: str) -> None:
     """Remove a file or folder if it is there."""
     fs, path = filesystem(url)
@@ -162,8 +183,7 @@ class Lock:
         """Take the lock, or change its kind; False when another process holds it and `wait` is not set."""
         while True:
             if self._file is None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self.path.open("a+b")
+                self._file = self._open()
             try:
                 kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
                 fcntl.flock(self._file, kind if wait else kind | fcntl.LOCK_NB)
@@ -173,6 +193,26 @@ class Lock:
                 if self.path.stat().st_ino == os.fstat(self._file.fileno()).st_ino:
                     return True
             self.release()  # the last holder removed the file meanwhile: a lock on it locks nobody out
+
+    def _open(self) -> Any:
+        while True:  # the last holder may remove the folder between any two of these steps
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                return self.path.open("a+b")
+            except FileNotFoundError:
+                continue
+            except FileExistsError:  # what mkdir says of a folder that was there, and is gone when it looks again
+                with contextlib.suppress(FileNotFoundError):
+                    if not stat.S_ISDIR(self.path.parent.lstat().st_mode):
+                        raise
+
+    def clear(self) -> None:
+        """Remove the lock's folder while holding the lock alone; it stays where a newcomer has just made a file in it."""
+        try:
+            shutil.rmtree(self.path.parent)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
 
     def release(self) -> None:
         """Give the lock back."""

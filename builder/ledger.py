@@ -2,6 +2,7 @@
 
     <root>/ledger/<stage>/plan.json          what the stage set out to do
     <root>/ledger/<stage>/train-00000.json   one shard: its counts and files; it exists <=> the shard is done
+    <root>/ledger/<stage>/decision.json      of a stage that judges pairs: the verdicts, counted; after all markers
     <root>/ledger/<stage>/progress-0.json    what rank 0 has counted of shards that have no marker yet
 
 Files appear whole, by rename, and a marker is written after everything that it speaks of.
@@ -16,13 +17,27 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self, TypedDict, Unpack
 
 from .errors import InputError
-from .files import filesystem, is_local, join, listdir, local_path, remove, write_atomic
+from .files import (
+    file_digest,
+    filesystem,
+    is_local,
+    join,
+    listdir,
+    local_path,
+    read_bytes,
+    remove,
+    write_atomic,
+)
 
 WORST_HOSTS = 50  # of a shard, kept in its ledger: 10,000 shards stay readable in about a second
 HOSTS_HELD = 50_000  # by a tally that merges others, before it forgets the better half: memory stays flat
+DIGEST = "xxh3_128"  # the name of a file's checksum, as of files.file_digest
+# What readers of decision.json rely on.
+DECISION = ("decision", "verdicts", "kept", "suspects", "alpha", "tested", "pi0", "bound")
 _MARKER = re.compile(r"(?!progress-)\w+-\d{5,}\.json")
 _PROGRESS = re.compile(r"progress-\d+\.json")
 _BATCH = 512  # files asked of an object store at once
@@ -163,6 +178,11 @@ class ShardLedger:
         write_atomic(marker(root, self.stage, self.shard), _dump(document))
 
 
+def entry(file: Path, rows: int) -> dict[str, Any]:
+    """What a marker says of a file of its shard, which still is a local one."""
+    return {"rows": rows, "bytes": file.stat().st_size, DIGEST: file_digest(file)}
+
+
 def marker(root: str, stage: str, shard: str) -> str:
     """The path of the done marker of a shard, given its stem."""
     return join(root, "ledger", stage, f"{shard.partition('-of-')[0]}.json")
@@ -224,6 +244,20 @@ def read_plan(root: str, stage: str) -> dict[str, Any] | None:
     if not (isinstance(plan.get("rows"), dict) and isinstance(plan.get("shards"), dict)):
         raise InputError(f"{path}: no plan of a stage: rows or shards are missing")
     return plan
+
+
+def read_decision(root: str, stage: str) -> dict[str, Any] | None:
+    """decision.json of a stage that judges pairs, or None where nothing was decided; InputError where it is none."""
+    path = join(root, "ledger", stage, "decision.json")
+    data = read_bytes(path)
+    if data is None:
+        return None
+    try:
+        decision = dict(json.loads(data))
+        _ = [decision[name] for name in DECISION]
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: no decision ({error}); run danqing {stage} {root} --decide") from error
+    return decision
 
 
 def host_of(url: str | None) -> str | None:

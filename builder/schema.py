@@ -6,10 +6,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
 
 import pyarrow as pa
 
 from .reasons import Reason as Reason
+from .verdicts import Cause as Cause
+from .verdicts import Verdict as Verdict
 
 SPLITS = ("train", "validation", "test")
 
@@ -78,6 +83,55 @@ OUTCOMES = pa.schema(
         pa.field("fetched_at", TIMESTAMP),
     ]
 )
+
+CODE_BITS = 256
+CODE = pa.binary()  # of CODE_BITS // 8 bytes; `datasets` knows no binary of a fixed size
+
+# scores/*.parquet: one row per row of images/, in the same order; the schema's metadata name the checkpoint.
+SCORED = pa.schema(
+    [  # type: ignore[arg-type]
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("host", pa.string()),  # of the url
+        pa.field("score_alt_text", pa.float32()),  # cosine; null: not asked for, or no caption or picture
+        pa.field("score_recaption", pa.float32()),
+        pa.field("code", CODE),  # of the picture as it is now
+        pa.field("p_code", pa.float32()),  # null: no code recorded, or the bytes are the same
+        pa.field("p_caption", pa.float32()),  # null: no caption, or the bytes are the same
+        pa.field("same", pa.bool_()),  # the bytes hash as recorded; null: no hash recorded
+        pa.field("code_distance", pa.int16()),  # bits of 256 between the recorded code and this one
+        pa.field("score_change", pa.float32()),  # this score less the recorded one
+        pa.field("phash", pa.uint64()),  # of images/, as a number
+        pa.field("caption_hash", pa.uint64()),  # XXH3-64 of the caption as it was scored
+    ]
+)
+DECIDED = pa.schema(
+    [  # type: ignore[arg-type]
+        pa.field("p", pa.float32()),  # of "neither the recorded picture nor the caption's"; null: not tested
+        pa.field("verdict", pa.string()),  # a Verdict
+        pa.field("cause", pa.string()),  # a Cause
+        pa.field("suspect", pa.bool_()),  # kept, though its score fell by more than re-encoding explains
+        pa.field("kept", pa.bool_()),
+    ]
+)
+SCORES = pa.schema([*SCORED, *DECIDED])
+# What the loader appends to a pair that was judged.
+SERVED = ("score_alt_text", "score_recaption", "p", "verdict", "suspect")
+
+_SAID = b"danqing"  # the key of a schema's metadata under which a file of scores says what made it
+
+
+def saying(schema: pa.Schema, said: Mapping[str, Any]) -> pa.Schema:
+    """The schema of a file of scores that says of itself which checkpoint, panel, decision ... it is of."""
+    return schema.with_metadata({_SAID: json.dumps(said, sort_keys=True, ensure_ascii=False).encode()})
+
+
+def said_by(schema: pa.Schema) -> dict[str, Any]:
+    """What a file of scores, or a verified manifest, says of itself; empty where it says nothing."""
+    try:
+        said = json.loads((schema.metadata or {}).get(_SAID, b"{}"))
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def carried(schema: pa.Schema) -> pa.Schema:

@@ -17,6 +17,7 @@ from .errors import InputError
 from .files import join, listdir
 from .ledger import ShardLedger, Tally
 from .options import in_words, option
+from .verdicts import Verdict
 
 HOSTS_SHOWN = 10
 HOSTS_TOLD = 50  # in JSON
@@ -46,6 +47,7 @@ class Funnel:
     shards_in_flight: int = 0
     told_at: str | None = None  # when the counts in flight were written, ISO 8601
     counted: Tally = field(default_factory=Tally)
+    decision: dict[str, Any] | None = None  # of a stage that gives verdicts
     stored_bytes: int = 0
     seconds: float = 0.0  # summed over shards, which overlap
     last_finished: str | None = None  # ISO 8601
@@ -77,6 +79,7 @@ class Funnel:
             "seconds": round(self.seconds, 3),
             "config_hash": self.config_hash,
             "last_finished": self.last_finished,
+            **({"decision": self.decision} if self.decision else {}),
         }
 
     def lines(self) -> list[str]:
@@ -88,17 +91,36 @@ class Funnel:
         if self.shards_in_flight:
             flight = f"{self.shards_in_flight:,} with {rows - self.rows_done:,} rows"
             lines.append(f"shards in flight, as of {self.told_at}: {flight}")
-        lines.append(
-            f"{self.counted.requests:,} requests, {in_words(self.counted.bytes)} fetched, "
-            f"{in_words(self.stored_bytes)} stored"
-        )
+        asked = f"{self.counted.requests:,} requests, {in_words(self.counted.bytes)} fetched, "
+        lines.append(f"{asked if self._fetches else ''}{in_words(self.stored_bytes)} stored")
         reasons = self.counted.top_reasons(len(self.counted.reasons))
         outcomes = [("kept", self.counted.kept), *reasons, ("total", rows)]
-        return [*lines, *self._shares("outcome", outcomes), *self._statuses(), *self._hosts()]
+        statuses = self._statuses() if self._fetches else []
+        return [*lines, *self._shares("outcome", outcomes), *self._verdicts(), *statuses, *self._hosts()]
+
+    @property
+    def _fetches(self) -> bool:
+        """Whether the stage asks hosts for anything, as far as is known."""
+        return self.counted.requests > 0 or not self.counted.rows
 
     def _progress(self) -> str:
         share = f" ({self.rows_done / self.rows_total:.1%})" if self.rows_total else ""
         return f"{self.rows_done:,} of {self.rows_total:,} rows{share}"
+
+    def _verdicts(self) -> list[str]:
+        if self.decision is None:
+            return []
+        counts: dict[str, int] = self.decision["verdicts"]
+        rows = max(1, sum(counts.values()))
+        told = [
+            (name, f"{counts[name]:,}", f"{counts[name] / rows:.1%}") for name in Verdict if counts.get(name)
+        ]
+        level = f"level {self.decision['alpha']:g}, pi0 {self.decision['pi0']:.3f}"
+        return [
+            "",
+            *table([("verdict", "pairs", "share"), *told]),
+            f"{level}; suspect, of the kept: {self.decision['suspects']:,}",
+        ]
 
     def _statuses(self) -> list[str]:
         answered = _by_count(self.counted.http_status)
@@ -177,6 +199,7 @@ def _funnel(root: str, stage: str) -> Funnel | None:
         else:
             carved.append(one)
     funnel.shards_done = len(done)
+    funnel.decision = ledger.read_decision(root, stage)
     finished = {stem.partition("-")[2] for stem in done if stem.startswith("train-")}
     for one in carved:
         if one.shard.partition("-")[2] in finished:

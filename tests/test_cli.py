@@ -118,8 +118,8 @@ def test_debug_adds_the_traceback(stages: Mapping[str, Row], capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "which stage? there are rebuild, status"),
-        (["rebiuld", "a", "b"], "rebiuld: no such stage; there are rebuild, status"),
+        ([], "which stage? there are rebuild, revalidate, "),
+        (["rebiuld", "a", "b"], "rebiuld: no such stage; there are rebuild, revalidate, "),
         (["--quiet"], "unrecognized arguments: --quiet; see danqing --help"),
         (["rebuild", "a"], "the following arguments are required: OUTPUT; see danqing rebuild --help"),
         (["rebuild", "a", "b", "--image-sise", "3"], "unrecognized arguments: --image-sise 3"),

@@ -13,7 +13,7 @@ import pytest
 
 import danqing
 from builder import schema
-from builder.card import root_card
+from builder.card import root_card, with_scores
 
 from .roots import CARRIED, jpeg, make_root, outcome, pair, write_shard
 
@@ -31,6 +31,7 @@ def stream(root, config="pairs", split="train", **options):
 SCHEMAS = {
     "pairs": schema.IMAGES,
     "outcomes": schema.OUTCOMES,
+    "scores": schema.SCORES,
     "manifest": schema.PAIR,
     "live": schema.IMAGES,
 }
@@ -43,11 +44,11 @@ def test_features_are_the_schema(config):
     assert promised.types == SCHEMAS[config].types
 
 
-@pytest.mark.parametrize("config", ["pairs", "outcomes"])
+@pytest.mark.parametrize("config", ["pairs", "outcomes", "scores"])
 def test_features_are_the_yaml_of_the_card(config):
     from huggingface_hub import DatasetCard
 
-    card = DatasetCard(root_card(["train"], "parquet"))
+    card = DatasetCard(with_scores(root_card(["train"], "parquet")))
     described = {info["config_name"]: info["features"] for info in card.data.dataset_info}
     assert datasets.Features._from_yaml_list(described[config]) == danqing.FEATURES[config]
 

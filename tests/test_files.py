@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from builder.files import Lock, publish, write_atomic
+import pytest
+
+from builder.files import Lock, publish, sweep, write_atomic
 
 
 def test_who_waits_for_a_lock_whose_folder_is_removed_locks_the_new_file(tmp_path: Path) -> None:
@@ -26,6 +29,31 @@ def test_who_waits_for_a_lock_whose_folder_is_removed_locks_the_new_file(tmp_pat
     second.release()
 
 
+def test_who_locks_while_others_remove_the_folder_is_alone_until_it_leaves(tmp_path: Path) -> None:
+    path = tmp_path / "work" / "world.lock"
+    inside: list[int] = []
+
+    def come_and_go(me: int) -> int:
+        lock, rounds = Lock(path), 300
+        for _ in range(rounds):
+            lock.acquire(wait=True)
+            inside.append(me)
+            assert inside == [me]
+            inside.remove(me)
+            lock.clear()
+            lock.release()
+        return rounds
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(come_and_go, range(4))) == 1200
+
+
+def test_a_lock_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "work").touch()
+    with pytest.raises(FileExistsError):
+        Lock(tmp_path / "work" / "world.lock").acquire()
+
+
 def test_a_published_file_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     target, made = tmp_path / "a" / "shard", tmp_path / "shard.tmp"
     write_atomic(str(target), b"old")
@@ -33,3 +61,11 @@ def test_a_published_file_takes_the_place_of_the_old_one(tmp_path: Path) -> None
     publish(made, str(target))
     assert target.read_bytes() == b"new"
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["shard"]
+
+
+def test_what_killed_writes_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".train-00000.json.77.tmp", "train-00000.json", ".hidden", "notes.tmp"):
+        (tmp_path / name).touch()
+    sweep(str(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "notes.tmp", "train-00000.json"]
+    sweep(str(tmp_path / "missing"))

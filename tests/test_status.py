@@ -125,6 +125,61 @@ def test_several_stages_stand_one_below_the_other(root: Path) -> None:
     assert "\n\nrevalidate: 0 of 1 shards done" in "\n".join(told.lines())
 
 
+@pytest.fixture
+def decided(root: Path) -> Path:
+    """The root with ten pairs re-validated and judged."""
+    folder = root / "ledger" / "revalidate"
+    folder.mkdir()
+    (folder / "plan.json").write_text('{"rows": {"train": 10}, "shards": {"train": 1}}')
+    counts = Tally(rows=10, kept=8, reasons={"drifted": 2}, hosts={"图片.example": [1, 2]})
+    files = {"scores/train-00000-of-00001.parquet": {"rows": 10, "bytes": 500, "xxh3_128": "0" * 32}}
+    stem = "train-00000-of-00001"
+    made = ShardLedger.of("revalidate", stem, counts, files=files, config="c", version="0.1.0", seconds=2.0)
+    made.write(str(root))
+    verdicts = {"moved": 3, "same": 5, "drifted": 2}
+    document = {"decision": "d", "verdicts": verdicts, "kept": 8, "suspects": 1, "alpha": 0.01, "pi0": 0.4}
+    document |= {"tested": 5, "bound": 0.004}
+    (folder / "decision.json").write_text(json.dumps(document))
+    return root
+
+
+def test_verdicts_stand_below_the_funnel_of_their_stage(decided: Path) -> None:
+    lines = summary_of(str(decided)).lines()
+    assert lines[lines.index("revalidate: 1 of 1 shards done, 10 of 10 rows (100.0%)") :] == [
+        "revalidate: 1 of 1 shards done, 10 of 10 rows (100.0%)",
+        "500 B stored",
+        "",
+        "outcome  pairs   share",
+        "kept         8   80.0%",
+        "drifted      2   20.0%",
+        "total       10  100.0%",
+        "",
+        "verdict  pairs  share",
+        "same         5  50.0%",
+        "moved        3  30.0%",
+        "drifted      2  20.0%",
+        "level 0.01, pi0 0.400; suspect, of the kept: 1",
+        "",
+        "worst hosts   dropped  kept",
+        "图片.example        2     1",
+    ]
+
+
+def test_verdicts_are_in_the_json_of_their_stage_alone(decided: Path) -> None:
+    stages = summary_of(str(decided)).as_dict()["stages"]
+    assert stages["revalidate"]["decision"]["verdicts"] == {"moved": 3, "same": 5, "drifted": 2}
+    assert "decision" not in stages["rebuild"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"verdicts": {}}'])
+def test_a_broken_decision_is_one_line_that_names_it(
+    decided: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    (decided / "ledger" / "revalidate" / "decision.json").write_text(text)
+    assert main(["status", str(decided)]) == 3
+    assert "decision.json: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("make", ["nothing", "folder", "file", "ledger"])
 def test_what_is_no_root_is_code_3(tmp_path: Path, capsys: pytest.CaptureFixture[str], make: str) -> None:
     root = tmp_path / "x"

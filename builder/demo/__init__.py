@@ -1,6 +1,7 @@
 """`danqing demo`: the main job on real files without a network, and the proof that it did what it should.
 
     small web of pictures ─▶ loopback host that also misbehaves ─▶ danqing rebuild ─▶ load_dataset("danqing")
+    the same web a year later ─▶ danqing rebuild ─▶ danqing revalidate ─▶ danqing report, load_dataset("danqing")
 
 Every step drives danqing as a user does, by its command line and its public module, and compares what came out
 with what was planted.

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.types as types
 
 from ..errors import InputError
-from ..schema import IMAGES
+from ..schema import IMAGES, SERVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ SCHEMAS = {
     "wukong": Preset(("url",), ("caption",)),
     "datacomp": Preset(("url",), ("text",)),
 }
-RESERVED = frozenset(IMAGES.names) | {"caption", "outcome", "reason"}
+RESERVED = frozenset(IMAGES.names) | frozenset(SERVED) | {"caption", "outcome", "reason"}
 HASHES = ("sha256", "md5")
 
 

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from .. import __version__
-from ..files import file_digest, join, publish
-from ..ledger import ShardLedger, Tally, host_of
+from ..files import join, publish
+from ..ledger import ShardLedger, Tally, entry, host_of
 from ..schema import IMAGE, OUTCOMES, carried, pair_key, validation_share
 from ..shards import image_schema, writer
 from .outcome import SHOWN, TOLD, Outcome
@@ -113,8 +113,7 @@ class _Part:
         counts = {"images": tally.kept, "outcomes": len(self.rows)}
         files = {}
         for kind, name in names.items():
-            size = local[kind].stat().st_size
-            files[name] = {"rows": counts[kind], "bytes": size, "xxh3_128": file_digest(local[kind])}
+            files[name] = entry(local[kind], counts[kind])
             publish(local[kind], join(self.layout.root, name))
         ledger = ShardLedger.of(
             STAGE,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 import signal
 import time
 from collections import defaultdict
@@ -23,7 +22,7 @@ from ..arrow import without_pandas
 from ..card import root_card
 from ..console import Bar, Console
 from ..errors import EnvironmentProblem
-from ..files import Lock, environment, is_local, join, local_path, read_bytes, remove, write_atomic
+from ..files import Lock, environment, join, read_bytes, remove, sweep, work_folder, write_atomic
 from ..ledger import ShardLedger, Tally
 from ..options import in_words
 from ..schema import Reason, carried
@@ -35,7 +34,8 @@ from .plan import STAGE, Plan, Shard, make_plan, write_plan
 from .pool import Pool
 
 PROGRESS_SECONDS = 5.0  # between two writes of progress-<rank>.json
-MADE = ("images", "outcomes", "ledger/rebuild", "README.md")  # what --overwrite removes
+# What --overwrite removes: what was made here, and the scores of pictures that are then gone.
+MADE = ("images", "outcomes", "scores", "embeddings", "ledger", "README.md")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def run(config: Config, console: Console) -> Summary | PlanSummary:
         plan = make_plan(config)
         if config.dry_run:
             return PlanSummary(plan, config, len(_todo(plan, _markers(config), config)))
-        work = _work_folder(config.output)
+        work = work_folder(config.output, ".spool")
         layout = Layout(config.output, work, config.format, config.validation, plan.config_hash)
         locks = _lock(layout.work, config)
         try:
@@ -148,14 +148,6 @@ def run(config: Config, console: Console) -> Summary | PlanSummary:
             _unlock(layout.work, locks)
 
 
-def _work_folder(root: str) -> Path:
-    """A local folder for unfinished shards: inside a local root, so that a rename publishes; else in the cache."""
-    if is_local(root):
-        return local_path(root).absolute() / ".spool"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "danqing" / root.replace("://", "-").replace("/", "-")
-
-
 def _lock(work: Path, config: Config) -> list[Lock]:
     """One run a rank, one world size at a time. The kernel frees the locks of a run that was killed.
 
@@ -166,6 +158,8 @@ def _lock(work: Path, config: Config) -> list[Lock]:
     while True:
         if world.acquire():
             size.write_text(str(config.world_size))
+            for folder in (config.output, join(config.output, "ledger", STAGE)):
+                sweep(folder)
         world.acquire(shared=True, wait=True)
         if size.exists():
             break
@@ -183,7 +177,7 @@ def _unlock(work: Path, locks: list[Lock]) -> None:
     """Free the locks; the last run to leave a root without unfinished shards takes the folder with it."""
     *_, world = locks
     if not any(work.glob("*.spool")) and world.acquire():
-        shutil.rmtree(work)
+        world.clear()
     for lock in locks:
         lock.release()
 

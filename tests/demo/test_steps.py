@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder.cli import main
-from builder.demo import Config, sheet, steps
-from builder.demo.steps import Demo, compare, prepare
+from builder.demo import Config, drive, later, planted, sheet, steps
+from builder.demo.drive import Demo
+from builder.demo.steps import compare, prepare
 from builder.errors import InputError
 
 from .conftest import Site
@@ -21,20 +23,26 @@ from .conftest import Site
 def test_the_demo_ends_well_and_tells_each_step(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steps, "TIMEOUT", 1)
+    monkeypatch.setattr(drive, "TIMEOUT", 1)
+    monkeypatch.setattr(later, "missing", lambda: "")
     assert main(["demo", str(tmp_path / "d"), "--pairs", "100"]) == 0
     told = capfd.readouterr().out
-    assert all(f"{number}. {heading}" in told for number, (heading, _) in enumerate(steps.STEPS, 1))
-    assert told.count("$ danqing rebuild") == 3
-    assert "all 100 rows as planted" in told
+    steps_told = enumerate((*steps.STEPS, *later.STEPS), 1)
+    assert all(f"{number}. {heading}" in told for number, (heading, _) in steps_told)
+    assert (told.count("$ danqing rebuild"), told.count("$ danqing revalidate")) == (4, 5)
+    assert told.count("all 100 rows as planted") == 2
     assert "again all rows as planted, none twice" in told
+    assert "those of the undisturbed run, byte for byte" in told
+    assert "exactly what has the released bytes, and what is gone" in told
     assert (tmp_path / "d" / "pairs.png").stat().st_size > 10_000
+    assert (tmp_path / "d" / "report.html").stat().st_size > 10_000
 
 
 def test_json_is_all_there_is_on_stdout(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(steps, "STEPS", steps.STEPS[:1])
+    monkeypatch.setattr(later, "STEPS", ())
     assert main(["demo", str(tmp_path), "--pairs", "100", "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["pairs"] == 100
 
@@ -57,6 +65,7 @@ def test_a_difference_ends_the_command_with_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(steps, "STEPS", (("Differ", lambda demo: demo.differ(["this row"], "")),))
+    monkeypatch.setattr(later, "STEPS", ())
     assert main(["demo", str(tmp_path), "--pairs", "100"]) == 1
     assert "1 results are not as planted" in capsys.readouterr().err
 
@@ -96,7 +105,32 @@ def test_the_sheet_is_drawn_with_any_number_of_pairs(tmp_path: Path, site: Site)
         assert drawn.width == sheet.COLUMNS * (sheet.CELL + sheet.GAP) + sheet.GAP
 
 
-def test_the_summary_is_one_object_and_two_lines() -> None:
-    summary = steps.Summary("demo", 100, 80, 3.0, 2)
+def test_the_summary_is_one_object_and_two_lines_or_four() -> None:
+    summary = steps.Summary("demo", 100, 80, 3.0, 2, {})
     assert summary.as_dict()["kept"] == 80
     assert len(summary.lines()) == 2
+    told = replace(summary, verdicts={"same": 70, "drifted": 10}).lines()
+    assert told[1] == "a year later: 70 same, 10 drifted"
+    assert told[3] == "and at demo/report.html"
+
+
+def test_without_the_extras_the_first_half_runs_and_the_rest_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(later, "NEEDED", ("numpy", "a_model_library"))
+    monkeypatch.setattr(steps, "STEPS", steps.STEPS[:1])
+    assert main(["demo", str(tmp_path), "--pairs", "100"]) == 0
+    told = capsys.readouterr().out
+    assert "no a_model_library here: for the second half, pip install 'danqing[siglip2,report]'" in told
+    assert later.STEPS[0][0] not in told
+
+
+def test_shares_out_of_their_bounds_are_differences_where_the_pairs_are_enough(
+    tmp_path: Path, site: Site
+) -> None:
+    wrong = [planted.Share("intact dropped", 5, 100, 0.02)]
+    few, many = (Demo(Config(pairs=pairs), tmp_path, site.host, site.truth) for pairs in (999, 1000))
+    later.judge(few, wrong)
+    later.judge(many, wrong)
+    assert few.differences == []
+    assert many.differences == ["intact dropped: 5 of 100, wanted <= 2%"]

@@ -99,7 +99,7 @@ def test_bytes_tell_the_kind_where_the_name_does_not(tmp_path: Path, kind: str, 
         ("m.csv", b'url,text\na,b\nc,"d' + b"x\n" * (5 << 20), "a row is longer than 1 MiB"),
         (
             "m.csv.gz",
-            gzip.compress(as_bytes("csv"))[:-20],
+            gzip.compress(as_bytes("csv"), mtime=0)[:-20],
             r"Truncated compressed stream \(the file ends after [\d,]+",
         ),
         ("m.jsonl.zst", zstandard.compress(as_bytes("jsonl"))[:-20], "Truncated compressed stream"),

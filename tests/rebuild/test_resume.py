@@ -63,6 +63,18 @@ def test_kill_9_costs_only_what_was_in_flight(
     assert names(tmp_path / "root") == names(untouched)
 
 
+def test_a_marker_that_was_being_written_when_it_was_killed_is_no_file_of_the_root(
+    web: FaultHost, manifest: str, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    assert rebuild(manifest, root, *FLAGS) == 0
+    whole = names(root)
+    (root / "ledger" / "rebuild" / ".train-00000.json.4321.tmp").write_text("{")
+    (root / ".README.md.4321.tmp").touch()
+    assert rebuild(manifest, root, *FLAGS) == 0
+    assert names(root) == whole
+
+
 def test_kills_one_after_the_other(web: FaultHost, started: Launcher, manifest: str, tmp_path: Path) -> None:
     for seen in (60, 150, 240, 330):
         process = started(manifest, tmp_path / "root", *FLAGS)

@@ -1,0 +1,259 @@
+"""The numbers of the page, counted from the files of a root: every pair once, in one pass over scores/ and outcomes/.
+
+    ledger/, outcomes/, scores/ ─▶ Numbers
+
+Pictures are not touched, columns come in batches, and what grows with the number of hosts is bounded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import io
+import zipfile
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from .. import ledger
+from ..console import Bar, Console
+from ..errors import InputError
+from ..files import filesystem, join, read_bytes
+from ..schema import said_by
+from ..verdicts import Cause, Verdict
+from . import tables
+from .samples import Smallest
+
+BINS = 2000  # of a histogram of scores, 0.001 wide, over [-1, 1]
+EDGES = np.linspace(-1, 1, BINS + 1)
+HOSTS_HELD = 200_000  # beyond it the smaller half is forgotten: a page shows a few dozen
+KEPT, SUSPECT, FETCHED = "kept", "suspect", "outcomes"
+_SCORES = ("key", "host", "score_alt_text", "score_recaption", "p", "verdict", "cause", "suspect", "kept")
+_OUTCOMES = ("key", "url", "outcome", "reason", "http_status", "attempts", "content_type")
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Hosts:
+    """Pairs of each host by what became of them: `kept`, or why not."""
+
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def add(self, host: bytes | None, fate: str, count: int) -> None:
+        """Count pairs of one host; None: a URL without one."""
+        name = "" if host is None else host.decode("utf-8", "replace")
+        self.counts.setdefault(name, Counter())[fate] += count
+        if len(self.counts) > HOSTS_HELD:
+            largest = sorted(self.counts.items(), key=lambda one: -one[1].total())
+            self.counts = dict(largest[: HOSTS_HELD // 2])
+
+    def largest(self, limit: int) -> list[tuple[str, Counter[str]]]:
+        """Those with most pairs."""
+        return sorted(self.counts.items(), key=lambda one: (-one[1].total(), one[0]))[:limit]
+
+    def worst(self, limit: int) -> list[tuple[str, Counter[str]]]:
+        """Those that lost most pairs."""
+        losing = [(one[1].total() - one[1][KEPT], *one) for one in self.counts.items()]
+        losing.sort(key=lambda one: (-one[0], one[2][KEPT], one[1]))
+        return [(name, counts) for lost, name, counts in losing[:limit] if lost]
+
+
+@dataclass(slots=True)
+class Numbers:
+    """What the page says. manifest = pending + dropped by rebuild + unscored + scored."""
+
+    plan: dict[str, Any]  # ledger/revalidate/plan.json
+    decision: dict[str, Any]  # ledger/revalidate/decision.json
+    decided_at: datetime.datetime | None = None
+    manifest: int = 0  # rows
+    has_outcomes: bool = False
+    fetched: int = 0  # rows of outcomes/
+    reasons: Counter[str] = field(default_factory=Counter)  # of pairs dropped by rebuild
+    scored: int = 0  # rows of scores/
+    fates: Counter[tuple[str, str, bool]] = field(default_factory=Counter)  # verdict, cause, kept
+    suspects: int = 0
+    hosts: Hosts = field(default_factory=Hosts)
+    histograms: dict[str, Counts] = field(
+        default_factory=lambda: defaultdict(lambda: np.zeros(BINS, np.int64))
+    )
+    null: Counts | None = None  # of the scores of captions with pictures of other pairs
+    samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def rebuilt(self) -> int:
+        """Pairs that have a picture."""
+        return self.fetched - self.reasons.total() if self.has_outcomes else self.scored
+
+    @property
+    def kept(self) -> int:
+        """Pairs that are left in the end."""
+        return sum(count for (_, _, kept), count in self.fates.items() if kept)
+
+    def verdict(self, verdict: Verdict, kept: bool | None = None) -> int:
+        """Pairs of a verdict; with `kept`, only those that are kept or not. The rows rebuild dropped are dead."""
+        mine = sum(n for (name, _, k), n in self.fates.items() if name == verdict and kept in (None, k))
+        return mine + (self.reasons.total() if verdict is Verdict.DEAD and not kept else 0)
+
+
+def gather(root: str, samples: int, console: Console) -> Numbers:
+    """Count a root; InputError where it is not scored, not decided, or its files are not of one run."""
+    numbers = _begun(root)
+    smallest = Smallest(samples)
+    total = tables.rows(root, "scores") + tables.rows(root, "outcomes")
+    with console.progress(total, unit="rows") as bar:
+        for name in tables.names(root, "scores"):
+            url = join(root, "scores", name)
+            with tables.opened(url) as file:
+                _check(root, url, file, numbers.decision)
+                for first, table in tables.batches(url, file, _SCORES):
+                    _count_scores(numbers, table)
+                    _offer(smallest, table, first, name)
+                    bar.update(table.num_rows)
+        _count_all_outcomes(root, numbers, smallest, bar)
+    numbers.null = _null(root)
+    numbers.samples = smallest.groups
+    return numbers
+
+
+def _begun(root: str) -> Numbers:
+    plan = ledger.read_plan(root, "revalidate")
+    if plan is None or not tables.names(root, "scores"):
+        raise InputError(f"{root}: no scores yet; run danqing revalidate {root}")
+    decision = ledger.read_decision(root, "revalidate")
+    if decision is None:
+        raise InputError(f"{root}: scored, but without verdicts yet; run danqing revalidate {root} --decide")
+    fs, path = filesystem(join(root, "ledger", "revalidate", "decision.json"))
+    with contextlib.suppress(NotImplementedError):  # some stores tell no dates
+        return Numbers(plan, decision, fs.modified(path))
+    return Numbers(plan, decision)
+
+
+def _check(root: str, url: str, file: pq.ParquetFile, decision: dict[str, Any]) -> None:
+    """InputError where a shard's verdicts are missing or not those of the decision."""
+    name = said_by(file.schema_arrow).get("decision")
+    if "verdict" not in file.schema_arrow.names or name != decision["decision"]:
+        raise InputError(
+            f"{url}: has no verdicts of the last decision; run danqing revalidate {root} --decide"
+        )
+
+
+def _count_scores(numbers: Numbers, table: pa.Table) -> None:
+    numbers.scored += table.num_rows
+    numbers.suspects += pc.sum(table["suspect"]).as_py() or 0
+    for row in table.group_by(["verdict", "cause", "kept"]).aggregate([([], "count_all")]).to_pylist():
+        verdict, cause = _word(row["verdict"]), _word(row["cause"])
+        numbers.fates[verdict, cause, bool(row["kept"])] += row["count_all"]
+    fate = _fate(table)
+    hosts = table.select(["host"]).append_column("fate", fate).group_by(["host", "fate"])
+    for row in hosts.aggregate([([], "count_all")]).to_pylist():
+        numbers.hosts.add(row["host"], _word(row["fate"]), row["count_all"])
+    score = scores_of(table, numbers.plan)
+    for group in pc.unique(fate):
+        chosen = score[pc.equal(fate, group).to_numpy(zero_copy_only=False)]
+        numbers.histograms[_word(group.as_py())] += histogram(chosen[~np.isnan(chosen)])
+
+
+def _fate(table: pa.Table) -> pa.ChunkedArray[Any]:
+    """`kept`, or why not: the verdict, or min_score where the verdict would have kept it."""
+    by_score = pc.equal(table["cause"], _scalar(Cause.MIN_SCORE))
+    lost = pc.if_else(by_score, _scalar(Cause.MIN_SCORE), table["verdict"])
+    fate: pa.ChunkedArray[Any] = pc.if_else(table["kept"], _scalar(KEPT), lost)
+    return fate
+
+
+def captions(plan: dict[str, Any]) -> tuple[str, ...]:
+    """The captions that were scored; InputError where the plan names others."""
+    caption = plan.get("config", {}).get("caption", "alt_text")
+    found = ("alt_text", "recaption") if caption == "both" else (caption,)
+    if not set(found) <= {"alt_text", "recaption"}:
+        raise InputError(
+            f"ledger/revalidate/plan.json: caption {caption!r} is none of alt_text, recaption, both"
+        )
+    return found
+
+
+def scores_of(table: pa.Table, plan: dict[str, Any]) -> npt.NDArray[np.float32]:
+    """The score that was tested, NaN where there is none: of both captions the mean, of those that are there."""
+    scores = np.stack([table[f"score_{one}"].to_numpy() for one in captions(plan)])
+    there = ~np.isnan(scores)
+    with np.errstate(invalid="ignore"):
+        mean: npt.NDArray[np.float32] = np.where(there, scores, 0).sum(0) / there.sum(0)
+    return mean
+
+
+def histogram(scores: npt.NDArray[Any]) -> Counts:
+    """How many of `scores` (cosines, no NaN) fall in each of BINS; what is outside [-1, 1] counts at the end."""
+    number = np.clip(((scores + 1) * (BINS / 2)).astype(np.int64), 0, BINS - 1)
+    return np.bincount(number, minlength=BINS).astype(np.int64)
+
+
+def _offer(smallest: Smallest, table: pa.Table, first: int, shard: str) -> None:
+    numbered = table.append_column("row", pa.array(np.arange(first, first + table.num_rows)))
+    for verdict in Verdict:
+        smallest.offer(verdict, numbered.filter(pc.equal(table["verdict"], _scalar(verdict))), shard)
+    smallest.offer(SUSPECT, numbered.filter(table["suspect"]), shard)
+
+
+def _count_all_outcomes(root: str, numbers: Numbers, smallest: Smallest, bar: Bar) -> None:
+    """Count outcomes/, where there are any, and hold them against the plan of rebuild and against scores/."""
+    for name in tables.names(root, "outcomes"):
+        numbers.has_outcomes = True
+        url = join(root, "outcomes", name)
+        with tables.opened(url) as file:
+            for first, table in tables.batches(url, file, _OUTCOMES):
+                _count_outcomes(numbers, table, smallest, first, name)
+                bar.update(table.num_rows)
+    plan = ledger.read_plan(root, "rebuild") if numbers.has_outcomes else None
+    numbers.manifest = max(numbers.rebuilt if plan is None else sum(plan["rows"].values()), numbers.fetched)
+    if numbers.rebuilt < numbers.scored:
+        raise InputError(
+            f"{root}: scores/ has {numbers.scored:,} pairs, of which outcomes/ kept {numbers.rebuilt:,}: they are of "
+            "different rebuilds; run danqing revalidate again"
+        )
+
+
+def _count_outcomes(numbers: Numbers, table: pa.Table, smallest: Smallest, first: int, name: str) -> None:
+    numbers.fetched += table.num_rows
+    numbered = table.append_column("row", pa.array(np.arange(first, first + table.num_rows)))
+    dropped = numbered.filter(pc.not_equal(table["outcome"], _scalar(KEPT)))
+    for row in dropped.group_by(["reason"]).aggregate([([], "count_all")]).to_pylist():
+        numbers.reasons[_word(row["reason"])] += row["count_all"]
+    urls = (None if url is None else url.decode("utf-8", "replace") for url in dropped["url"].to_pylist())
+    for host, count in Counter(map(ledger.host_of, urls)).items():
+        numbers.hosts.add(None if host is None else host.encode(), Verdict.DEAD, count)
+    smallest.offer(FETCHED, dropped, name)
+
+
+def _null(root: str) -> Counts | None:
+    """The scores of every caption of the panel with the pictures of the others; None where there is no panel."""
+    url = join(root, "ledger", "revalidate", "panel.npz")
+    data = read_bytes(url)
+    if data is None:
+        return None
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as panel:
+            image, caption = panel["image"].astype(np.float32), panel["caption"].astype(np.float32)
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{url}: no panel of scored pairs ({error}); score the root again") from error
+    counts = np.zeros(BINS, np.int64)
+    for start in range(0, len(image), 512):
+        scores = image[start : start + 512] @ caption.T
+        others = np.ones(scores.shape, bool)
+        np.fill_diagonal(others[:, start:], False)
+        counts += histogram(scores[others])
+    return counts
+
+
+def _scalar(word: str) -> pa.Scalar[Any]:
+    return pa.scalar(word.encode())
+
+
+def _word(raw: bytes | None) -> str:
+    return "" if raw is None else raw.decode("utf-8", "replace")

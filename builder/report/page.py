@@ -1,0 +1,273 @@
+"""Numbers and samples as the page: its sentences, tables and charts, put into page.html.
+
+Numbers, Groups ─▶ the text of one HTML file that asks for nothing else
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..verdicts import KEPT, Cause, Verdict
+from . import charts, words
+from .charts import Chart, Step
+from .gather import BINS, EDGES, Counts, Numbers, captions
+from .samples import Group, text, visible
+
+HOSTS = 15  # in each of the two tables
+RARE = 0.99  # quantile of the null that a score of a true pair should be above
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a table of pairs. part, whole: what its bar shows; name: a word of ours, or text from the web."""
+
+    name: Any
+    pairs: int
+    part: int
+    whole: int
+    about: str = ""
+    kept: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Scores of a group of pairs: how many, three quantiles, and the share above the null's RARE."""
+
+    name: str
+    pairs: int
+    low: float
+    middle: float
+    high: float
+    above: str
+
+
+def render(root: str, numbers: Numbers, groups: list[Group]) -> str:
+    """The page as text."""
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "count": words.count, "score": words.score, "probability": words.probability, "percent": words.percent,
+        "svg": Markup,  # of a chart: matplotlib has escaped what stands in it
+    }  # fmt: skip
+    source = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    spreads, threshold = _spreads(numbers)
+    return environment.from_string(source).render(
+        name=visible(name_of(root)),
+        numbers=numbers,
+        date=_date(numbers.decided_at),
+        kept_sentence=_kept_sentence(numbers),
+        bound_sentence=_bound_sentence(numbers),
+        tiles=_tiles(numbers),
+        captions=captions(numbers.plan),
+        groups=groups,
+        words=words,
+        share=words.share,
+        fates=_fates(numbers),
+        losses=_losses(numbers),
+        worst=_hosts(numbers.hosts.worst(HOSTS)),
+        largest=_hosts(numbers.hosts.largest(HOSTS)),
+        spreads=spreads,
+        threshold=threshold,
+        charts=_charts(numbers, threshold),
+        wide=charts.WIDE,
+        made=_made(root, numbers),
+        model=visible(str(numbers.decision.get("checkpoint", {}).get("model", "an unnamed checkpoint"))),
+    )
+
+
+def _date(at: datetime | None) -> str:
+    return "at an unknown time" if at is None else f"{at.day} {at:%B %Y, %H:%M} UTC"
+
+
+def _kept_sentence(numbers: Numbers) -> str:
+    kept, whole = numbers.kept, numbers.manifest
+    told = f"Of {whole:,} pairs in the manifest, {kept:,} ({words.share(kept, whole)}) are kept."
+    return told if numbers.has_outcomes else told.replace("in the manifest", "that were scored")
+
+
+def _bound_sentence(numbers: Numbers) -> str:
+    """The level and its bound; see rules.py of revalidate for what the level is of."""
+    decision, level = numbers.decision, words.percent(numbers.decision["alpha"])
+    if not decision["tested"]:
+        return f"No pair had to be tested, so the level of {level} was of no account."
+    return (
+        f"At most {words.percent(decision['bound'])} of the changed pairs that passed the test are expected to be "
+        "junk, their picture being neither the recorded one nor what the caption says: that is the level of "
+        f"{level} times {decision['pi0']:.2g}, the estimated share of junk among the {decision['tested']:,} pairs "
+        "that were tested."
+    )
+
+
+def _tiles(numbers: Numbers) -> list[tuple[str, str, str]]:
+    """The figures to remember: what, how much, of what."""
+    whole, kept, decision = numbers.manifest, numbers.kept, numbers.decision
+    lost, out = numbers.reasons.total(), numbers.scored - kept
+    of = f"of changed pairs kept, at level {words.percent(decision['alpha'])}"
+    tiles = [
+        ("kept", words.share(kept, whole), f"{kept:,} pairs"),
+        ("lost by rebuild", words.share(lost, whole), f"{lost:,} pairs without a picture"),
+        ("left out by verdict", words.share(out, whole), f"{out:,} pairs with a picture"),
+        ("junk expected", f"≤ {words.percent(decision['bound'])}" if decision["tested"] else "–", of),
+    ]
+    return [tile for tile in tiles if numbers.has_outcomes or tile[0] != "lost by rebuild"]
+
+
+def name_of(root: str) -> str:
+    """The last part of a path or URL."""
+    name = root.rstrip("/").rpartition("/")[2]
+    return name if name not in ("", ".", "..") else Path(root).resolve().name
+
+
+def _fates(numbers: Numbers) -> list[Row]:
+    """What became of every row of the manifest; the pairs add up to it."""
+    whole = numbers.manifest
+    rows = []
+    for verdict in (*KEPT, Verdict.PLACEHOLDER, Verdict.DRIFTED, Verdict.DEAD):
+        pairs = numbers.verdict(verdict)
+        rows.append(
+            Row(verdict, pairs, pairs, whole, words.VERDICTS[verdict], numbers.verdict(verdict, kept=True))
+        )
+    waiting = (
+        (
+            "not rebuilt yet",
+            whole - numbers.fetched if numbers.has_outcomes else 0,
+            "Run danqing rebuild again.",
+        ),
+        ("not scored yet", numbers.rebuilt - numbers.scored, "Run danqing revalidate again."),
+    )
+    return rows + [Row(name, pairs, pairs, whole, about) for name, pairs, about in waiting if pairs]
+
+
+def _losses(numbers: Numbers) -> list[Row]:
+    """Why pairs were lost, the commonest first."""
+    found = [(reason, count, "rebuild") for reason, count in numbers.reasons.items()]
+    for (verdict, cause, kept), count in numbers.fates.items():
+        if not kept:
+            found.append((cause, count, "--min-score" if cause == Cause.MIN_SCORE else verdict))
+    found.sort(key=lambda one: (-one[1], one[0]))
+    most = found[0][1] if found else 0
+    return [Row(visible(name), count, count, most, visible(about)) for name, count, about in found]
+
+
+def _hosts(hosts: Iterable[tuple[str, Any]]) -> list[Row]:
+    rows = []
+    for host, fates in hosts:
+        lost = sorted(
+            ((n, fate) for fate, n in fates.items() if fate != "kept" and n),
+            key=lambda one: (-one[0], one[1]),
+        )
+        why = ", ".join(f"{n:,} {words.FATES.get(fate, fate)}" for n, fate in lost)
+        shown = text(host.encode("utf-8", "replace")) if host else None
+        rows.append(Row(shown, fates.total(), fates["kept"], fates.total(), visible(why)))
+    return rows
+
+
+def _curves(numbers: Numbers) -> dict[str, Counts]:
+    """Histograms of the kept, the dropped together, and the null where there is one."""
+    nothing = np.zeros(BINS, np.int64)
+    lost = [counts for fate, counts in numbers.histograms.items() if fate != "kept"]
+    curves = {"kept": numbers.histograms.get("kept", nothing), "dropped": sum(lost, nothing)}
+    return curves if numbers.null is None else curves | {"null": numbers.null}
+
+
+def _spreads(numbers: Numbers) -> tuple[list[Spread], float]:
+    """The spread of the scores of each group, and the null's RARE (1 without a null)."""
+    curves = _curves(numbers)
+    null = curves.get("null")
+    threshold = 1.0 if null is None or not null.any() else _quantile(null, RARE)
+    rows = []
+    lost = {fate: counts for fate, counts in numbers.histograms.items() if fate != "kept"}
+    for name, counts in (
+        {"kept": curves["kept"], "dropped": curves["dropped"]} | (lost if len(lost) > 1 else {}) | curves
+    ).items():
+        pairs = int(counts.sum())
+        if pairs:
+            above = words.share(int(counts[EDGES[1:] > threshold].sum()), pairs)
+            low, middle, high = (_quantile(counts, share) for share in (0.05, 0.5, 0.95))
+            rows.append(
+                Spread(
+                    {"null": "chance"}.get(name, words.FATES.get(name, name)),
+                    pairs,
+                    low,
+                    middle,
+                    high,
+                    "–" if threshold == 1 else above,
+                )
+            )
+    return rows, threshold
+
+
+def _quantile(counts: Counts, share: float) -> float:
+    """The upper edge of the bin in which a share of the counted values is reached."""
+    cumulated = np.cumsum(counts)
+    return float(EDGES[int(np.searchsorted(cumulated, share * cumulated[-1])) + 1])
+
+
+def _charts(numbers: Numbers, threshold: float) -> dict[str, Chart]:
+    whole, kept = numbers.manifest, numbers.kept
+    told = f"Of {whole:,} rows of the manifest {numbers.rebuilt:,} have a picture and {kept:,} are kept."
+    made = {"funnel": charts.funnel(_steps(numbers), told)}
+    shown = {fate: counts for fate, counts in numbers.histograms.items() if counts.any()}
+    if shown:
+        lost = sum(int(counts.sum()) for fate, counts in shown.items() if fate != "kept")
+        scored = int(shown["kept"].sum()) if "kept" in shown else 0
+        told = f"Scores of {scored:,} kept pairs, and below them of {lost:,} dropped ones, by why they were dropped."
+        made["scores"] = charts.kept_and_dropped(shown, told)
+    curves = _curves(numbers)
+    if "null" in curves and shown:
+        told = "Scores of kept and of dropped pairs beside those of captions with pictures of other pairs."
+        made["null"] = charts.against_null(curves, threshold, told)
+    return made
+
+
+def _steps(numbers: Numbers) -> list[Step]:
+    """The bars of the funnel: each verdict begins where the one before ends."""
+    steps = [Step("manifest", 0, numbers.manifest, "whole")]
+    if numbers.has_outcomes:
+        steps += [Step("rebuilt", 0, numbers.rebuilt, "whole")]
+    steps += [Step("scored", 0, numbers.scored, "whole")]
+    start = 0
+    for verdict in (*KEPT, Verdict.PLACEHOLDER, Verdict.DRIFTED, Verdict.DEAD):
+        pairs = numbers.verdict(verdict)
+        steps.append(Step(verdict, start, pairs, verdict))
+        start += pairs
+    return [*steps, Step("kept", 0, numbers.kept, "kept")]
+
+
+def _made(root: str, numbers: Numbers) -> list[tuple[str, str]]:
+    """How the verdicts came about, for whoever wants to repeat them."""
+    decision = numbers.decision
+    options = {
+        name: decision.get(name)
+        for name in ("alpha", "min_score", "keep", "tested", "threshold", "pi0", "bound")
+    }
+    told = {
+        "root": root,
+        "decision": decision.get("decision"),
+        "decided": numbers.decided_at and numbers.decided_at.isoformat(timespec="seconds"),
+        **options,
+    }
+    told |= decision.get("checkpoint", {})
+    told |= {name: value for name, value in numbers.plan.get("config", {}).items() if name not in told}
+    told |= {"danqing": f"{numbers.plan.get('version', 'unknown')}, page {__version__}"}
+    given = ((name, value) for name, value in told.items() if value is not None)
+    return [(visible(name.replace("_", " ")), visible(_value(value))) for name, value in given]
+
+
+def _value(value: Any) -> str:
+    """An option or a figure for people."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:.4g}" if isinstance(value, float) else f"{value}"

@@ -1,0 +1,70 @@
+"""`danqing report`: root ─▶ numbers ─▶ samples ─▶ one HTML page, written whole or not at all."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from typing import Any
+
+from ..console import Console
+from ..errors import EnvironmentProblem, UsageError
+from ..files import environment, filesystem, write_atomic
+from ..options import in_words
+from .config import Config
+
+EXTRA = ("jinja2", "matplotlib")
+HEAD = 4096  # bytes of a page in which it says who made it
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was written. manifest, kept: pairs; bytes: of the page."""
+
+    output: str
+    bytes: int
+    pictures: int
+    manifest: int
+    kept: int
+
+    def lines(self) -> list[str]:
+        """It in a line."""
+        kept = f"{self.kept:,} of {self.manifest:,} pairs kept"
+        return [f"{self.output}: {kept}, {self.pictures:,} pictures to look at, {in_words(self.bytes)}"]
+
+    def as_dict(self) -> dict[str, Any]:
+        """It as JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def run(config: Config, console: Console) -> Summary:
+    """Write the page.
+
+    Raises UsageError where OUTPUT is something else, EnvironmentProblem where the extra is missing, InputError
+    where the root has no verdicts or its files contradict each other.
+    """
+    _check_output(config)
+    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
+        raise EnvironmentProblem(f"{' and '.join(missing)} missing; pip install 'danqing[report]'")
+    from . import page, samples
+    from .gather import gather
+
+    numbers = gather(config.root, config.samples, console)
+    groups = samples.groups(config.root, numbers)
+    written = page.render(config.root, numbers, groups).encode()
+    with environment(f"writing {config.output}"):
+        write_atomic(config.output, written)
+    pictures = sum(pair.picture is not None for group in groups for pair in group.pairs)
+    return Summary(config.output, len(written), pictures, numbers.manifest, numbers.kept)
+
+
+def _check_output(config: Config) -> None:
+    """UsageError where the page would replace a folder, or without --overwrite a file that is no report."""
+    fs, path = filesystem(config.output)
+    if fs.isdir(path):
+        raise UsageError(f"{config.output}: is a folder; name an HTML file to write")
+    if config.overwrite or not fs.exists(path):
+        return
+    with fs.open(path, "rb") as file:
+        if b'content="danqing report"' not in file.read(HEAD):
+            raise UsageError(f"{config.output}: is no report; name another file, or --overwrite")

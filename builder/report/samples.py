@@ -1,0 +1,216 @@
+"""The pairs that a reader looks at: which, with what text, and as what picture.
+
+    columns of all pairs ─▶ those with the smallest keys ─▶ their rows of images/ ─▶ Sample
+
+Captions, URLs and pictures come from the web, and some of them from people who want to do harm: text is clipped
+and its control characters are spelled out, pictures are decoded with limits and written anew as small JPEGs.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from PIL import Image, ImageOps
+
+from ..errors import InputError
+from ..files import join
+from ..ledger import host_of
+from ..verdicts import KEPT, Verdict
+from . import tables
+
+if TYPE_CHECKING:
+    from .gather import Numbers
+
+SIDE = 192  # pixels of the long side of a thumbnail, at most
+MAX_PIXELS = 1 << 26  # of a picture that is decoded, by its header: as many as rebuild takes by default
+SHORT, LONG = 96, 2000  # characters of a text: at once, and when it is opened
+# C0 and C1, zero-width and directional marks, isolates and overrides, tags, halves of characters.
+_CONTROL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffc\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text fit for a page. short: its beginning; more: what follows, "" where short is all; length: of the whole."""
+
+    short: str
+    more: str
+    length: int
+
+    @property
+    def cut(self) -> bool:
+        """Whether even `more` is not the rest."""
+        return self.length > LONG
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One pair of the page. picture: a data: URI, None where there is none that can be decoded."""
+
+    key: str
+    host: Text | None
+    url: Text | None
+    caption: Text | None
+    recaption: Text | None
+    picture: str | None
+    facts: dict[str, Any]  # what scores/ or outcomes/ says of it
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Samples of one verdict, or of the flag `suspect`. total, kept: pairs that have it; gone: without a picture."""
+
+    name: str
+    total: int
+    kept: int
+    pairs: list[Sample]
+    gone: list[Sample]
+
+
+@dataclass(slots=True)
+class Smallest:
+    """The rows with the smallest keys, at most `count` in each group: the same whatever the shard layout."""
+
+    count: int
+    groups: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+
+    def offer(self, group: str, table: pa.Table, shard: str) -> None:
+        """Take from `table`, which has the columns key (bytes) and row (its number in the shard)."""
+        best = self.groups[group]
+        if best and len(best) == self.count:
+            table = table.filter(pc.less(table["key"], best[-1]["key"]))
+        if not table.num_rows or not self.count:
+            return
+        order = [("key", "ascending"), ("row", "ascending")]
+        first = pc.select_k_unstable(table, self.count, order)  # type: ignore[call-overload]  # the stubs lag behind
+        found = [{**row, "shard": shard} for row in table.take(first).to_pylist()]
+        self.groups[group] = sorted([*best, *found], key=lambda row: row["key"])[: self.count]
+
+
+def text(raw: bytes | None, clip: int = SHORT) -> Text | None:
+    """Bytes of any kind as harmless text: what is no UTF-8 replaced, invisible characters spelled out, clipped."""
+    if raw is None:
+        return None
+    plain = raw.decode("utf-8", "replace")
+    head = plain[: LONG + 1]
+    if len(plain) <= clip * 5 // 4:  # nobody opens a text for its last few characters
+        return Text(visible(head), "", len(plain))
+    return Text(visible(head[:clip]), visible(head[clip:LONG]), len(plain))
+
+
+def visible(plain: str) -> str:
+    """`plain` with white space as one blank each, and other characters that nobody sees as their numbers."""
+    return _CONTROL.sub(
+        lambda one: " " if one[0].isspace() else f"⟨{ord(one[0]):04X}⟩", plain.replace("\r\n", "\n")
+    )
+
+
+def thumbnail(data: bytes | None) -> str | None:
+    """A picture of any format Pillow reads as a JPEG of at most SIDE pixels in a data: URI; None: not decodable."""
+    try:
+        with Image.open(io.BytesIO(data or b"")) as stored:
+            if stored.width * stored.height > MAX_PIXELS:
+                return None
+            stored.draft("RGB", (2 * SIDE, 2 * SIDE))
+            image = ImageOps.exif_transpose(stored).convert("RGBA")
+        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    except (
+        Exception
+    ):  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ZeroDivisionError ...
+        return None
+    page = Image.new("RGB", image.size, "white")
+    page.paste(image, mask=image)
+    written = io.BytesIO()
+    page.save(written, "JPEG", quality=80, optimize=True)  # a new image: no EXIF, no comment of the old one
+    return f"data:image/jpeg;base64,{base64.b64encode(written.getvalue()).decode()}"
+
+
+def read(root: str, chosen: Sequence[dict[str, Any]]) -> list[Sample]:
+    """The samples of `chosen` rows of scores/, in their order, from the same rows of images/.
+
+    Only the row groups that hold one of them are read. Raises InputError where a key is another one.
+    """
+    found: dict[tuple[str, int], Sample] = {}
+    by_shard: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in chosen:
+        by_shard[row["shard"]].append(row)
+    for shard, wanted in sorted(by_shard.items()):
+        for row, pair in zip(wanted, _pairs(join(root, "images", shard), wanted), strict=True):
+            found[shard, row["row"]] = _sample(row, pair)
+    return [found[row["shard"], row["row"]] for row in chosen]
+
+
+def groups(root: str, numbers: Numbers) -> list[Group]:
+    """The samples of every verdict that occurs, and of the flag `suspect`; what was dropped comes first."""
+    order = (Verdict.DRIFTED, Verdict.PLACEHOLDER, Verdict.DEAD, "suspect", *reversed(KEPT))
+    found = []
+    for name in order:
+        verdict = None if name == "suspect" else Verdict(name)
+        total = numbers.suspects if verdict is None else numbers.verdict(verdict)
+        kept = total if verdict is None else numbers.verdict(verdict, kept=True)
+        gone = numbers.samples.get("outcomes", []) if verdict is Verdict.DEAD else []
+        pairs = read(root, numbers.samples.get(name, []))
+        if total:
+            found.append(Group(name, total, kept, pairs, [_gone(row) for row in gone]))
+    return found
+
+
+def _gone(row: dict[str, Any]) -> Sample:
+    """The sample of a row of outcomes/: no picture, no caption."""
+    key = visible(row["key"].decode("utf-8", "replace"))
+    host = host_of(None if row["url"] is None else row["url"].decode("utf-8", "replace"))
+    return Sample(
+        key, text(None if host is None else host.encode()), text(row["url"]), None, None, None, _readable(row)
+    )
+
+
+def _readable(row: dict[str, Any]) -> dict[str, Any]:
+    """The words of a row, which Arrow gave as bytes, as text."""
+    return {
+        name: visible(v.decode("utf-8", "replace")) if isinstance(v, bytes) else v for name, v in row.items()
+    }
+
+
+def _sample(row: dict[str, Any], pair: dict[str, Any]) -> Sample:
+    image = pair["image"] or {}
+    return Sample(
+        visible(row["key"].decode("utf-8", "replace")),
+        text(row["host"]),
+        text(pair["url"]),
+        text(pair["alt_text"]),
+        text(pair["recaption"]),
+        thumbnail(image.get("bytes")),
+        _readable(row),
+    )
+
+
+def _pairs(url: str, wanted: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The rows of an image shard that `wanted` names by number, in its order."""
+    columns = ["key", "url", "alt_text", "recaption", "image"]
+    found: dict[int, dict[str, Any]] = {}
+    with tables.opened(url) as file:
+        first = 0
+        for group in range(file.num_row_groups):
+            stop = first + file.metadata.row_group(group).num_rows
+            here = sorted({row["row"] for row in wanted if first <= row["row"] < stop})
+            if here:
+                table = file.read_row_group(group, columns=columns).take([number - first for number in here])
+                found |= dict(zip(here, tables.as_bytes(table).to_pylist(), strict=True))
+            first = stop
+    for row in wanted:
+        pair = found.get(row["row"])
+        if pair is None or pair["key"] != row["key"]:
+            raise InputError(
+                f"{url}: row {row['row']:,} is not the pair that scores/ has there; the shard was rebuilt since: "
+                "run danqing revalidate again"
+            )
+        yield pair

@@ -1,0 +1,159 @@
+"""Pass 2 of `danqing revalidate`: from the scores of all shards to a verdict for each pair. No model, no GPU.
+
+    danqing revalidate ./danqing --decide --alpha 0.05
+
+The numbers of scores/*.parquet are read, all pairs are judged together, and each file is written anew with the
+columns of the verdict, then its marker; ledger/revalidate/decision.json comes last. A decision is named by what
+it follows from, and a file that bears its name is left alone: killed and run again, or asked for another level
+and back, it ends in the same bytes. 44 bytes a pair are held.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Any
+
+import numpy as np
+
+from .. import ledger
+from ..card import with_scores
+from ..console import Console
+from ..errors import InputError
+from ..files import environment, join, read_bytes, remove, write_atomic
+from ..ledger import DIGEST, ShardLedger
+from .columns import Pairs, Scores
+from .config import Config
+from .decision import Decision
+from .hosts import Counts, by_host, merged, worst
+from .judge import PAIR
+from .plan import STAGE, Shard, find_shards
+from .summary import Summary
+
+THREADS = (
+    8  # that read and write files; more of them would hold more tables at once, and a disk gives no more
+)
+CHECKPOINT = ("model", "name", "revision", "fingerprint", "preprocessing", "dtype", "caption", "reference")
+
+
+def decide(root: str, config: Config, console: Console) -> Summary:
+    """Give every pair of a scored root its verdict.
+
+    Of `config` alpha, min_score, keep and workers count. InputError, before anything is overwritten, where shards
+    are not scored, where a file is no file of scores or does not match images/, or where two checkpoints are mixed.
+    """
+    shards = find_shards(root)
+    markers = _markers(root, shards)
+    files = [Scores(shard) for shard in shards]
+    ends = list(accumulate((shard.rows for shard in shards), initial=0))
+    spans = [slice(start, stop) for start, stop in pairwise(ends)]
+    console.info(f"deciding about {ends[-1]:,} pairs in {len(files):,} shards")
+    with environment(f"{root}: deciding"), ThreadPoolExecutor(_threads(config)) as pool:
+        pairs = np.empty(ends[-1], PAIR)
+        said = list(pool.map(lambda scores, span: _load(scores, pairs[span]), files, spans))
+        _check_same(files, said)
+        decision = Decision.of(pairs, config)
+        done = [one.get("decision") == decision.name for one in said]
+        if not all(done):
+            remove(_document(root))
+        writers = [_Writer(*one, decision) for one in zip(markers, files, spans, done, strict=True)]
+        counts = merged(pool.map(_Writer.write, writers))
+        document = decision.document() | {
+            "hosts": {host: rows.verdicts for host, rows in worst(counts).items()},
+            "checkpoint": {name: said[0].get(name) for name in CHECKPOINT} if said else {},
+            "rebuild_dropped": sum(sum(one.reasons.values()) for one in ledger.read_all(root, "rebuild")),
+        }
+        _offer(root)
+        write_atomic(_document(root), json.dumps(document, sort_keys=True, ensure_ascii=False).encode())
+    summary = Summary(root, document)
+    for line in summary.warnings():
+        console.warn(line)
+    return summary
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Writes one shard. span: its place among all pairs; done: its file holds this decision already."""
+
+    marker: ShardLedger
+    scores: Scores
+    span: slice
+    done: bool
+    decision: Decision
+
+    def write(self) -> Counts:
+        """Publish the file with its verdicts, then its marker; what is right is left alone. Its pairs, counted."""
+        if not self.done:
+            self.scores.rewrite(self.decision.table(self.span), self.decision.name)
+        verdict, kept = self.decision.judged.verdict[self.span], self.decision.kept[self.span]
+        counts = by_host(self.scores.hosts(), verdict, kept)
+        told = dataclasses.replace(
+            self.marker,
+            kept=int(kept.sum()),
+            reasons=self.decision.reasons(self.span),
+            hosts={host: [rows.kept, rows.dropped] for host, rows in worst(counts).items()},
+            files=self.marker.files | {self.scores.name: self.scores.file()},
+        )
+        if told != self.marker:
+            told.write(self.scores.shard.root)
+        return counts
+
+
+def _threads(config: Config) -> int:
+    return min(THREADS, config.workers or os.cpu_count() or 1)
+
+
+def _document(root: str) -> str:
+    return join(root, "ledger", STAGE, "decision.json")
+
+
+def _offer(root: str) -> None:
+    """Let the card of the root offer the scores too, so that stock `datasets` finds them."""
+    path = join(root, "README.md")
+    card = (read_bytes(path) or b"").decode("utf-8", "surrogateescape")
+    if (offering := with_scores(card)) != card:
+        write_atomic(path, offering.encode("utf-8", "surrogateescape"))
+
+
+def _load(scores: Scores, pairs: Pairs) -> dict[str, Any]:
+    """Fill the rows of one shard and return what its file says of itself."""
+    said, pairs[:] = scores.read()
+    return said
+
+
+def _markers(root: str, shards: Sequence[Shard]) -> list[ShardLedger]:
+    """The markers of the shards, in their order; InputError where some are not scored."""
+    found = {one.shard: one for one in ledger.read_all(root, STAGE)}
+    missing = [shard.stem for shard in shards if not _is_of(found.get(shard.stem), shard)]
+    if missing:
+        raise InputError(
+            f"{root}: {len(missing):,} of {len(shards):,} shards are not scored, {missing[0]} for one; "
+            f"danqing revalidate {root} without --decide scores them"
+        )
+    return [found[shard.stem] for shard in shards]
+
+
+def _is_of(marker: ShardLedger | None, shard: Shard) -> bool:
+    """Whether the shard was scored, and from the pictures that are there now."""
+    if marker is None:
+        return False
+    pictures: dict[str, Any] = marker.files.get(f"images/{shard.stem}.parquet", {})
+    return bool(pictures.get(DIGEST, shard.checksum) == shard.checksum)
+
+
+def _check_same(files: Sequence[Scores], said: Sequence[dict[str, Any]]) -> None:
+    """InputError where two files were not scored in the same way."""
+    for scores, one in zip(files, said, strict=True):
+        names = sorted({*one, *said[0]} - {"decision"})
+        differing = [name for name in names if one.get(name) != said[0].get(name)]
+        if differing:
+            what = "name" if "fingerprint" in differing and "name" in differing else differing[0]
+            raise InputError(
+                f"{scores.path}: scored with {what} {one.get(what)}, {files[0].name} with {said[0].get(what)}; "
+                "scores of two kinds never mix: --overwrite scores the root anew"
+            )

@@ -1,0 +1,98 @@
+"""The verdicts of all pairs of a root at once: columns of the scores in, one verdict and cause a pair out.
+
+Nothing here knows of files. What is changed is tested together, whatever the shard or split, for the level holds
+for the whole and a placeholder is known by its company.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ..verdicts import Cause, Verdict
+from .clusters import placeholders
+from .rules import SUSPECT_DISTANCE, SUSPECT_PAIRS, SUSPECT_QUANTILE
+from .statistics import benjamini_hochberg, combine, least_level, storey
+
+VERDICTS = tuple(Verdict)  # a verdict is kept as its place in here, one byte a pair
+CAUSES = tuple(Cause)
+PAIR = np.dtype(
+    [
+        ("decoded", "?"),  # there is a code: the picture could be decoded
+        ("same", "?"),  # the bytes hash as recorded
+        ("p_code", "<f4"),  # NaN: null, here and below
+        ("p_caption", "<f4"),
+        ("phash", "<u8"),  # 0: null, here and below
+        ("code", "<u8"),  # a hash of it
+        ("caption", "<u8"),
+        ("distance", "<i2"),  # -1: null
+        ("change", "<f4"),
+        ("score", "<f4"),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What was decided of n pairs, arrays of shape (n,).
+
+    verdict, cause: places in VERDICTS and CAUSES; p: NaN where not tested; suspect: by its score, whether kept or
+    not; tested: how many were; pi0: Storey's share of junk among those; threshold: the p up to which is kept;
+    least_level: the smallest alpha that keeps any of them.
+    """
+
+    verdict: npt.NDArray[np.uint8]
+    cause: npt.NDArray[np.uint8]
+    p: npt.NDArray[np.float32]
+    suspect: npt.NDArray[np.bool_]
+    tested: int
+    pi0: float
+    threshold: float
+    least_level: float
+
+    @classmethod
+    def of(cls, pairs: npt.NDArray[np.void], alpha: float) -> Self:
+        """Decide; pairs: of dtype PAIR."""
+        verdict = np.full(pairs.shape, VERDICTS.index(Verdict.DEAD), np.uint8)
+        cause = np.full(pairs.shape, CAUSES.index(Cause.NO_PICTURE), np.uint8)
+
+        def settle(rows: npt.NDArray[np.intp], what: Verdict, why: Cause) -> None:
+            verdict[rows], cause[rows] = VERDICTS.index(what), CAUSES.index(why)
+
+        settle(np.flatnonzero(pairs["same"]), Verdict.SAME, Cause.HASH)
+        changed = np.flatnonzero(pairs["decoded"] & ~pairs["same"])
+        kinds = (("code", Cause.CODE_CLUSTER), ("phash", Cause.PHASH_CLUSTER))
+        rest = np.ones(changed.shape, np.bool_)
+        for column, why in kinds:
+            found = placeholders(*(pairs[name][changed] for name in (column, "caption", "p_caption")))
+            settle(changed[found], Verdict.PLACEHOLDER, why)
+            rest &= ~found
+        tested = changed[rest]
+        p = np.full(pairs.shape, np.nan, np.float32)
+        p[tested] = values = combine(pairs["p_code"][tested], pairs["p_caption"][tested])
+        rejected, threshold = benjamini_hochberg(values, alpha)
+        settle(tested[~rejected], Verdict.DRIFTED, Cause.UNRELATED)
+        settle(tested[rejected], Verdict.MATCHING, Cause.CAPTION)
+        p_code, doubled = pairs["p_code"][tested], 2 - np.isnan(pairs["p_caption"][tested])
+        settle(tested[p_code * doubled <= threshold], Verdict.MOVED, Cause.CODE)
+        suspect = suspects(pairs["distance"], pairs["change"], changed)
+        return cls(verdict, cause, p, suspect, tested.size, storey(values), threshold, least_level(values))
+
+
+def suspects(
+    distance: npt.NDArray[np.int16], change: npt.NDArray[np.float32], changed: npt.NDArray[np.intp]
+) -> npt.NDArray[np.bool_]:
+    """Which pairs' score fell by more than re-encoding explains, shape (n,); none where too few tell how far that is.
+
+    distance: bits between recorded and new code, -1 where unknown; change: of the score, NaN where unknown;
+    changed: the rows to look at. The limit is the SUSPECT_QUANTILE of the changes of pairs within SUSPECT_DISTANCE.
+    """
+    found = np.zeros(distance.shape, np.bool_)
+    near = (distance[changed] >= 0) & (distance[changed] <= SUSPECT_DISTANCE) & ~np.isnan(change[changed])
+    if np.count_nonzero(near) >= SUSPECT_PAIRS:
+        limit = np.quantile(change[changed][near], SUSPECT_QUANTILE)
+        found[changed] = change[changed] < limit
+    return found

@@ -1,0 +1,286 @@
+"""The panel: the fixed set of pairs among which every pair of a root is ranked.
+
+The shards in, `ledger/revalidate/panel.npz` out: the rules.PANEL pairs that come first by (has the recorded
+bytes, key), changed pairs before others, without those whose picture cannot be decoded or that have no caption.
+It depends on the pairs alone, so that shard layout, rank, batch size and order of arrival cannot change a p-value.
+It is made once a root, and read again by every rank and every later run.
+
+Choosing reads two columns of every shard; the pictures cost a row group each, for that is what Parquet can read.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import xxhash
+
+from ..errors import InputError
+from ..files import join, read_bytes, write_atomic
+from . import rules
+from .plan import STAGE, Shard
+from .reference import Reference
+from .values import KEY, caption_hashes, keys_of, pc, unhex
+
+if TYPE_CHECKING:
+    from ..siglip2 import Siglip, Work
+
+PARALLEL = 8  # shards whose keys are read at once
+SLACK = 32  # candidates beyond the panel, for those that turn out to have no picture or no caption
+CHUNK = 1024  # pictures held at once
+PLACE = np.dtype([("same", "?"), ("key", KEY), ("sha256", "S32"), ("shard", "<i4"), ("row", "<i4")])
+Floats = npt.NDArray[np.float32]
+Identity = tuple[bytes, bytes, int]  # key, sha256 and hash of the captions: equal pairs have equal embeddings
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """M pairs, in the order of their choice. image and each of `captions`, by column: (M, d), normalised float32.
+
+    keys: (M,); caption: (M, d), the mean of the captions that a pair has; identities: (M,) hashes of what a
+    pair is, by which its row is found again in its shard.
+    """
+
+    keys: npt.NDArray[np.bytes_]
+    identities: npt.NDArray[np.uint64]
+    image: Floats
+    captions: dict[str, Floats]
+
+    @property
+    def caption(self) -> Floats:
+        """The mean of the captions that a pair has, not normalised again: scores are bilinear in it. (M, d)."""
+        return mean_caption(list(self.captions.values()))
+
+    @property
+    def digest(self) -> str:
+        """Of all of it: scores say which panel they were ranked in."""
+        hasher = xxhash.xxh3_128(self.keys.tobytes() + self.identities.tobytes() + self.image.tobytes())
+        for name, caption in self.captions.items():
+            hasher.update(name.encode() + caption.tobytes())
+        return hasher.hexdigest()
+
+    def write(self, root: str) -> None:
+        """Publish panel.npz: the arrays by name, keys as 32 hex characters."""
+        keys = np.array([key.hex().encode() for key in _raw(self.keys)], "S32")
+        arrays = {"keys": keys, "identities": self.identities, "image": self.image, "caption": self.caption}
+        sink = io.BytesIO()
+        np.savez(sink, **arrays, **(self.captions if len(self.captions) > 1 else {}))  # type: ignore[arg-type]
+        write_atomic(_path(root), sink.getvalue())
+
+
+def mean_caption(captions: Sequence[Floats]) -> Floats:
+    """Of embeddings (n, d) that are zero where there is no caption, the mean of those that are there. (n, d)."""
+    count = sum((caption.any(axis=1) for caption in captions), np.zeros(len(captions[0]), np.int32))
+    total = sum(captions[1:], captions[0])
+    return np.asarray(total / np.maximum(count, 1)[:, None], np.float32)
+
+
+def read_panel(root: str, columns: Sequence[str]) -> Panel | None:
+    """The panel that a run has published, None where none has; columns: of the captions. InputError when torn."""
+    data = read_bytes(_path(root))
+    if data is None:
+        return None
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            keys = np.frombuffer(bytes.fromhex(b"".join(arrays["keys"]).decode()), KEY)
+            names = {name: name if len(columns) > 1 else "caption" for name in columns}
+            captions = {name: arrays[array] for name, array in names.items()}
+            return Panel(keys, arrays["identities"], arrays["image"], captions)
+    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"{_path(root)}: no panel ({error}); --overwrite scores the root anew") from error
+
+
+def _path(root: str) -> str:
+    return join(root, "ledger", STAGE, "panel.npz")
+
+
+def make_panel(
+    shards: Sequence[Shard], reference: Reference, siglip: Siglip, columns: Sequence[str]
+) -> Panel:
+    """Choose and embed the panel; columns: of the captions that are scored.
+
+    Raises InputError where no pair of the root is in the reference, and for a damaged shard.
+    """
+    asked, looked = rules.PANEL + SLACK, 0
+    parts: list[Panel] = []
+    while True:
+        places = select(shards, reference, asked, columns)
+        parts.append(_embedded(shards, places[looked:], siglip, columns))
+        lacking = rules.PANEL - sum(len(part.keys) for part in parts)
+        if lacking <= 0 or len(places) < asked:
+            return _first_of(parts)
+        # Many without picture or caption: look at the next ones too, at as many as if half of them were.
+        asked, looked = asked + 2 * lacking + SLACK, len(places)
+
+
+def select(
+    shards: Sequence[Shard], reference: Reference, count: int, columns: Sequence[str] = ()
+) -> npt.NDArray[np.void]:
+    """The first `count` pairs of a root by (has the recorded bytes, key), as PLACE; of equal keys one.
+
+    columns: that every shard must have. InputError where one has not, and where the reference knows no pair.
+    """
+    first = np.empty(0, PLACE)
+    known = rows = 0
+
+    def look(shard: Shard) -> tuple[npt.NDArray[np.void], int]:
+        places, found = _places(shard, reference, columns)
+        return _first(places, count), found
+
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        for start in range(0, len(shards), 4 * PARALLEL):  # no more of them waiting, whatever the root's size
+            for places, found in pool.map(look, shards[start : start + 4 * PARALLEL]):
+                first = _first(np.concatenate([first, places]), count)
+                known += found
+                rows += len(places)
+    if len(reference.keys) and rows and not known:
+        raise InputError(
+            "no pair of the root is in the reference: it is of another data set, or its keys were made otherwise; "
+            "give the reference of this data set by --reference, or none"
+        )
+    return first
+
+
+def _places(shard: Shard, reference: Reference, columns: Sequence[str]) -> tuple[npt.NDArray[np.void], int]:
+    """All pairs of a shard as PLACE, and how many the reference knows."""
+    places = np.zeros(shard.rows, PLACE)
+    if not shard.rows:
+        return places, 0
+    with shard.opened(columns) as file:
+        names = [name for name in ("key", "sha256") if name in file.schema_arrow.names]
+        table = file.read(columns=names)
+    keys, valid = keys_of(table["key"])
+    if not valid.all():
+        raise InputError(f"{shard.url}: row {int(np.argmin(valid))} has no key of 32 hex characters")
+    found = reference.lookup(keys)
+    places["key"], places["shard"], places["row"] = keys, shard.number, np.arange(shard.rows)
+    if "sha256" in names:
+        digest, hashed = unhex(table["sha256"], 32)
+        places["sha256"] = np.ascontiguousarray(digest).view("S32").reshape(-1)
+        places["same"] = found.hashed & hashed & (digest == found.sha256).all(axis=1)
+    return places, int(found.known.sum())
+
+
+def _first(places: npt.NDArray[np.void], count: int) -> npt.NDArray[np.void]:
+    ordered = places[np.lexsort((places["sha256"], places["key"], places["same"]))]
+    _, once = np.unique(ordered["key"], return_index=True)
+    return ordered[np.sort(once)[:count]]
+
+
+def _embedded(
+    shards: Sequence[Shard], places: npt.NDArray[np.void], siglip: Siglip, columns: Sequence[str]
+) -> Panel:
+    """The pairs at `places` embedded, without those that have no picture or no caption."""
+    image = np.zeros((len(places), siglip.dim), np.float32)
+    captions = {name: np.zeros_like(image) for name in columns}
+    hashes = np.zeros(len(places), np.uint64)
+    usable = np.zeros(len(places), np.bool_)
+    for made in siglip.embed(_works(shards, places, columns, hashes)):
+        image[made.tag] = made.image.cpu().numpy()
+        usable[made.tag] = made.intact
+        for name, caption in zip(columns, made.captions, strict=True):
+            captions[name][made.tag] = caption.cpu().numpy()
+    usable &= np.any([caption.any(axis=1) for caption in captions.values()], axis=0)
+    chosen = np.flatnonzero(usable)
+    keys = np.ascontiguousarray(places["key"][chosen])
+    digests = np.ascontiguousarray(places["sha256"][chosen])
+    return Panel(
+        keys,
+        identities(keys, digests, hashes[chosen]),
+        image[chosen],
+        {name: caption[chosen] for name, caption in captions.items()},
+    )
+
+
+def _first_of(parts: Sequence[Panel]) -> Panel:
+    """The first rules.PANEL of panels that follow each other."""
+
+    def together(arrays: Iterable[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        return np.concatenate(list(arrays))[: rules.PANEL]
+
+    return Panel(
+        together(part.keys for part in parts),
+        together(part.identities for part in parts),
+        together(part.image for part in parts),
+        {name: together(part.captions[name] for part in parts) for name in parts[0].captions},
+    )
+
+
+def _works(
+    shards: Sequence[Shard],
+    places: npt.NDArray[np.void],
+    columns: Sequence[str],
+    hashes: npt.NDArray[np.uint64],
+) -> Iterator[Work]:
+    """The pictures and captions at `places`, in the order of the files; `hashes` is filled with their captions'."""
+    from ..siglip2 import Work
+
+    taken: list[npt.NDArray[np.intp]] = []
+    parts: list[pa.Table] = []
+    for number in np.unique(places["shard"]):
+        inside = np.flatnonzero(places["shard"] == number)
+        for rows, table in _rows(shards[number], places["row"][inside], columns):
+            taken.append(inside[rows])
+            parts.append(table)
+            if sum(map(len, taken)) >= CHUNK:
+                yield _work(Work, taken, parts, columns, hashes)
+                taken, parts = [], []
+    if taken:
+        yield _work(Work, taken, parts, columns, hashes)
+
+
+def _work(
+    kind: Any, taken: list[npt.NDArray[np.intp]], parts: list[pa.Table], columns: Sequence[str],
+    hashes: npt.NDArray[np.uint64],
+) -> Work:  # fmt: skip
+    table, tag = pa.concat_tables(parts), np.concatenate(taken)
+    captions = texts_of(table, columns)
+    hashes[tag], _ = caption_hashes(captions)
+    work: Work = kind(tag, pc.struct_field(table["image"], "bytes").to_pylist(), captions)
+    return work
+
+
+def texts_of(table: pa.Table, columns: Sequence[str]) -> tuple[list[str | None], ...]:
+    """The captions of rows, by column; an empty one is none."""
+    return tuple([text or None for text in table[name].to_pylist()] for name in columns)
+
+
+def _rows(
+    shard: Shard, rows: npt.NDArray[np.int32], columns: Sequence[str]
+) -> Iterator[tuple[npt.NDArray[np.intp], pa.Table]]:
+    """Some rows of a shard, a row group at a time: which of `rows`, and the table of their pictures and captions."""
+    with shard.opened(columns) as file:
+        start = 0
+        for group in range(file.num_row_groups):
+            stop = start + file.metadata.row_group(group).num_rows
+            inside = np.flatnonzero((rows >= start) & (rows < stop))
+            if len(inside):
+                table = file.read_row_group(group, columns=["image.bytes", *columns])
+                yield inside, table.take(rows[inside] - start)
+            start = stop
+
+
+def identities(
+    keys: npt.NDArray[np.bytes_], digests: npt.NDArray[Any], captions: npt.NDArray[np.uint64]
+) -> npt.NDArray[np.uint64]:
+    """A hash of key, sha256 and captions of each pair, (n,): pairs that are equal in these embed equally."""
+    rows = np.concatenate(
+        [_bytes(keys, 16), _bytes(digests, 32), _bytes(captions, 8)],
+        axis=1,
+    )
+    return np.array([xxhash.xxh3_64_intdigest(row.tobytes()) for row in rows], np.uint64)
+
+
+def _bytes(values: npt.NDArray[Any], width: int) -> npt.NDArray[np.uint8]:
+    return np.ascontiguousarray(values).view(np.uint8).reshape(-1, width)
+
+
+def _raw(keys: npt.NDArray[np.bytes_]) -> list[bytes]:
+    return [row.tobytes() for row in _bytes(keys, KEY.itemsize)]

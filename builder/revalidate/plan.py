@@ -1,0 +1,247 @@
+"""The plan of a re-validation: the shards of a root, and whether an earlier run scored them the same way.
+
+Config, checkpoint and root in, shards and `ledger/revalidate/plan.json` out. What a shard is follows from the
+ledger of `rebuild`: a root that is not whole is refused. A root without a ledger is taken as it is found.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+
+from .. import __version__, ledger
+from ..errors import InputError, UsageError
+from ..files import filesystem, join, write_atomic
+from ..ledger import DIGEST
+from ..manifest.find import Entry
+from ..manifest.probe import probe
+from ..schema import SPLITS
+from .config import Config
+from .values import parquet
+
+if TYPE_CHECKING:
+    from ..siglip2 import Checkpoint
+
+STAGE = "revalidate"
+SETTLED = ("dtype", "preprocessing")  # what `auto` came to, and the way from a file to pixels
+PARALLEL = 16  # footers read at once
+_NAME = re.compile(rf"(?:{'|'.join(SPLITS)})-\d{{5,}}(?:-of-\d+)?\.parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One file of images/. number: among all of the root; checksum: changes when the file does."""
+
+    number: int
+    root: str
+    stem: str
+    rows: int
+    checksum: str
+
+    @property
+    def url(self) -> str:
+        """The path or URL of the file."""
+        return join(self.root, "images", f"{self.stem}.parquet")
+
+    @property
+    def split(self) -> str:
+        """The split it belongs to."""
+        return self.stem.partition("-")[0]
+
+    @contextmanager
+    def opened(self, captions: Sequence[str]) -> Iterator[pq.ParquetFile]:
+        """The file, open; InputError, with what to do, where it is damaged or has no such columns."""
+        with self.remedy(), parquet(self.url) as file:
+            names = file.schema_arrow.names
+            missing = [name for name in ("key", "url", "image", *captions) if name not in names]
+            if missing:
+                raise InputError(f"{self.url}: no column {missing[0]}; it has {', '.join(names)}")
+            yield file
+
+    @contextmanager
+    def remedy(self) -> Iterator[None]:
+        """Say of an InputError raised while the file is read how the shard is made again."""
+        try:
+            yield
+        except InputError as error:
+            marker = ledger.marker(self.root, "rebuild", self.stem)
+            raise InputError(f"{error}; to make it anew, remove {marker} and run danqing rebuild") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The shards in order, and all that decides their scores. made_from: by flag, what a root must not mix."""
+
+    shards: tuple[Shard, ...]
+    config: dict[str, Any]
+    checkpoint: dict[str, Any]
+    made_from: dict[str, Any]
+
+    @property
+    def config_hash(self) -> str:
+        """Of what decides the scores."""
+        text = json.dumps(self.made_from, sort_keys=True).encode()
+        return hashlib.blake2b(text, digest_size=8).hexdigest()
+
+    def settled(self, known: Mapping[str, Any]) -> Plan:
+        """The plan with what is known once the checkpoint was loaded: SETTLED."""
+        return dataclasses.replace(
+            self, checkpoint={**self.checkpoint, **known}, made_from={**self.made_from, **known}
+        )
+
+    def as_json(self) -> bytes:
+        """What plan.json holds."""
+        rows: Counter[str] = Counter()
+        for shard in self.shards:
+            rows[shard.split] += shard.rows
+        plan = {
+            "stage": STAGE,
+            "version": __version__,
+            "rows": dict(rows),
+            "shards": dict(Counter(shard.split for shard in self.shards)),
+            "config": self.config,
+            "config_hash": self.config_hash,
+            "made_from": self.made_from,
+            "checkpoint": self.checkpoint,
+        }
+        return json.dumps(plan, indent=1, sort_keys=True, ensure_ascii=False).encode()
+
+    def write(self, root: str) -> None:
+        """Write plan.json; every rank writes the same bytes."""
+        write_atomic(join(root, "ledger", STAGE, "plan.json"), self.as_json())
+
+
+def make_plan(config: Config, checkpoint: Checkpoint, reference: str | None) -> Plan:
+    """Lay out the shards; refuse a root that was scored in another way. Writes nothing.
+
+    reference: its fingerprint. Raises InputError for a root that is not whole, UsageError where an option, the
+    checkpoint or the reference is not the one that the root was scored with.
+    """
+    options = {
+        f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.metadata.get("content")
+    }
+    made_from = {
+        "model": f"{checkpoint.name} {checkpoint.fingerprint}",
+        "reference": reference,
+        **{name: options[name] for name in ("caption", "decode", "embeddings")},
+        **({} if config.dtype == "auto" else {"dtype": config.dtype}),
+    }
+    before = agree(config, made_from)
+    # The same checkpoint may be called by another path now; scores of one root all call it as the first run did.
+    called = before.get("checkpoint") or checkpoint.as_dict()
+    plan = Plan(find_shards(config.root), before.get("config") or options, dict(called), made_from)
+    return plan.settled({name: called[name] for name in SETTLED if name in called})
+
+
+def agree(config: Config, made_from: Mapping[str, Any]) -> dict[str, Any]:
+    """plan.json of the run that began the root, if any; UsageError, naming what differs, where it was no such run."""
+    old = (None if config.overwrite else ledger.read_plan(config.root, STAGE)) or {}
+    before = old.get("made_from", {})
+    flags = {field.name for field in dataclasses.fields(config)}
+    changed = [
+        f"{'--' * (name in flags)}{name} {_words(before[name])} then, {_words(value)} now"
+        for name, value in made_from.items()
+        if name in before and before[name] != value
+    ]
+    if changed:
+        raise UsageError(
+            f"{config.root} was scored with {'; '.join(changed)}: use the same, or --overwrite to score it anew"
+        )
+    return old
+
+
+def _words(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def find_shards(root: str) -> tuple[Shard, ...]:
+    """The shards of a root in order: train, validation, test, and by number.
+
+    Raises InputError, naming the file and what to do, for no root, one of tars, one half rebuilt, and a shard
+    that is missing or has another size than rebuild wrote.
+    """
+    folder = join(root, "images")
+    sizes = _sizes(folder)
+    recorded = _recorded(root)
+    names = {name for name in sizes if _NAME.fullmatch(name)} | recorded.keys()
+    if not names:
+        raise InputError(f"{root}: {_nothing(sizes)}")
+    for name, file in recorded.items():
+        if name not in sizes or sizes[name] != file["bytes"]:
+            told = (
+                "missing"
+                if name not in sizes
+                else f"{sizes[name]:,} bytes, but {file['bytes']:,} were written"
+            )
+            marker = ledger.marker(root, "rebuild", name.removesuffix(".parquet"))
+            raise InputError(
+                f"{join(folder, name)}: {told}; to make it anew, remove {marker} and run danqing rebuild"
+            )
+    found = recorded | _footers(folder, sorted(names - recorded.keys()))
+    ordered = sorted(names, key=lambda name: (SPLITS.index(name.partition("-")[0]), name))
+    return tuple(
+        Shard(number, root, name.removesuffix(".parquet"), found[name]["rows"], found[name][DIGEST])
+        for number, name in enumerate(ordered)
+    )
+
+
+def _nothing(sizes: Mapping[str, int]) -> str:
+    if any(name.endswith(".tar") for name in sizes):
+        return "a root of tars; only Parquet can be scored: rebuild it with --format parquet"
+    if any(name.endswith(".parquet") for name in sizes):
+        return "no file in images/ is named as a shard is, such as train-00000-of-00042.parquet; rename them"
+    return "no images/*.parquet in it; give the OUTPUT of danqing rebuild"
+
+
+def _sizes(folder: str) -> dict[str, int]:
+    """Bytes of each file of a folder, by name; nothing where there is none."""
+    fs, path = filesystem(folder)
+    fs.invalidate_cache()
+    try:
+        files = fs.ls(path, detail=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    return {str(f["name"]).rstrip("/").rpartition("/")[2]: f["size"] for f in files if f["type"] == "file"}
+
+
+def _recorded(root: str) -> dict[str, dict[str, Any]]:
+    """What rebuild's ledger says of each file of images/, by name; nothing where there is no such ledger."""
+    plan = ledger.read_plan(root, "rebuild")
+    if plan is None:
+        return {}
+    if plan.get("config", {}).get("format") == "webdataset":
+        raise InputError(f"{root}: {_nothing({'.tar': 0})}")
+    files: dict[str, dict[str, Any]] = {}
+    done, total = 0, sum(plan["shards"].values())
+    for one in ledger.read_all(root, "rebuild"):
+        done += one.split in plan["shards"]
+        for path, file in one.files.items():
+            if path.startswith("images/"):
+                files[path.removeprefix("images/")] = file
+    if done < total:
+        raise InputError(
+            f"{root}: half rebuilt, {done:,} of {total:,} shards; run danqing rebuild to its end, then this again"
+        )
+    return files
+
+
+def _footers(folder: str, names: list[str]) -> dict[str, dict[str, Any]]:
+    """The same for files that no ledger speaks of: rows, and a digest of the size and both ends of each."""
+
+    def look(name: str) -> dict[str, Any]:
+        fs, path = filesystem(join(folder, name))
+        found = probe(fs, Entry(path, name, "train"))
+        return {"rows": found.rows, DIGEST: found.fingerprint}
+
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        return dict(zip(names, pool.map(look, names), strict=True))

@@ -1,0 +1,277 @@
+"""What an earlier release recorded of each pair, found by key: hash, code and scores.
+
+A verified manifest or an earlier scored root in; on disk, in the work folder, out comes one sorted index, which
+every rank of a machine maps: 89 bytes a pair. Of an earlier root the pairs that were kept count as recorded:
+what was judged drifted then must not be `same` now.
+
+    <work>/reference-<fingerprint>/keys      16 bytes a pair, ascending
+    <work>/reference-<fingerprint>/records   RECORD a pair, in the order of the keys
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ..console import Console
+from ..errors import InputError
+from ..files import join, listdir
+from ..manifest.find import Entry, find
+from ..manifest.probe import probe
+from ..manifest.source import Kind, Source
+from ..schema import CODE_BITS, said_by
+from .hold import alone
+from .values import KEY, Bools, Bytes, blobs, floats, keys_of, parquet, unhex
+
+if TYPE_CHECKING:
+    from ..siglip2 import Checkpoint
+
+SCORES = ("score_alt_text", "score_recaption")
+RECORD = np.dtype(
+    [
+        ("key", KEY),
+        ("sha256", "u1", (32,)),
+        ("code", "u1", (CODE_BITS // 8,)),
+        ("scores", "<f4", (2,)),  # of SCORES; NaN: none
+        ("hashed", "?"),
+        ("coded", "?"),
+    ]
+)
+BATCH = 65_536  # rows read at once
+BUCKET = 500_000  # rows sorted at once: 45 MB, and twice that while they are
+PARALLEL = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Where the reference is and what it is of. files: of each part the one with keys and hashes, and that with codes.
+
+    meta: what its files say of the checkpoint; scored: they hold codes or scores of the one in use.
+    """
+
+    source: str
+    files: tuple[tuple[Source, Source], ...]
+    fingerprint: str
+    meta: Mapping[str, Any]
+    scored: bool
+
+    def warn(self, console: Console, preprocessing: str, caption: str) -> None:
+        """Say what makes recorded codes and scores differ from new ones though the pictures do not."""
+        for name, now in (("preprocessing", preprocessing), ("caption", caption)):
+            then = self.meta.get(name, now)
+            if self.scored and then != now:
+                console.warn(
+                    f"{self.source}: scored with {name} {then}, now it is {now}: scores compare less well"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is recorded of n pairs. known: whether anything; sha256 (n, 32), code (n, 32), scores (n, 2) of SCORES."""
+
+    known: Bools
+    hashed: Bools
+    coded: Bools
+    sha256: Bytes
+    code: Bytes
+    scores: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The index: keys ascending, and a RECORD of each."""
+
+    keys: npt.NDArray[np.bytes_]
+    records: npt.NDArray[np.void]
+
+    @classmethod
+    def empty(cls) -> Reference:
+        """The reference that knows nothing."""
+        return cls(np.empty(0, KEY), np.empty(0, RECORD))
+
+    def lookup(self, keys: npt.NDArray[np.bytes_]) -> Found:
+        """What is recorded of pairs, by their keys (n,); of a key that was recorded twice, the first."""
+        places = np.searchsorted(self.keys, keys)
+        inside = np.minimum(places, max(0, len(self.keys) - 1))
+        known = np.zeros(len(keys), np.bool_)
+        rows = np.zeros(len(keys), RECORD)
+        if len(self.keys):
+            known = (places < len(self.keys)) & (self.keys[inside] == keys)
+            rows[known] = self.records[inside[known]]
+        scores = np.where(known[:, None], rows["scores"], np.float32("nan"))
+        return Found(known, rows["hashed"], rows["coded"], rows["sha256"], rows["code"], scores)
+
+
+def look(source: str, checkpoint: Checkpoint) -> Recorded:
+    """See what is at `source`: a file, folder or glob of Parquet, or a scored root. Reads footers alone.
+
+    Raises InputError where it is neither, lacks the columns, or holds codes or scores of another checkpoint.
+    """
+    files = _of_root(source) or _of_manifest(source)
+    metas = [said_by(scores.schema) for _, scores in files]
+    for (rows, scores), meta in zip(files, metas, strict=True):
+        _check(rows, scores, meta, checkpoint)
+    digest = hashlib.blake2b(digest_size=16)
+    for pair in files:
+        for one in dict.fromkeys(part.fingerprint for part in pair):
+            digest.update(one.encode())
+    scored = metas[0].get("fingerprint") == checkpoint.fingerprint
+    return Recorded(source, tuple(files), digest.hexdigest(), metas[0], scored)
+
+
+def _of_root(root: str) -> list[tuple[Source, Source]]:
+    """The shards of a scored root; nothing where `root` is none."""
+    try:
+        names = [name for name in listdir(join(root, "images")) if name.endswith(".parquet")]
+    except NotADirectoryError:
+        names = []
+    if not names:
+        return []
+    if "decision.json" not in listdir(join(root, "ledger", "revalidate")):
+        raise InputError(
+            f"{root}: a root without verdicts; run danqing revalidate on it first, or give a verified manifest"
+        )
+    missing = sorted(set(names) - set(listdir(join(root, "scores"))))
+    if missing:
+        raise InputError(f"{root}: no scores/{missing[0]}; run danqing revalidate on it again")
+    return list(zip(*(_probed(join(root, folder), names) for folder in ("images", "scores")), strict=True))
+
+
+def _of_manifest(source: str) -> list[tuple[Source, Source]]:
+    fs, entries = find(source)
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        files = list(pool.map(lambda entry: probe(fs, entry), entries))
+    for file in files:
+        if file.kind is not Kind.PARQUET:
+            raise InputError(
+                f"{file.url}: {file.kind}, but a verified manifest is Parquet; give its files by a glob"
+            )
+    return [(file, file) for file in files]
+
+
+def _probed(folder: str, names: list[str]) -> list[Source]:
+    def one(name: str) -> Source:
+        fs, (entry,) = find(join(folder, name))
+        return probe(fs, Entry(entry.path, name, "train"))
+
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        return list(pool.map(one, names))
+
+
+def _check(rows: Source, scores: Source, meta: Mapping[str, Any], checkpoint: Checkpoint) -> None:
+    names = {*rows.schema.names, *scores.schema.names}
+    if "key" not in rows.schema.names or not names & {"sha256", "code"}:
+        raise InputError(
+            f"{rows.url}: no verified manifest: it needs the column key, and sha256 or code; "
+            f"it has {', '.join(rows.schema.names)}"
+        )
+    if rows.rows != scores.rows:
+        raise InputError(
+            f"{scores.url}: {scores.rows:,} rows, but images/ has {rows.rows:,}; score that root again"
+        )
+    if "code" in names and meta.get("fingerprint") != checkpoint.fingerprint:
+        of = meta.get("model", "a checkpoint that it does not name")
+        raise InputError(
+            f"{scores.url}: its codes are of {of}, and codes of two checkpoints do not compare: "
+            "take that checkpoint by --model, or a reference without the column code"
+        )
+
+
+def open_reference(recorded: Recorded, work: Path) -> Reference:
+    """The index of a reference, built in the folder `work` by the first that comes; the others wait for it."""
+    folder = work / f"reference-{recorded.fingerprint}"
+    with alone(work / "reference.lock"):
+        if not folder.exists():
+            made = work / "reference.tmp"
+            shutil.rmtree(made, ignore_errors=True)
+            made.mkdir()
+            _build(recorded, made)
+            made.rename(folder)
+    return Reference(
+        np.memmap(folder / "keys", KEY, "r"),
+        np.memmap(folder / "records", RECORD, "r"),
+    )
+
+
+def _build(recorded: Recorded, folder: Path) -> None:
+    """Deal the rows into buckets by the first bytes of their keys, then sort each bucket and append it."""
+    total = sum(rows.rows or 0 for rows, _ in recorded.files)
+    count = max(1, -(-total // BUCKET))
+    buckets = [folder / f"bucket-{i}" for i in range(count)]
+    files = [bucket.open("wb") for bucket in buckets]
+    try:
+        for rows, scores in recorded.files:
+            for table in _tables(rows, scores):
+                records = _records(table, recorded)
+                # Keys are hashes, so their first 4 bytes, as a share of 2^32, deal them evenly and in order.
+                leading = np.ascontiguousarray(records["key"]).view(">u4")[::4].astype(np.uint64)
+                places = leading * np.uint64(count) >> np.uint64(32)
+                for i in np.unique(places):
+                    records[places == i].tofile(files[i])
+    finally:
+        for file in files:
+            file.close()
+    with (folder / "keys").open("wb") as keys, (folder / "records").open("wb") as sorted_records:
+        for bucket in buckets:
+            records = np.fromfile(bucket, RECORD)
+            records = records[np.argsort(records["key"], kind="stable")]
+            records["key"].tofile(keys)
+            records.tofile(sorted_records)
+            bucket.unlink()
+        if not keys.tell():
+            raise InputError(
+                f"{recorded.source}: no row that has a key and a hash or a code; check --reference"
+            )
+
+
+def _tables(rows: Source, scores: Source) -> Iterator[pa.Table]:
+    """The columns of a part, some rows at a time; of a root, whose two files go together, a shard at a time."""
+    wanted = ("key", "sha256", "code", "score", "kept", *SCORES)
+    if rows is scores:
+        with parquet(_where(rows)) as file:
+            names = [name for name in wanted if name in rows.schema.names]
+            for batch in file.iter_batches(BATCH, columns=names):
+                yield pa.Table.from_batches([batch])
+        return
+    with parquet(_where(rows)) as images, parquet(_where(scores)) as scored:
+        table = scored.read(columns=[name for name in wanted if name in scores.schema.names])
+        hashes = images.read(columns=[name for name in ("key", "sha256") if name in rows.schema.names])
+        if not table["key"].equals(hashes["key"]):
+            raise InputError(f"{scores.url}: its keys are not those of images/; score that root again")
+        if "sha256" in hashes.column_names:
+            table = table.append_column("sha256", hashes["sha256"])
+        yield table.filter(table["kept"])
+
+
+def _where(source: Source) -> str:
+    return source.path if source.local else source.url
+
+
+def _records(table: pa.Table, recorded: Recorded) -> npt.NDArray[np.void]:
+    """The rows that have a key and a hash or a code, as RECORD."""
+    records = np.zeros(table.num_rows, RECORD)
+    records["scores"] = np.nan
+    records["key"], valid = keys_of(table["key"])
+    if "sha256" in table.column_names:
+        records["sha256"], records["hashed"] = unhex(table["sha256"], 32)
+    if "code" in table.column_names:
+        code = table["code"].cast(pa.binary())
+        records["code"], records["coded"] = blobs(code, CODE_BITS // 8)
+    if recorded.scored:
+        for i, name in enumerate(SCORES):
+            # A manifest of one caption may call its score just that.
+            plain = "score" if recorded.meta.get("caption") == name.removeprefix("score_") else name
+            column = name if name in table.column_names else plain
+            if column in table.column_names:
+                records["scores"][:, i] = floats(table[column])
+    usable: npt.NDArray[np.void] = records[valid & (records["hashed"] | records["coded"])]
+    return usable

@@ -1,0 +1,95 @@
+"""What a re-validation came to, for people and for programs: decision.json in, lines or one JSON object out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..console import table
+from ..verdicts import Cause, Verdict
+
+HOSTS_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The decision about one root. document: as decision.json has it."""
+
+    root: str
+    document: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The document, with the rows that rebuild dropped among the dead; kept + dropped = rows of the manifest."""
+        gone = self.document["rebuild_dropped"]
+        return self.document | {
+            "root": self.root,
+            "rows": self.document["rows"] + gone,
+            "verdicts": _with(self.document["verdicts"], Verdict.DEAD, gone),
+            "causes": _with(self.document["causes"], Cause.NO_PICTURE, gone),
+            "dropped": self.document["rows"] + gone - self.document["kept"],
+        }
+
+    def lines(self) -> list[str]:
+        """The counts by verdict, cause and host, the level and what it promises."""
+        told = self.as_dict()
+        rows, kept = told["rows"], told["kept"]
+        first = f"{self.root}: {kept:,} of {rows:,} pairs kept ({_share(kept, rows)})"
+        suspects = f", {told['suspects']:,} of them suspect" if told["suspects"] else ""
+        counts = [
+            *shares("verdict", told["verdicts"], tuple(Verdict)),
+            "",
+            *shares("cause", told["causes"], tuple(Cause)),
+            "",
+            *self._hosts(),
+        ]
+        return [first + suspects, "", *(counts if rows else []), *self.promise()]
+
+    def promise(self) -> list[str]:
+        """The level and its bound in plain words."""
+        one = self.document
+        if not one["tested"]:
+            return ["no pair had to be tested: each is dead, has the recorded bytes or is a placeholder"]
+        tested = f"{one['tested']:,} changed pairs were tested at level {one['alpha']:g}"
+        if not one["threshold"]:
+            return [f"{tested}, and none has a p small enough to be kept"]
+        return [
+            f"{tested}: p up to {one['threshold']:.2g} is kept; pi0, the share of junk among them, is at most "
+            f"{one['pi0']:.1%} by Storey's estimate",
+            f"of those kept no more than {one['alpha']:g} x {one['pi0']:.1%} = {one['bound']:.2%} are expected to be "
+            "junk: neither the recorded picture nor what the caption says",
+        ]
+
+    def warnings(self) -> Iterator[str]:
+        """What the user may want to act on."""
+        one = self.document
+        if one["tested"] and not one["threshold"]:
+            yield (
+                f"none of the {one['tested']:,} changed pairs tested is kept at level {one['alpha']:g}: "
+                f"too few of them, or no checkpoint sharp enough; from --alpha {one['least_level']:.2g} on some are"
+            )
+
+    def _hosts(self) -> list[str]:
+        worst = list(self.document["hosts"].items())[:HOSTS_SHOWN]
+        if not worst:
+            return []
+        ordered = [verdict for verdict in Verdict if any(verdict in counts for _, counts in worst)]
+        rows = [(host, *(f"{counts.get(verdict, 0):,}" for verdict in ordered)) for host, counts in worst]
+        return [*table([("worst hosts", *ordered), *rows]), ""]
+
+
+def shares(title: str, counts: dict[str, int], order: Sequence[str]) -> list[str]:
+    """A table of counts and their shares, in the order of an enum, with the total."""
+    rows = sum(counts.values())
+    told = [(str(name), counts[name]) for name in order if counts.get(name)]
+    return table(
+        [(title, "pairs", "share"), *((n, f"{c:,}", _share(c, rows)) for n, c in [*told, ("total", rows)])]
+    )
+
+
+def _share(count: int, rows: int) -> str:
+    return f"{count / rows:.1%}" if rows else "0.0%"
+
+
+def _with(counts: dict[str, int], name: str, more: int) -> dict[str, int]:
+    return counts | {str(name): counts.get(name, 0) + more} if more else counts

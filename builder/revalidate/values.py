@@ -1,0 +1,83 @@
+"""Columns of shards and references as NumPy arrays: hex to bytes, captions to hashes; and Parquet files opened.
+
+An open file is read where it lies: mapped on a local disk, by ranges in a store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as compute
+import pyarrow.parquet as pq
+import xxhash
+
+from ..files import filesystem, is_local, local_path
+from ..manifest.source import reading
+
+KEY = np.dtype(
+    "S16"
+)  # a key as 16 bytes; NumPy sorts and compares these as bytes, a zero at the end included
+pc: Any = compute  # its stubs know no mix of column and constant
+Bytes = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
+
+
+@contextmanager
+def parquet(url: str) -> Iterator[pq.ParquetFile]:
+    """The Parquet file at `url`, open; whatever is wrong with it while it is read is one line that names it.
+
+    Raises InputError for a missing, damaged or truncated file, EnvironmentProblem for one that cannot be read.
+    """
+    with reading(url):
+        if is_local(url):
+            with pq.ParquetFile(local_path(url), memory_map=True) as file:
+                yield file
+            return
+        fs, path = filesystem(url)
+        with fs.open(path, "rb", cache_type="none") as raw, pq.ParquetFile(raw, pre_buffer=True) as file:
+            yield file
+
+
+def unhex(column: Any, width: int) -> tuple[Bytes, Bools]:
+    """Hex strings as bytes (n, width), and which are such (n,); a null or any other text is zeros."""
+    plain = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    text = plain.cast(pa.string())
+    valid = pc.fill_null(pc.match_substring_regex(text, f"^[0-9a-fA-F]{{{2 * width}}}$"), False)
+    filled = pc.if_else(valid, text, "0" * (2 * width))
+    data = bytes.fromhex("".join(filled.to_pylist()))
+    return np.frombuffer(data, np.uint8).reshape(-1, width), valid.to_numpy(zero_copy_only=False)
+
+
+def keys_of(column: Any) -> tuple[npt.NDArray[np.bytes_], Bools]:
+    """Keys as KEY (n,), and which are keys."""
+    data, valid = unhex(column, KEY.itemsize)
+    return np.ascontiguousarray(data).view(KEY).reshape(-1), valid
+
+
+def blobs(column: Any, width: int) -> tuple[Bytes, Bools]:
+    """Binary values of one width as bytes (n, width), and which are such; the others are zeros."""
+    valid = pc.fill_null(pc.equal(pc.binary_length(column), width), False)
+    filled = pc.if_else(valid, column, bytes(width))
+    data = b"".join(filled.to_pylist())
+    flags = valid.combine_chunks() if isinstance(valid, pa.ChunkedArray) else valid
+    return np.frombuffer(data, np.uint8).reshape(-1, width), flags.to_numpy(zero_copy_only=False)
+
+
+def floats(column: Any) -> npt.NDArray[np.float32]:
+    """Numbers as float32 (n,), NaN for null."""
+    return np.asarray(pc.fill_null(column.cast(pa.float32()), float("nan")).to_numpy(), np.float32)
+
+
+def caption_hashes(captions: Sequence[Sequence[str | None]]) -> tuple[npt.NDArray[np.uint64], Bools]:
+    """XXH3-64 of each pair's captions as they are scored, in lower case, (n,); and which have one at all.
+
+    captions: columns of the same length. Of two columns the texts that are there are joined by a zero byte.
+    """
+    joined = ["\0".join(filter(None, row)).lower() for row in zip(*captions, strict=True)]
+    found = [xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass")) for text in joined]
+    return np.array(found, np.uint64), np.array([bool(text) for text in joined], np.bool_)

@@ -1,0 +1,204 @@
+"""The join of a shard with its scores: row i of scores/ speaks of row i of images/, and bears the same key.
+
+In: a file of images/ and the file of scores/ of the same name, both open. Out: Arrow tables of the pairs whose
+verdict is wanted, with the columns SERVED appended. The scores are read first, for they are small; a row group of
+pictures in which no pair is wanted is not read.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as compute
+import pyarrow.parquet as pq
+
+from .batches import Reading, in_validation, open_fragment, scan
+from .schema import SCORES, SERVED, Verdict, said_by
+
+if TYPE_CHECKING:
+    from .layout import ScoreFile
+
+pc: Any = compute  # its stubs know no mix of column and constant
+
+WANTED = " wanted"  # no name that a column of a file would have
+
+
+Verdicts = str | Sequence[str] | None  # some, or `all`; None: of the pairs that are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """What to join to a shard. file: of scores/, open; verdicts: those whose pairs are wanted."""
+
+    file: Any
+    at: ScoreFile
+    verdicts: Verdicts = None
+
+
+def check_verdicts(verdicts: Verdicts, config: str) -> None:
+    """Raise ValueError for words that are no verdicts, and where `config` has no pairs to choose from."""
+    if verdicts is None:
+        return
+    if config not in ("pairs", "manifest"):
+        raise ValueError(
+            f"verdicts= chooses among pairs: give it to the configs pairs or manifest, not to {config}"
+        )
+    words = _words(verdicts)
+    if words != ["all"] and (not words or {*words} - {*Verdict}):
+        raise ValueError(f"verdicts={verdicts!r}: give some of {', '.join(Verdict)}, or all")
+
+
+def _words(verdicts: Verdicts) -> list[str]:
+    return [verdicts] if isinstance(verdicts, str) else [*(verdicts or ())]
+
+
+def read(source: Any, groups: tuple[int, ...] | None, reading: Reading, join: Join) -> Iterator[pa.Table]:
+    """The wanted pairs of an open file of images/, or of some of its row groups, in batches.
+
+    The columns and filters of `reading` may name those of both files: SERVED are of scores/ whatever the images
+    carry, and any other that both have is the image's. What a filter says of image columns alone still skips row
+    groups by their statistics. Raises ValueError where scores and pictures do not belong together.
+    """
+    fragment = open_fragment(source, reading)
+    images = [field for field in fragment.physical_schema if field.name not in SERVED]
+    own = set(SCORES.names) - {field.name for field in images}
+    filters = _Filters(reading.filters, pa.schema([*images, *(SCORES.field(name) for name in own)]))
+    appended = sorted(own & {*reading.columns, *filters.named})
+
+    starts = [0, *itertools.accumulate(group.num_rows for group in fragment.row_groups)]
+    span = (0, starts[-1]) if groups is None else (starts[min(groups)], starts[max(groups) + 1])
+    scores = _load(join, appended, span, starts[-1])
+    scores = scores.append_column(WANTED, _wanted(scores, reading, join.verdicts, filters.implied(own)))
+
+    if groups is not None:
+        fragment = fragment.subset(row_group_ids=groups)
+    if (by_statistics := filters.implied(filters.named - own)) is not None:
+        fragment = fragment.subset(filter=by_statistics)
+    parts = {
+        group.id: scores.slice(starts[group.id] - span[0], group.num_rows) for group in fragment.row_groups
+    }
+    parts = {group: part for group, part in parts.items() if pc.any(part[WANTED]).as_py()}
+    if not parts:
+        return
+    columns = ["key", *reading.columns, *filters.named]
+    columns = [name for name in dict.fromkeys(columns) if name not in own]
+    tables = scan(fragment.subset(row_group_ids=[*parts]), columns, reading.batch_size)
+    for table, beside in _abreast(tables, parts, [starts[group] for group in parts], join.at):
+        for name in appended:
+            table = table.append_column(name, beside[name])
+        if not pc.all(beside[WANTED]).as_py():
+            table = table.filter(beside[WANTED])
+        if (rest := filters.beyond(own)) is not None:
+            table = table.filter(rest)
+        if table.num_rows:
+            yield table
+
+
+def _abreast(
+    tables: Iterator[pa.Table], parts: dict[int, pa.Table], starts: list[int], at: ScoreFile
+) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """Each batch of pictures with the rows of scores at its side; ValueError where their keys differ.
+
+    parts: the scores of the row groups that `tables` come from; starts: the first row of each in the file.
+    """
+    scores, done = pa.concat_tables(parts.values()), 0
+    for table in tables:
+        beside = scores.slice(done, table.num_rows)
+        if not table["key"].equals(beside["key"]):
+            there, here = table["key"].to_pylist(), beside["key"].to_pylist()
+            wrong = next(row for row, keys in enumerate(zip(there, here, strict=True)) if keys[0] != keys[1])
+            rows = itertools.chain.from_iterable(
+                range(start, start + part.num_rows)
+                for start, part in zip(starts, parts.values(), strict=True)
+            )
+            row = next(itertools.islice(rows, done + wrong, None))
+            raise ValueError(
+                f"{at.url}: row {row} is of pair {here[wrong]}, in images/ it is {there[wrong]}: "
+                f"the shard was made anew since it was scored; {at.remedy}"
+            )
+        done += table.num_rows
+        yield table, beside
+
+
+def _load(join: Join, columns: list[str], span: tuple[int, int], rows: int) -> pa.Table:
+    """The rows `span` of the scores of a shard of `rows` pairs, of the decision that is in force."""
+    try:
+        file = pq.ParquetFile(join.file, pre_buffer=True)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{join.at.url} is not a Parquet file: {join.at.remedy}") from error
+    said = said_by(file.schema_arrow).get("decision")
+    if said != join.at.decision:
+        of = f"of decision {said}" if said else "without a decision"
+        raise ValueError(f"{join.at.url}: {of}, ledger/ has {join.at.decision}: {join.at.remedy}")
+    if file.metadata.num_rows != rows:
+        raise ValueError(
+            f"{join.at.url}: {file.metadata.num_rows} rows, in images/ there are {rows}: "
+            f"the shard was made anew since it was scored; {join.at.remedy}"
+        )
+    sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    starts = [0, *itertools.accumulate(sizes)]
+    inside = [group for group in range(len(sizes)) if starts[group] < span[1] and starts[group + 1] > span[0]]
+    names = [*dict.fromkeys(["key", "verdict", "kept", *columns])]
+    table = file.read_row_groups(inside, columns=names, use_threads=False)
+    return table.slice(span[0] - starts[inside[0]] if inside else 0, span[1] - span[0])
+
+
+def _wanted(scores: pa.Table, reading: Reading, verdicts: Verdicts, filters: Any) -> Any:
+    """Which rows to yield, as far as the scores can tell: by verdict, by the split and by filters on scores."""
+    if verdicts is None:
+        wanted = pc.fill_null(scores["kept"], False)
+    elif _words(verdicts) == ["all"]:
+        wanted = pa.chunked_array([pa.repeat(pa.scalar(True), scores.num_rows)])
+    else:
+        wanted = pc.is_in(scores["verdict"], value_set=pa.array(_words(verdicts), pa.string()))
+    if reading.part is not None:
+        inside = in_validation(scores["key"], reading.share)
+        wanted = pc.and_(wanted, inside if reading.part == "validation" else pc.invert(inside))
+    if filters is not None:
+        rows = scores.append_column(WANTED, pa.array(range(scores.num_rows), pa.int64()))
+        passing = rows.filter(filters)[WANTED]
+        wanted = pc.and_(wanted, pc.is_in(rows[WANTED], value_set=passing))
+    return wanted
+
+
+class _Filters:
+    """The filters of a reading, and what they imply of some of the columns alone.
+
+    whole: as an expression, or None; named: the columns that it is about.
+    """
+
+    def __init__(self, given: Any, schema: pa.Schema) -> None:
+        self.whole = pq.filters_to_expression(given) if isinstance(given, list) else given
+        self.named: set[str] = set()
+        # Any of these must hold: lists of terms, each of them about one column.
+        self._choices: list[list[tuple[Any, ...]]] = []
+        if isinstance(given, list):
+            self._choices = [given] if isinstance(given[0][0], str) else given
+            self.named = {term[0] for terms in self._choices for term in terms}
+        elif given is not None:
+            said = [name for name in schema.names if name in str(given)]
+            self.named = {name for name in said if _needs(given, schema, name)}
+
+    def beyond(self, names: Collection[str]) -> Any:
+        """The whole, or None where it is about `names` alone; one that names no column known is for Arrow to refuse."""
+        return None if self.named and self.named <= {*names} else self.whole
+
+    def implied(self, names: Collection[str]) -> Any:
+        """An expression over `names` alone that holds wherever the whole does, or None where nothing follows."""
+        if self.beyond(names) is None:
+            return self.whole
+        about = [[term for term in terms if term[0] in names] for terms in self._choices]
+        return pq.filters_to_expression(about) if about and all(about) else None  # type: ignore[arg-type]
+
+
+def _needs(expression: Any, schema: pa.Schema, name: str) -> bool:
+    """Whether an expression is about a column; pyarrow does not tell, but refuses a table that lacks it."""
+    try:
+        schema.remove(schema.get_field_index(name)).empty_table().filter(expression)
+    except pa.ArrowInvalid:
+        return True
+    return False

@@ -1,0 +1,15 @@
+"""SigLIP and SigLIP2 checkpoints, loaded and run: pictures and captions in, normalised embeddings out.
+
+checkpoint = find("google/siglip2-base-patch16-256")
+siglip = Siglip.load(checkpoint, Options(), Console())
+for embedded in siglip.embed([Work("a", [jpeg], (["一只猫"],))]):
+    scores = (embedded.image * embedded.captions[0]).sum(-1)  # cosines
+"""
+
+from __future__ import annotations
+
+from .checkpoint import Checkpoint, find
+from .device import Options
+from .stream import Embedded, Siglip, Work
+
+__all__ = ["Checkpoint", "Embedded", "Options", "Siglip", "Work", "find"]

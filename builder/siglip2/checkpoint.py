@@ -1,0 +1,153 @@
+"""Which checkpoint: a local folder or a Hub id becomes a folder that holds a whole SigLIP, and its fingerprint.
+
+(model, revision) -> Checkpoint. Neither torch nor transformers is read here: what is wrong with a checkpoint is said
+before the seconds that they take. Scores are comparable where, and only where, the fingerprints are equal.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from ..errors import EnvironmentProblem, InputError
+from ..files import file_digest
+
+# What is read of a repository: no second copy of the weights in another format.
+_CONFIG = "config.json"
+_WEIGHTS = "model.safetensors"
+_INDEX = f"{_WEIGHTS}.index.json"
+_PICTURES = ("processor_config.json", "preprocessor_config.json")
+_TOKENIZERS = ("tokenizer.json", "spiece.model", "tokenizer.model")
+_BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+_SHARDS = "model-*-of-*.safetensors"
+FILES = (_CONFIG, *_PICTURES, *_TOKENIZERS, *_BESIDE, _WEIGHTS, _INDEX, _SHARDS)
+_KINDS = {"siglip": False, "siglip2": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint on this disk. revision: the commit it was downloaded at; naflex: takes any shape of picture.
+
+    name: the last part of `model`; fingerprint: of the configuration, weights, tokenizer and preprocessing.
+    """
+
+    folder: Path
+    model: str
+    name: str
+    revision: str | None
+    fingerprint: str
+    naflex: bool
+
+    def as_dict(self) -> dict[str, str | None]:
+        """What is written down beside scores."""
+        return {
+            "model": self.model,
+            "name": self.name,
+            "revision": self.revision,
+            "fingerprint": self.fingerprint,
+        }
+
+
+def find(model: str, revision: str | None = None) -> Checkpoint:
+    """The checkpoint of a local folder, or of a Hub id, which is downloaded where it is not in the cache.
+
+    Raises InputError where it is no SigLIP, lacks files, or does not exist; EnvironmentProblem without a network.
+    """
+    local = Path(model).expanduser()
+    if local.is_dir():
+        if revision is not None:
+            raise InputError(f"{model}: a local folder has no revision {revision}; leave --revision out")
+        folder = local
+    elif local.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
+        raise InputError(f"{model}: no such folder; give a folder that holds config.json, or a Hub id")
+    else:
+        folder = _downloaded(model, revision)
+        revision = folder.name
+    naflex = _checked(folder, model)
+    return Checkpoint(folder, model, local.resolve().name, revision, _fingerprint(folder), naflex)
+
+
+def _downloaded(model: str, revision: str | None) -> Path:
+    """The snapshot of a repository on the Hub, in the cache of huggingface_hub."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=list(FILES)))
+    except GatedRepoError:
+        wrong = "its owners ask for consent; give it on its page and log in with `hf auth login`"
+        raise EnvironmentProblem(f"{model}: {wrong}") from None
+    except RepositoryNotFoundError:
+        raise InputError(
+            f"{model}: neither a folder here nor a repository on the Hub; check the name, or `hf auth login`"
+        ) from None
+    except RevisionNotFoundError:
+        raise InputError(f"{model}: the repository has no revision {revision}") from None
+    except HFValidationError as error:
+        raise InputError(f"{model}: no folder here, and no Hub id: {error}") from None
+    except LocalEntryNotFoundError:
+        raise EnvironmentProblem(
+            f"{model}: not in the cache, and the Hub cannot be reached; download it once with a network, "
+            "or give a local folder"
+        ) from None
+    except OSError as error:
+        raise EnvironmentProblem(f"{model}: download failed: {error}; run the command again") from error
+
+
+def _checked(folder: Path, model: str) -> bool:
+    """Whether a whole SigLIP is NaFlex. Raises InputError for anything else."""
+    config = _read(folder / _CONFIG, model)
+    kind = config.get("model_type")
+    if kind not in _KINDS or "text_config" not in config or "vision_config" not in config:
+        raise InputError(
+            f"{model}: {_CONFIG} says {kind!r}, and not a whole SigLIP; give a checkpoint of SiglipModel or "
+            "Siglip2Model, such as google/siglip2-base-patch16-256"
+        )
+    missing = [
+        " or ".join(names)
+        for names in (_PICTURES, _TOKENIZERS)
+        if not any((folder / name).is_file() for name in names)
+    ]
+    missing += [name for name in _weights(folder, model) if not (folder / name).is_file()]
+    if missing:
+        raise InputError(f"{model}: lacks {', '.join(missing)} in {folder}; download the whole checkpoint")
+    return _KINDS[kind]
+
+
+def _weights(folder: Path, model: str) -> list[str]:
+    """The files that hold the weights, by their index where there is one."""
+    if not (folder / _INDEX).is_file():
+        return [_WEIGHTS]
+    named = _read(folder / _INDEX, model).get("weight_map")
+    if not isinstance(named, dict) or not named:
+        raise InputError(f"{model}: {_INDEX} names no weights; download the checkpoint again")
+    return sorted({str(name) for name in named.values()})
+
+
+def _read(path: Path, model: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"{model}: no {path.name} in {path.parent}; this is no checkpoint") from None
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise InputError(f"{model}: {path.name} is not readable; download the checkpoint again")
+    return content
+
+
+def _fingerprint(folder: Path) -> str:
+    """XXH3-128 over the names and XXH3s of every file that has a say in a score: 32 hex characters."""
+    present = sorted({path for pattern in FILES for path in folder.glob(pattern) if path.is_file()})
+    lines = [f"{path.name} {file_digest(path)}\n" for path in present]
+    return xxhash.xxh3_128_hexdigest("".join(lines).encode())

@@ -1,0 +1,253 @@
+"""The two towers of a checkpoint: prepared batches in, embeddings of length one out.
+
+Weights are read once, checked to be whole, and put on the device in the precision wanted. Pixels arrive as uint8 and
+are normalised where the tower runs; a forward has one shape, so that it is compiled once and what a row comes to does
+not depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import EnvironmentProblem, InputError
+from .device import Options, Place, place
+from .pixels import Patches, Preparation, Squash
+from .probe import Probe
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from .checkpoint import Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A checkpoint in memory. scale, bias: logit = scale * cosine + bias; length: of a caption in tokens."""
+
+    towers: Towers
+    place: Place
+    preparation: Preparation
+    dim: int
+    length: int
+    scale: float
+    bias: float
+
+
+class Towers:
+    """The forward of either tower. Pictures: uint8 (n, *shape) and their grids; captions: token ids (n, length)."""
+
+    def __init__(self, model: Any, levels: tuple[Tensor, Tensor], *, naflex: bool) -> None:
+        self._model = model
+        self._gain, self._shift = levels
+        pooling = model.vision_model.head.attention
+        pooling.forward = Probe(pooling)
+        if naflex:
+            positions = model.vision_model.embeddings
+            positions.resize_positional_embeddings = _Positions(positions.resize_positional_embeddings)
+        self._plain = self._patches if naflex else self._square
+        self.eager()
+
+    def eager(self) -> None:
+        """Run as Python says."""
+        self._image, self._text = self._plain, self._caption
+
+    def compile(self) -> None:
+        """Run as torch.compile makes it, for one shape of batch; the first forward takes most of a minute."""
+        import torch
+
+        self._image = torch.compile(self._plain, dynamic=False)
+        self._text = torch.compile(self._caption, dynamic=False)
+
+    def image(self, pixels: Tensor, grid: Tensor) -> Tensor:
+        """Float32 embeddings (n, dim) of length one. grid: (n, 2) on the CPU, height and width in patches."""
+        return self._image(pixels, grid)
+
+    def text(self, ids: Tensor) -> Tensor:
+        """Float32 embeddings (n, dim) of length one."""
+        return self._text(ids)
+
+    def _square(self, pixels: Tensor, grid: Tensor) -> Tensor:
+        return _unit(self._model.vision_model(pixel_values=self._levels(pixels).permute(0, 3, 1, 2)))
+
+    def _patches(self, pixels: Tensor, grid: Tensor) -> Tensor:
+        import torch
+
+        counts = grid.prod(1).to(pixels.device, non_blocking=True)
+        # Of four dimensions, as transformers would otherwise ask the device whether any patch is masked at all, and
+        # choose another kernel for a batch where none is.
+        mask = (torch.arange(pixels.shape[1], device=pixels.device) < counts[:, None])[:, None, None, :]
+        return _unit(
+            self._model.vision_model(
+                pixel_values=self._levels(pixels), pixel_attention_mask=mask, spatial_shapes=grid
+            )
+        )
+
+    def _levels(self, pixels: Tensor) -> Tensor:
+        return (pixels.float() * self._gain + self._shift).to(self._model.dtype)
+
+    def _caption(self, ids: Tensor) -> Tensor:
+        return _unit(self._model.text_model(input_ids=ids))
+
+
+def _unit(output: Any) -> Tensor:
+    import torch
+
+    return torch.nn.functional.normalize(output.pooler_output.float(), dim=-1)
+
+
+class _Positions:
+    """The position embeddings of a batch of shapes, each shape computed once.
+
+    transformers interpolates them anew for every picture of every batch, which on a GPU is 512 small kernels.
+    """
+
+    def __init__(self, compute: Any) -> None:
+        self._compute = compute
+        self._known: dict[tuple[int, int], Tensor] = {}
+
+    def __call__(self, table: Tensor, spatial_shapes: Tensor, max_length: int) -> Tensor:
+        import torch
+
+        # Which shapes there are is data, and nothing to compile.
+        stacked = torch.compiler.disable(self._stacked)  # type: ignore[no-untyped-call]
+        return stacked(table, spatial_shapes, max_length)  # type: ignore[no-any-return]
+
+    def _stacked(self, table: Tensor, spatial_shapes: Tensor, max_length: int) -> Tensor:
+        import torch
+
+        found = []
+        for height, width in spatial_shapes.tolist():
+            if (height, width) not in self._known:
+                one = torch.tensor([(height, width)])
+                self._known[height, width] = self._compute(table, one, max_length)[0]
+            found.append(self._known[height, width])
+        return torch.stack(found)
+
+
+def load(checkpoint: Checkpoint, options: Options) -> Loaded:
+    """Read a checkpoint onto its device.
+
+    Raises EnvironmentProblem where torch, transformers or the device is missing or broken; InputError where weights
+    are missing or are of another shape than the configuration says.
+    """
+    with _explained(checkpoint):
+        import torch
+        from transformers import AutoImageProcessor, AutoModel
+
+        with _quiet():
+            processor = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
+                checkpoint.folder, local_files_only=True, backend="pil"
+            )
+            model, report = AutoModel.from_pretrained(
+                checkpoint.folder,
+                local_files_only=True,
+                dtype=torch.float32,
+                attn_implementation="sdpa",
+                output_loading_info=True,
+            )
+    lacking = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
+    if lacking:
+        raise InputError(
+            f"{checkpoint.model}: {len(lacking)} of its weights are missing or of another shape, such as "
+            f"{lacking[0]}; download the checkpoint again"
+        )
+    preparation = _preparation(checkpoint, processor, model.config.vision_config, options)
+    chosen = place(options, sum(weight.numel() for weight in model.parameters()))
+    if chosen.threads:
+        torch.set_num_threads(chosen.threads)
+    if chosen.device.type == "cuda":
+        torch.cuda.set_device(
+            chosen.device
+        )  # else page-locked memory would be made known to the first GPU too
+    # Before the weights lose their precision: bfloat16 would round the scale by up to 0.4 %.
+    scale, bias = float(model.logit_scale.detach().exp()), float(model.logit_bias.detach())
+    model = model.to(chosen.device, chosen.dtype).eval().requires_grad_(False)
+    levels = _normalisation(processor, preparation, chosen.device)
+    return Loaded(
+        towers=Towers(model, levels, naflex=checkpoint.naflex),
+        place=chosen,
+        preparation=preparation,
+        dim=int(model.config.text_config.projection_size),
+        length=int(model.config.text_config.max_position_embeddings),
+        scale=scale,
+        bias=bias,
+    )
+
+
+def _preparation(checkpoint: Checkpoint, processor: Any, vision: Any, options: Options) -> Preparation:
+    """What the checkpoint's own processor says, held against the configuration of the tower."""
+    fast, resample = options.decode == "fast", int(processor.resample)
+    if checkpoint.naflex:
+        patch, limit = int(processor.patch_size), int(processor.max_num_patches)
+        if patch != vision.patch_size:
+            raise InputError(
+                f"{checkpoint.model}: pictures are cut into patches of {patch} pixels, and the tower takes "
+                f"{vision.patch_size}; take the processor that was published with it"
+            )
+        return Patches(patch, limit, resample, fast)
+    size = (processor.size.height, processor.size.width)
+    if size != (vision.image_size, vision.image_size):
+        raise InputError(
+            f"{checkpoint.model}: pictures are prepared as {size[0]}x{size[1]}, and the tower takes "
+            f"{vision.image_size}x{vision.image_size}; take the processor that was published with it"
+        )
+    return Squash(vision.image_size, resample, fast)
+
+
+def _normalisation(processor: Any, preparation: Preparation, device: torch.device) -> tuple[Tensor, Tensor]:
+    """(gain, shift), to be applied to uint8 levels in the last dimension: (level * factor - mean) / std."""
+    import torch
+
+    mean = torch.tensor(processor.image_mean if processor.do_normalize else [0.0] * 3, dtype=torch.float64)
+    std = torch.tensor(processor.image_std if processor.do_normalize else [1.0] * 3, dtype=torch.float64)
+    factor = processor.rescale_factor if processor.do_rescale else 1.0
+    times = preparation.shape[-1] // 3  # a row of a patch repeats red, green, blue
+    gain, shift = (factor / std).repeat(times), (-mean / std).repeat(times)
+    return gain.float().to(device), shift.float().to(device)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """transformers' bars and advice off, then as they were."""
+    from transformers.utils import logging
+
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+@contextlib.contextmanager
+def _explained(checkpoint: Checkpoint) -> Iterator[None]:
+    """One line for what reading a checkpoint can run into."""
+    try:
+        yield
+    except Exception as error:  # transformers wraps what it meets in nearly every class there is
+        raise explain(error, checkpoint.model) from error
+
+
+def explain(error: BaseException, model: str) -> EnvironmentProblem | InputError:
+    """What to tell of an error in importing torch and transformers, or in reading weights with them."""
+    chain: list[BaseException] = [error]
+    while (deeper := chain[-1].__cause__ or chain[-1].__context__) is not None and len(chain) < 20:
+        chain.append(deeper)
+    if any("torchvision" in str(one) for one in chain):
+        return EnvironmentProblem(
+            "the torchvision that is installed does not fit this torch, and transformers cannot start beside it; "
+            "nothing here needs it: pip uninstall torchvision"
+        )
+    missing = [one.name for one in chain if isinstance(one, ModuleNotFoundError)]
+    if missing:
+        return EnvironmentProblem(f"{missing[-1]} is not installed: pip install 'danqing[siglip2]'")
+    if isinstance(error, ImportError):
+        return EnvironmentProblem(f"torch and transformers cannot start: {error}; reinstall danqing[siglip2]")
+    return InputError(f"{model}: cannot be read: {error}; download the checkpoint again")

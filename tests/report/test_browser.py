@@ -1,0 +1,124 @@
+"""The page in a real browser, as a reader meets it: on a desk and on a phone, in daylight and at night."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from . import planted
+from .conftest import Made
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")
+
+TOO_WIDE = """[...document.querySelectorAll('body *')].filter(one => {
+    const box = one.getBoundingClientRect();
+    return box.width && box.right > innerWidth + 1 && !one.closest('svg');
+}).map(one => one.outerHTML.slice(0, 80))"""
+SMALLEST_TEXT = """(() => {
+    const shown = [...document.querySelectorAll('svg')].filter(svg => svg.getBoundingClientRect().width);
+    return Math.min(...shown.flatMap(svg => [...svg.querySelectorAll('text')].map(text =>
+        parseFloat(getComputedStyle(text).fontSize) * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width)));
+})()"""
+CUT_LABELS = """[...document.querySelectorAll('svg')].filter(svg => svg.getBoundingClientRect().width).flatMap(svg => {
+    const page = svg.getBoundingClientRect();
+    return [...svg.querySelectorAll('text')].map(text => [text.textContent, text.getBoundingClientRect()])
+        .filter(([_, box]) => box.left < page.left - 1 || box.right > page.right + 1
+            || box.top < page.top - 1 || box.bottom > page.bottom + 1).map(([words, _]) => words);
+})"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module", params=[(1280, 900), (390, 844)], ids=["desk", "phone"])
+def page(request: pytest.FixtureRequest, browser: Any, made: Made) -> Iterator[Any]:
+    """The page, and as page.told what the browser had to say and to ask while it opened it."""
+    width, height = request.param
+    opened = browser.new_page(viewport={"width": width, "height": height}, color_scheme="light")
+    opened.told = []
+    opened.on("console", lambda message: opened.told.append(message.text))
+    opened.on("pageerror", lambda error: opened.told.append(str(error)))
+    opened.on("request", lambda one: one.url.startswith("data:") or opened.told.append(one.url))
+    opened.goto(made.page.as_uri())
+    yield opened
+    opened.close()
+
+
+def test_it_opens_without_a_complaint_and_asks_for_nothing_else(page: Any, made: Made) -> None:
+    assert page.told == [made.page.as_uri()]
+    assert (
+        page.title() == "root: what was kept, and why the rest was not"
+    )  # a hostile caption would set another
+
+
+def test_nothing_runs_over_the_edge(page: Any) -> None:
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate(TOO_WIDE) == []
+
+
+def test_nothing_runs_over_the_edge_when_all_is_unfolded(page: Any) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert page.evaluate(TOO_WIDE) == []
+    assert "长" * 500 in page.locator("body").inner_text().replace("\n", "")
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = false)")
+
+
+def test_every_picture_is_there(page: Any) -> None:
+    sizes = page.evaluate("[...document.images].map(one => [one.complete, one.naturalWidth, one.width])")
+    assert len(sizes) > 30
+    assert all(complete and 0 < natural <= 192 and width > 0 for complete, natural, width in sizes)
+
+
+def test_labels_of_charts_can_be_read(page: Any) -> None:
+    assert page.locator("svg:visible").count() == 3
+    assert page.evaluate(SMALLEST_TEXT) >= 11
+    assert page.evaluate(CUT_LABELS) == []
+
+
+def test_the_table_adds_up(page: Any, made: Made) -> None:
+    cells = page.locator("#fates tbody td:nth-child(2)").all_inner_texts()
+    assert sum(int(cell.replace(",", "")) for cell in cells) == made.manifest
+    assert page.locator("#fates tfoot td").first.inner_text() == str(made.manifest)
+
+
+def test_a_reader_finds_the_way(page: Any) -> None:
+    headings = page.locator("h1, h2").all_inner_texts()
+    assert headings == [
+        "root", "From manifest to kept", "Survival by host", "Scores", "Samples", "How this was decided",
+    ]  # fmt: skip
+    page.locator("nav a", has_text="drifted").click()
+    assert page.locator("#drifted").is_visible()
+    assert page.get_by_role("img", name="rows of the manifest").locator("visible=true").count() == 1
+    page.goto(page.url.partition("#")[0])
+
+
+def test_hostile_words_stand_in_their_place(page: Any) -> None:
+    assert planted.SCRIPT in page.locator(".caption", has_text="<script>").first.inner_text()
+    kinds = (
+        "[...new Set([...document.querySelectorAll('bdi')].map(one => getComputedStyle(one).unicodeBidi))]"
+    )
+    assert page.evaluate(kinds) == ["isolate"]
+    assert page.locator("a:not([href^='#'])").count() == 0
+
+
+def test_night_and_paper(page: Any) -> None:
+    colour = "getComputedStyle(document.body).backgroundColor"
+    bars = "getComputedStyle(document.querySelector('.funnel [style*=\"--kept\"]')).fill"
+    day = page.evaluate(colour), page.evaluate(bars)
+    page.emulate_media(color_scheme="dark")
+    night = page.evaluate(colour), page.evaluate(bars)
+    assert day[0] == "rgb(255, 255, 255)"
+    assert all(one != other for one, other in zip(day, night, strict=True))
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate(colour) == day[0]
+    page.emulate_media(media="screen", color_scheme="light")

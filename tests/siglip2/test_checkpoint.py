@@ -1,0 +1,195 @@
+"""A checkpoint is found and known by its content; anything that is not a whole SigLIP is one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import constants
+
+from builder.errors import DanqingError, EnvironmentProblem, InputError
+from builder.siglip2 import Options, Siglip, find
+from builder.siglip2.text import wrong
+from builder.siglip2.towers import explain
+
+from ..checkpoints import EOS, PAD, edited, make_clip, make_fixed, make_naflex, tokenizer, without_weights
+
+Load = Callable[..., Siglip]
+
+
+def problem(error: type[DanqingError], call: Callable[..., Any], *arguments: Any) -> str:
+    """The message of the error of a call: one line."""
+    with pytest.raises(error) as caught:
+        call(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_folder_is_known_by_its_content(fixed: Path, naflex: Path, tmp_path: Path) -> None:
+    found, other = find(str(fixed)), find(str(naflex))
+    again = find(str(make_fixed(tmp_path / "elsewhere")))
+    assert (found.name, found.revision, found.naflex) == ("tiny-fixed", None, False)
+    assert other.naflex
+    assert found.fingerprint == again.fingerprint != other.fingerprint
+    assert found.as_dict().keys() == {"model", "name", "revision", "fingerprint"}
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "processor_config.json"])
+def test_whatever_has_a_say_in_scores_changes_the_fingerprint(tmp_path: Path, name: str) -> None:
+    folder = make_fixed(tmp_path / "a")
+    before = find(str(folder)).fingerprint
+    edited(folder, name, danqing="other")
+    assert find(str(folder)).fingerprint != before
+    assert find(str(make_fixed(tmp_path / "b", seed=1))).fingerprint != before
+
+
+def test_a_readme_changes_nothing(tmp_path: Path) -> None:
+    folder = make_fixed(tmp_path / "a")
+    before = find(str(folder)).fingerprint
+    (folder / "README.md").write_text("new")
+    assert find(str(folder)).fingerprint == before
+
+
+def test_a_folder_is_named_however_it_is_written(fixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(fixed)
+    assert find(".").name == find("../tiny-fixed/").name == "tiny-fixed"
+
+
+def test_clip_is_not_siglip(tmp_path: Path) -> None:
+    said = problem(InputError, find, str(make_clip(tmp_path / "clip")))
+    assert "'clip'" in said
+    assert "google/siglip2-base-patch16-256" in said
+
+
+def test_half_a_siglip_is_none(tmp_path: Path) -> None:
+    folder = make_fixed(tmp_path / "a")
+    (folder / "config.json").write_text(json.dumps({"model_type": "siglip", "hidden_size": 3}))
+    assert "not a whole SigLIP" in problem(InputError, find, str(folder))
+
+
+def test_missing_files_are_named(tmp_path: Path) -> None:
+    folder = without_weights(make_fixed(tmp_path / "a"))
+    assert "lacks model.safetensors" in problem(InputError, find, str(folder))
+    (folder / "tokenizer.json").unlink()
+    assert "tokenizer.json or spiece.model" in problem(InputError, find, str(folder))
+    (folder / "config.json").unlink()
+    assert "no config.json" in problem(InputError, find, str(folder))
+
+
+def test_shards_of_weights_are_all_asked_for(tmp_path: Path) -> None:
+    folder = make_naflex(tmp_path / "a")
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert "lacks model-00002-of-00002.safetensors" in problem(InputError, find, str(folder))
+
+
+def test_torn_json_is_one_line(tmp_path: Path) -> None:
+    folder = make_fixed(tmp_path / "a")
+    (folder / "config.json").write_text('{"model_type": ')
+    assert "config.json is not readable" in problem(InputError, find, str(folder))
+
+
+@pytest.mark.parametrize("model", ["./nowhere", "/nowhere/at/all", "~/nowhere", "a/b/c", "nowhere"])
+def test_a_path_that_does_not_exist_is_no_hub_id(model: str) -> None:
+    assert "no such folder" in problem(InputError, find, model)
+
+
+def test_a_name_that_no_repository_can_have() -> None:
+    assert "no Hub id" in problem(InputError, find, "a b/c?")
+
+
+def test_a_folder_has_no_revision(fixed: Path) -> None:
+    assert "no revision main" in problem(InputError, find, str(fixed), "main")
+
+
+def test_without_a_network_the_cache_must_have_it() -> None:
+    assert constants.HF_HUB_OFFLINE
+    assert "not in the cache" in problem(EnvironmentProblem, find, "google/siglip2-base-patch16-256")
+
+
+def test_a_cached_repository_is_found_by_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    cached = tmp_path / "models--org--tiny"
+    expected = find(str(make_fixed(cached / "snapshots" / commit)))
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text(commit)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub._snapshot_download.constants.HF_HUB_CACHE", str(tmp_path))
+    found = find("org/tiny")
+    assert (found.name, found.revision) == ("tiny", commit)
+    assert found.fingerprint == expected.fingerprint
+
+
+@pytest.mark.parametrize("make", [make_fixed, make_naflex])
+def test_a_tokenizer_that_pads_left_is_refused(tmp_path: Path, load: Load, make: Any) -> None:
+    assert "pads on the left" in problem(InputError, load, make(tmp_path / "a", pads="left"))
+
+
+def test_a_tokenizer_without_an_end_is_refused(tmp_path: Path, load: Load) -> None:
+    assert "does not close a caption" in problem(InputError, load, make_fixed(tmp_path / "a", ends=False))
+
+
+class Cutting:
+    """A tokenizer that cuts a caption behind its end token, as slicing the ids does."""
+
+    padding_side, pad_token_id, eos_token_id = "right", PAD, EOS
+
+    def __call__(self, captions: list[str], **options: Any) -> dict[str, list[list[int]]]:
+        length = options["max_length"]
+        found = tokenizer()(captions, padding="max_length", max_length=length)["input_ids"]
+        return {"input_ids": [ids[:length] for ids in found]}
+
+
+def test_a_tokenizer_that_cuts_the_end_off_is_refused() -> None:
+    assert wrong(tokenizer(), 64) is None
+    assert "cuts the end token off" in str(wrong(Cutting(), 64))
+
+
+def test_weights_that_are_not_there_are_never_made_up(tmp_path: Path, load: Load) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = make_fixed(tmp_path / "a")
+    weights = load_file(folder / "model.safetensors")
+    del weights["logit_scale"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    assert "1 of its weights are missing" in problem(InputError, load, folder)
+
+
+def test_torn_weights_are_one_line(tmp_path: Path, load: Load) -> None:
+    folder = make_fixed(tmp_path / "a")
+    (folder / "model.safetensors").write_bytes(b"\xff" * 900)
+    assert "cannot be read" in problem(InputError, load, folder)
+
+
+def test_a_processor_of_another_size_is_refused(tmp_path: Path, load: Load) -> None:
+    folder = make_fixed(tmp_path / "a")
+    processor = json.loads((folder / "processor_config.json").read_text())
+    processor["image_processor"]["size"] = {"height": 64, "width": 64}
+    (folder / "processor_config.json").write_text(json.dumps(processor))
+    assert "64x64, and the tower takes 32x32" in problem(InputError, load, folder)
+
+
+def test_a_gpu_that_is_not_there(fixed: Path, load: Load) -> None:
+    said = problem(EnvironmentProblem, lambda: load(fixed, device="cuda:63"))
+    assert said.startswith("--device cuda:63: this machine has ")
+
+
+def test_what_half_an_installation_says() -> None:
+    assert "pip install 'danqing[siglip2]'" in str(explain(ModuleNotFoundError("no", name="torch"), "m"))
+    broken = RuntimeError("Could not import module 'SiglipModel'")
+    broken.__cause__ = RuntimeError("operator torchvision::nms does not exist")
+    assert "pip uninstall torchvision" in str(explain(broken, "m"))
+    assert isinstance(explain(ImportError("libcudnn.so.9"), "m"), EnvironmentProblem)
+    assert isinstance(explain(ValueError("bad shape"), "m"), InputError)
+
+
+def test_options_come_with_what_the_command_line_says() -> None:
+    from builder.revalidate.config import Config
+
+    config = Config()
+    for name in Options.__dataclass_fields__:
+        assert getattr(config, name) == getattr(Options(), name)
