@@ -12,6 +12,7 @@ import fcntl
 import os
 import shutil
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,7 @@ def sweep(folder: str) -> None:
     """Remove what writes that were killed left in a local folder; nobody may be writing there meanwhile."""
     if is_local(folder):
         for left in local_path(folder).glob(".*.tmp"):
-            left.unlink()
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def remove(url: str) -> None:
@@ -201,18 +202,25 @@ class Lock:
                 return self.path.open("a+b")
             except FileNotFoundError:
                 continue
-            except FileExistsError:  # what mkdir says of a folder that was there, and is gone when it looks again
+            except (
+                FileExistsError
+            ):  # what mkdir says of a folder that was there, and is gone when it looks again
                 with contextlib.suppress(FileNotFoundError):
                     if not stat.S_ISDIR(self.path.parent.lstat().st_mode):
                         raise
 
     def clear(self) -> None:
-        """Remove the lock's folder while holding the lock alone; it stays where a newcomer has just made a file in it."""
-        try:
-            shutil.rmtree(self.path.parent)
-        except OSError as error:
-            if error.errno != errno.ENOTEMPTY:
-                raise
+        """Remove the lock's folder while holding the lock alone: renamed first, so no newcomer's file goes with it."""
+        folder = self.path.parent
+        gone = folder.with_name(f".{folder.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+        with contextlib.suppress(FileNotFoundError):
+            folder.rename(gone)
+        while gone.exists():
+            try:
+                shutil.rmtree(gone)
+            except OSError as error:  # who had found the folder before it was renamed makes its file only now
+                if error.errno != errno.ENOTEMPTY:
+                    raise
 
     def release(self) -> None:
         """Give the lock back."""

@@ -38,10 +38,11 @@ def test_who_locks_while_others_remove_the_folder_is_alone_until_it_leaves(tmp_p
         for _ in range(rounds):
             lock.acquire(wait=True)
             inside.append(me)
-            assert inside == [me]
+            alone = inside == [me]
             inside.remove(me)
             lock.clear()
             lock.release()
+            assert alone
         return rounds
 
     with ThreadPoolExecutor(4) as pool:
@@ -66,6 +67,7 @@ def test_a_published_file_takes_the_place_of_the_old_one(tmp_path: Path) -> None
 def test_what_killed_writes_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
     for name in (".train-00000.json.77.tmp", "train-00000.json", ".hidden", "notes.tmp"):
         (tmp_path / name).touch()
+    (tmp_path / "..rebuild.77-1.tmp").mkdir()
     sweep(str(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "notes.tmp", "train-00000.json"]
     sweep(str(tmp_path / "missing"))
