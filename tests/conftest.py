@@ -74,3 +74,14 @@ def threaded_host() -> Iterator[Any]:
 
     with FaultHost() as running:
         yield running
+
+
+@pytest.fixture
+def hub(tmp_path: Any) -> Iterator[Any]:
+    """A Hub of the test's own, for clients that are processes (hubhost.py); it may neither fail nor see tokens leak."""
+    from builder.demo.hub import Hub
+
+    with Hub(tmp_path / "hub") as running:
+        yield running
+    assert not running.errors, running.errors[0]
+    assert not running.leaks
