@@ -14,6 +14,7 @@ class Reason(StrEnum):
     INVALID_URL = "invalid_url"  # null, empty, no host, userinfo, cannot be written as a URL
     BLOCKED_SCHEME = "blocked_scheme"  # neither http nor https, in the manifest or in a redirect
     BLOCKED_ADDRESS = "blocked_address"  # resolves to an address that is not globally routable
+    REMOVED = "removed"  # on the removal list: taken down for good, and never asked for
     DNS = "dns"  # the host name has no address
     CONNECT = "connect"  # refused, unreachable, or closed before an answer
     TLS = "tls"  # the handshake or the certificate failed

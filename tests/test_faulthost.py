@@ -69,7 +69,7 @@ def test_the_table_is_long_and_its_names_and_targets_are_distinct() -> None:
 
 
 def test_the_table_knows_every_reason_but_the_ones_that_need_no_host() -> None:
-    elsewhere = {Reason.INVALID_URL, Reason.BLOCKED_ADDRESS, Reason.HASH_MISMATCH}
+    elsewhere = {Reason.INVALID_URL, Reason.BLOCKED_ADDRESS, Reason.HASH_MISMATCH, Reason.REMOVED}
     assert {fault.reason for fault in FAULTS} == {*Reason, None} - elsewhere
 
 

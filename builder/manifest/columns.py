@@ -44,7 +44,8 @@ SCHEMAS = {
     "wukong": Preset(("url",), ("caption",)),
     "datacomp": Preset(("url",), ("text",)),
 }
-RESERVED = frozenset(IMAGES.names) | frozenset(SERVED) | {"caption", "outcome", "reason"}
+# `kept`: of a shard that bears it the loader yields the pairs for which it is true.
+RESERVED = frozenset(IMAGES.names) | frozenset(SERVED) | {"caption", "kept", "outcome", "reason"}
 HASHES = ("sha256", "md5")
 
 

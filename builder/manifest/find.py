@@ -1,7 +1,8 @@
 """Which files make up a manifest: a file, folder, glob or fsspec URL in, ordered entries with a split out.
 
 In a folder, files with an extension of a manifest count; hidden files, what a rebuilt root inside it holds,
-and anything else are passed over. Splits are read from file and folder names with the words of `datasets`.
+and anything else are passed over. Of a release, a folder with release.json, the shards that this lists count alone.
+Splits are read from file and folder names with the words of `datasets`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import fsspec
 
 from ..errors import InputError
 from ..files import filesystem
+from ..released import document
 from ..schema import SPLITS
 from .source import kind_of, reading
 
@@ -49,7 +51,7 @@ def find(source: str) -> tuple[fsspec.AbstractFileSystem, list[Entry]]:
     fs, path = filesystem(source)
     with reading(source):
         fs.invalidate_cache()
-        kind = _type(fs, path)
+        kind = type_of(fs, path)
         if kind == "file":
             return fs, [Entry(path, PurePosixPath(path).name, "train")]
         if kind == "directory":
@@ -72,7 +74,7 @@ def natural(name: str) -> tuple[list[tuple[int, int | str]], str]:
     return [(0, int(p)) if p.isdecimal() and p.isascii() else (1, p) for p in pieces if p], name
 
 
-def _type(fs: fsspec.AbstractFileSystem, path: str) -> str | None:
+def type_of(fs: fsspec.AbstractFileSystem, path: str) -> str | None:
     """`file`, `directory`, or None where there is neither."""
     if path.startswith(WEB) and path.endswith("/"):
         return "directory"  # an index page; HTTP itself knows no folders
@@ -92,6 +94,8 @@ def _ordered(entries: Iterable[Entry]) -> list[Entry]:
 
 def _in_folder(fs: fsspec.AbstractFileSystem, folder: str, source: str) -> list[Entry]:
     names = {_relative(path, folder): path for path in fs.find(folder)}
+    if document.NAME in names:
+        return _of_release(names, source)
     roots = {match[1] for match in map(ROOT.match, names) if match}
     if "" in roots:
         raise InputError(f"{source}: a rebuilt root, not a manifest; give the manifest it was made from")
@@ -104,6 +108,22 @@ def _in_folder(fs: fsspec.AbstractFileSystem, folder: str, source: str) -> list[
     if not chosen:
         raise InputError(f"{source}: no Parquet, CSV, TSV or JSON Lines file in it; {_listing(names)}")
     return [Entry(names[name], name, split_of(name)) for name in chosen]
+
+
+def _of_release(names: dict[str, str], source: str) -> list[Entry]:
+    """The shards of a released manifest, as its release.json lists them."""
+    release = document.read(source)
+    if release is None or release.what != "manifest":
+        raise InputError(
+            f"{source}: a release of images, which has the pictures already: load it with datasets.load_dataset, "
+            "or give the release of a manifest"
+        )
+    missing = [name for name in release.shards() if name not in names]
+    if missing:
+        raise InputError(
+            f"{source}: release {release.version} without {missing[0]}, which its {document.NAME} lists: get it again"
+        )
+    return [Entry(names[name], name, split_of(PurePosixPath(name).name)) for name in release.shards()]
 
 
 def _matching(fs: fsspec.AbstractFileSystem, pattern: str, source: str) -> list[Entry]:

@@ -20,10 +20,10 @@ from ..files import join, publish
 from ..ledger import ShardLedger, Tally, entry, host_of
 from ..schema import IMAGE, OUTCOMES, carried, pair_key, validation_share
 from ..shards import image_schema, writer
+from ..tars import TarWriter
 from .outcome import SHOWN, TOLD, Outcome
 from .plan import STAGE, Shard
 from .spool import Spool
-from .tars import TarWriter
 
 ROW_GROUP_ROWS = 1000
 ROW_GROUP_BYTES = 32 << 20  # of pictures; a reader that decodes one row group holds no more

@@ -124,6 +124,11 @@ class Config:
     concurrency: int = option(0, "requests in flight in one worker; 0: adapts to errors and to the machine")
     per_host: int = option(4, "connections to one host, over all workers (at least one each)")
     user_agent: str = option(USER_AGENT, "name and contact sent to the sites")
+    removals: str = option(
+        "",
+        "removal lists, as a,b: text files of keys, URLs and hosts, or releases; rows on them are dropped as removed, "
+        "unasked; a manifest that is a release brings the newest list of its own",
+    )
     ignore_opt_out: bool = option(False, "keep pictures whose site asks not to be used", content=True)
     allow_private: bool = option(False, "fetch from loopback and private addresses too: tests and intranets")
 
@@ -176,4 +181,5 @@ class Config:
             )
         if not (self.user_agent.isascii() and self.user_agent.isprintable() and self.user_agent.strip()):
             raise UsageError("--user-agent: must be one line of printable ASCII that names you and a contact")
-        _ = self.retried
+        if Reason.REMOVED in self.retried and "all" not in self.retry_failed:
+            raise UsageError(f"--retry-failed {Reason.REMOVED}: what was taken down is not fetched again")

@@ -21,7 +21,8 @@ from typing import Any
 import pyarrow as pa
 
 from ..manifest import Columns, open_manifest
-from ..schema import carried, validation_share
+from ..removals import Removals
+from ..schema import Reason, carried, validation_share
 from ..shards import image_schema
 from .assemble import keys_of, pair_table
 from .config import Config, Rules
@@ -29,6 +30,7 @@ from .fetch import Fetcher, Identity
 from .job import Job, digests_of
 from .outcome import Dropped, Outcome
 from .picture import PictureOptions
+from .removed import of_file, rows_of
 from .schedule import Scheduler, first_of
 from .url import normalise
 
@@ -70,6 +72,7 @@ def stream(
             for at in range(start, stop, PIECE)
         ]
         live = _Live(config, part, manifest.hash_column if config.verify_hash else None)
+        live.removals = of_file(path, config.removals)
         yield from live.tables(manifest.tables(split, pieces), image_schema(carried(manifest.schema)))
         log.info("%s: %s", path, dict(live.counts))
 
@@ -84,6 +87,7 @@ class _Live:
         self._leaving = threading.Event()
         self._order: deque[_Piece] = deque()  # pieces begun, oldest first
         self.counts: Counter[str] = Counter()
+        self.removals: Removals | None = None
 
     def tables(self, source: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
         """The kept pairs, piece by piece; the thread ends with the iterator."""
@@ -162,8 +166,11 @@ class _Live:
     def _add(self, piece: _Piece, scheduler: Scheduler) -> None:
         self._order.append(piece)
         urls, digests = piece.table["url"].to_pylist(), digests_of(piece.table, self._digest)
+        gone = rows_of(self.removals, piece.table)
         for row in piece.wanted:
             try:
+                if row in gone:
+                    raise Dropped(Reason.REMOVED)
                 scheduler.add(Job(piece, row, normalise(urls[row]), digests[row]))
             except Dropped as dropped:
                 self._ended(Job(piece, row, ""), Outcome(reason=dropped.reason))

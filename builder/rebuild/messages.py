@@ -29,13 +29,15 @@ class Setup:
 @dataclass(frozen=True, slots=True)
 class Task:
     """A shard to do. rows: its part of the manifest as an Arrow IPC stream; redo: reasons to fetch again in a
-    finished shard; poison: rows at which a decoder died, dropped as corrupt without another try.
+    finished shard; poison: rows at which a decoder died, dropped as corrupt without another try; removed: rows on the
+    removal list, dropped without a request.
     """
 
     shard: Shard
     rows: bytes
     redo: frozenset[Reason] = frozenset()
     poison: frozenset[int] = frozenset()
+    removed: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ from ..errors import InputError
 from ..files import fetched, join, remove
 from ..ledger import marker
 from ..schema import Reason
+from ..tars import read_pairs
 from .assemble import Layout, carve
 from .outcome import SHOWN, TOLD, Outcome, Picture
 from .plan import STAGE, Shard
 from .spool import Spool
-from .tars import read_pairs
 
 
 def reopen(

@@ -25,8 +25,10 @@ from ..errors import EnvironmentProblem
 from ..files import Lock, environment, join, read_bytes, remove, sweep, work_folder, write_atomic
 from ..ledger import ShardLedger, Tally
 from ..options import in_words
+from ..removals import Removals
 from ..schema import Reason, carried
 from ..status import Summary, summary_of
+from . import removed
 from .assemble import Layout
 from .config import Config, Rules
 from .messages import Done, Setup, Task, Told
@@ -45,6 +47,7 @@ class PlanSummary:
     plan: Plan
     config: Config
     pending: int
+    removals: Removals | None
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as JSON."""
@@ -56,6 +59,7 @@ class PlanSummary:
             "shards_to_do": self.pending,
             "root": self.config.output,
             "options": self.plan.config,
+            "removals": None if self.removals is None else len(self.removals),
         }
 
     def lines(self) -> list[str]:
@@ -66,13 +70,40 @@ class PlanSummary:
         options = ", ".join(
             f"{name} {value}" for name, value in self.plan.config.items() if value not in (None, 0, False)
         )
+        removals = (
+            [] if self.removals is None else [f"removals  {len(self.removals):,} entries: never asked for"]
+        )
         return [
             f"manifest  {self.config.input}: {len(files)} files, {size}, rows: {rows}",
             f"columns   {', '.join(self.plan.manifest.schema.names)}",
             f"root      {self.config.output}: {len(self.plan.shards)} shards, {self.pending} to do",
             f"options   {options}",
+            *removals,
             "nothing was written: --dry-run",
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a run has to do. todo: shards, with the reasons for which rows of a finished one are fetched again."""
+
+    plan: Plan
+    todo: list[tuple[Shard, frozenset[Reason]]]
+    removals: Removals | None
+
+    def tasks(self) -> Iterator[Task]:
+        """The shards with their rows, read from the manifest as they are asked for."""
+        by_split = defaultdict(list)
+        for shard, again in self.todo:
+            by_split[shard.split].append((shard, again))
+        for split, shards in by_split.items():
+            ranges = [(shard.start, shard.stop) for shard, _ in shards]
+            for (shard, again), table in zip(shards, self.plan.manifest.tables(split, ranges), strict=True):
+                sink = pa.BufferOutputStream()
+                with pa.ipc.new_stream(sink, table.schema) as stream:
+                    stream.write_table(table)
+                gone = removed.rows_of(self.removals, table)
+                yield Task(shard, sink.getvalue().to_pybytes(), again, removed=gone)
 
 
 @dataclass(slots=True)
@@ -129,20 +160,27 @@ def run(config: Config, console: Console) -> Summary | PlanSummary:
     without_pandas()
     with environment(f"cannot use {config.output}"):
         plan = make_plan(config)
+        removals = removed.look(config)
         if config.dry_run:
-            return PlanSummary(plan, config, len(_todo(plan, _markers(config), config)))
+            return PlanSummary(plan, config, len(_todo(plan, _markers(config), config)), removals)
         work = work_folder(config.output, ".spool")
         layout = Layout(config.output, work, config.format, config.validation, plan.config_hash)
         locks = _lock(layout.work, config)
         try:
             _begin(plan, config, layout.work)
+            grown = removed.keep(config, removals)
             markers = _markers(config)
+            if grown and markers:
+                console.warn(
+                    f"{config.output}: {len(markers)} finished shards were made before the removal list: their pairs "
+                    f"stay until danqing release --remove, or a rebuild with --overwrite"
+                )
             todo = _todo(plan, markers, config)
             _tidy(plan, todo, layout, config)
             if todo:
                 redone = {stem for shard, _ in todo for stem in _stems(shard)}
                 done = [one for stem, one in markers.items() if stem not in redone]
-                _fetch(plan, todo, done, layout, config, console)
+                _fetch(Work(plan, todo, removals), done, layout, config, console)
             return summary_of(config.output)
         finally:
             _unlock(layout.work, locks)
@@ -219,7 +257,7 @@ def _todo(
     plan: Plan, markers: dict[str, ShardLedger], config: Config
 ) -> list[tuple[Shard, frozenset[Reason]]]:
     """The shards of this rank that are not done, and those with rows to fetch again, with the reasons."""
-    again = config.retried
+    again = config.retried - {Reason.REMOVED}
     todo = []
     for shard in _mine(plan, config):
         parts = [markers[stem] for stem in _stems(shard) if stem in markers]
@@ -238,16 +276,9 @@ def _tidy(plan: Plan, todo: list[tuple[Shard, frozenset[Reason]]], layout: Layou
             layout.spool(shard).unlink(missing_ok=True)
 
 
-def _fetch(
-    plan: Plan,
-    todo: list[tuple[Shard, frozenset[Reason]]],
-    done: list[ShardLedger],
-    layout: Layout,
-    config: Config,
-    console: Console,
-) -> None:
-    cores = len(os.sched_getaffinity(0))
-    count = min(config.workers or cores, len(todo))
+def _fetch(work: Work, done: list[ShardLedger], layout: Layout, config: Config, console: Console) -> None:
+    cores, plan = len(os.sched_getaffinity(0)), work.plan
+    count = min(config.workers or cores, len(work.todo))
     rules = Rules(
         per_host=max(1, config.per_host // count),
         retries=config.retries,
@@ -266,7 +297,7 @@ def _fetch(
     total = sum(shard.rows for shard in mine)
     with console.progress(total, initial=finished.rows) as bar:
         progress = Progress(config, bar, finished, shown=finished.rows, bytes_before=finished.bytes)
-        pool = Pool(Setup(config, layout, digest, rules, None), _tasks(plan, todo), count, progress.tell)
+        pool = Pool(Setup(config, layout, digest, rules, None), work.tasks(), count, progress.tell)
         restore = {
             number: signal.signal(number, lambda *_: pool.stop())
             for number in (signal.SIGINT, signal.SIGTERM)
@@ -278,16 +309,3 @@ def _fetch(
                 signal.signal(number, handler)
             progress.write()
         ledger.end_progress(config.output, STAGE, config.rank)
-
-
-def _tasks(plan: Plan, todo: list[tuple[Shard, frozenset[Reason]]]) -> Iterator[Task]:
-    by_split = defaultdict(list)
-    for shard, again in todo:
-        by_split[shard.split].append((shard, again))
-    for split, shards in by_split.items():
-        tables = plan.manifest.tables(split, [(shard.start, shard.stop) for shard, _ in shards])
-        for (shard, again), table in zip(shards, tables, strict=True):
-            sink = pa.BufferOutputStream()
-            with pa.ipc.new_stream(sink, table.schema) as stream:
-                stream.write_table(table)
-            yield Task(shard, sink.getvalue().to_pybytes(), again)

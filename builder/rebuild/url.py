@@ -9,12 +9,10 @@ one byte lost on the way is a `?` with nothing behind it.
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from urllib.parse import quote, unquote, urljoin
+from urllib.parse import quote, urljoin
 
-import idna
-
+from ..hostname import EDGES, canonical
 from ..reasons import Reason
 from .outcome import Dropped
 
@@ -25,14 +23,9 @@ SAFE = "!$%&'()*+,-./:;=@[\\]_|~"
 SAFE_IN_PATH = SAFE.replace("\\", "")
 SAFE_IN_QUERY = SAFE.replace("'", "") + "?^`{}"
 
-# Around a URL: blanks of every script, controls, and the invisible marks that come along when text is copied.
-_EDGES = "".join(map(chr, (*range(0x21), *range(0x7F, 0xA1), *range(0x2000, 0x2010), *range(0x2028, 0x2030))))
-_EDGES += "\u1680\u205f\u2060\u3000\ufeff"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _PARTS = re.compile(r"([^/\\?#]*)([^?#]*)(?:\?([^#]*))?")
-_LABEL = re.compile(r"[a-z0-9_-]{1,63}")  # an edge hyphen or an underscore is against the rules and in use
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _RAW_BYTES = re.compile(r"[\udc80-\udcff]")
 _ESCAPED_AND = re.compile(r"&(?:amp;)+")
 
@@ -48,7 +41,7 @@ def normalise(raw: str | None) -> str:
     relative, without host, with user or password, with control characters inside, longer than 8,192
     characters.
     """
-    text = (raw or "").strip(_EDGES)
+    text = (raw or "").strip(EDGES)
     if not text or len(text) > LONGEST or _CONTROL.search(text):
         raise Dropped(Reason.INVALID_URL)
     scheme, rest = _scheme(text)
@@ -82,7 +75,7 @@ def redirect(base: str, location: str) -> str:
     out as they came, percent-encoded. Raises Dropped: REDIRECTS where it names nothing, BLOCKED_SCHEME.
     """
     location = _RAW_BYTES.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", location)
-    location = location.strip(_EDGES).partition("#")[0]
+    location = location.strip(EDGES).partition("#")[0]
     if not location:
         raise Dropped(Reason.REDIRECTS)
     scheme, slashes, rest = base.partition("://")
@@ -122,62 +115,12 @@ def _authority(authority: str, scheme: str) -> str:
         host, _, port = authority.partition(":")
     if not host or "@" in authority or not re.fullmatch("[0-9]{0,5}", port, re.ASCII):
         raise Dropped(Reason.INVALID_URL)
-    host = _bracketed(host) if bracket else _name(host)
+    try:
+        host = canonical(host)
+    except ValueError:
+        raise Dropped(Reason.INVALID_URL) from None
     if not port or int(port) == PORTS[scheme]:
         return host
     if not 0 < int(port) < 65536:
         raise Dropped(Reason.INVALID_URL)
     return f"{host}:{int(port)}"
-
-
-def _bracketed(host: str) -> str:
-    try:
-        address = ipaddress.IPv6Address(host[1:-1])
-    except ValueError:
-        address = None
-    if address is None or host[0] != "[" or address.scope_id:
-        raise Dropped(Reason.INVALID_URL)
-    return f"[{address.compressed}]"
-
-
-def _name(host: str) -> str:
-    """A host name in lower-case ASCII, by IDNA 2008 and UTS 46; a number as the address it means."""
-    if "%" in host:
-        host = unquote(host, errors="replace")
-    if not host.isascii():
-        host = _punycode(host)
-    host = host.lower()
-    labels = host.removesuffix(".").split(".")
-    if _NUMBER.fullmatch(labels[-1]):
-        return _dotted(labels)
-    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise Dropped(Reason.INVALID_URL)
-    return host
-
-
-def _punycode(host: str) -> str:
-    try:
-        mapped = idna.uts46_remap(host, std3_rules=False)
-        return ".".join(
-            label if label.isascii() else idna.alabel(label).decode("ascii") for label in mapped.split(".")
-        )
-    except (UnicodeError, IndexError):  # IDNAError is a UnicodeError
-        raise Dropped(Reason.INVALID_URL) from None
-
-
-def _dotted(labels: list[str]) -> str:
-    """The dotted form of an IPv4 address in any of the spellings that inet_aton and browsers accept."""
-    try:
-        numbers = [
-            int(x[2:] or "0", 16) if x[:2] == "0x" else int(x, 8 if x[0] == "0" else 10) for x in labels
-        ]
-        value = sum(number << 8 * (3 - i) for i, number in enumerate(numbers[:-1])) + numbers[-1]
-    except (ValueError, IndexError):
-        raise Dropped(Reason.INVALID_URL) from None
-    if (
-        len(labels) > 4
-        or any(number > 255 for number in numbers[:-1])
-        or numbers[-1] >= 256 ** (5 - len(labels))
-    ):
-        raise Dropped(Reason.INVALID_URL)
-    return str(ipaddress.IPv4Address(value))

@@ -206,15 +206,17 @@ class Worker:
         digests = digests_of(table, self._setup.digest)
         jobs = []
         for row, url in enumerate(urls):
-            if row in one.spool:
-                told = one.spool.told(row)
+            told = one.spool.told(row) if row in one.spool else None
+            reason = Reason.REMOVED if row in task.removed else None
+            reason = reason or (Reason.CORRUPT if row in task.poison and told is None else None)
+            if told is not None and (reason is None or told.reason is reason):
                 self._count(one, url, told)
                 if told.reason is None:
                     one.answered.append(normalise(url))
                 continue
             try:
-                if row in task.poison:
-                    raise Dropped(Reason.CORRUPT)
+                if reason is not None:
+                    raise Dropped(reason)
                 jobs.append(Job(one, row, normalise(url), digests[row]))
             except Dropped as dropped:
                 outcome = Outcome(reason=dropped.reason)

@@ -1,0 +1,110 @@
+"""Which removal list a rebuild honours: what was taken out of a release is not fetched from an older copy of it.
+
+    manifest that is a release, --removals ─▶ the list ─▶ ledger/rebuild/removals.parquet, which every later run uses
+
+Of a release on the Hub the list of its main branch counts, whatever revision is rebuilt: entries are added there.
+Shards that were finished before an entry came stay as they are; `danqing release --remove` takes pairs out of them.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+
+import numpy as np
+import pyarrow as pa
+
+from ..errors import InputError
+from ..files import join
+from ..manifest.find import WEB
+from ..manifest.source import kind_of, reading
+from ..released import document
+from ..released.address import Repository, address
+from ..released.document import Release
+from ..removals import Removals, read
+from .assemble import keys_of
+from .config import Config
+from .plan import STAGE
+
+_HUB = re.compile(r"hf://datasets/([\w.-]+/[\w.-]+?)(?:@[^/]+)?(?:/.*)?")
+
+
+def snapshot(root: str) -> str:
+    """Where a root has the list that its rebuild honours."""
+    return join(root, "ledger", STAGE, "removals.parquet")
+
+
+def look(config: Config) -> Removals | None:
+    """The list that a run is to honour; None where the manifest is of no release and none was named.
+
+    Reads, and writes nothing. Raises InputError where --removals leads to no list.
+    """
+    known = None if config.overwrite else read(snapshot(config.output))
+    lists = [of_manifest(config.input) if known is None else known, *named(config.removals)]
+    return _union([one for one in lists if one is not None])
+
+
+def keep(config: Config, removals: Removals | None) -> bool:
+    """Write the list into the root, so that every shard and every later run goes by it; whether it has grown."""
+    before = read(snapshot(config.output))
+    if removals is None or removals == before:
+        return False
+    removals.write(snapshot(config.output))
+    return len(removals) > len(before or ())
+
+
+@functools.lru_cache(maxsize=8)
+def of_file(file: str, removals: str) -> Removals | None:
+    """The list that goes for one file of a manifest, together with those of --removals; read once in a process."""
+    return _union([one for one in (of_manifest(file), *named(removals)) if one is not None])
+
+
+def rows_of(removals: Removals | None, table: pa.Table) -> frozenset[int]:
+    """Which rows of a manifest are on the list."""
+    if removals is None or not len(removals):
+        return frozenset()
+    keys = keys_of(table) if removals.by_key else None
+    return frozenset(np.flatnonzero(removals.covers(keys, table["url"])).tolist())
+
+
+def named(option: str) -> list[Removals]:
+    """The lists that --removals names; InputError where one of them is none."""
+    return [_named(source) for source in (part.strip() for part in option.split(",")) if source]
+
+
+def _named(source: str) -> Removals:
+    url = address(source)
+    found = read(url)
+    if found is None and _release(url) is None:
+        raise InputError(f"--removals {source}: neither a release nor a file of keys, URLs or hosts")
+    return found or Removals.of(())
+
+
+def of_manifest(source: str) -> Removals | None:
+    """The list of the release that a manifest, or a file of one, is of; None where it is of no release."""
+    top = next((top for top in _tops(source) if _release(top) is not None), None)
+    return None if top is None else read(top) or Removals.of(())
+
+
+def _tops(source: str) -> list[str]:
+    """Where the release may be that `source` is or lies in: of the Hub the main branch, else a folder."""
+    if match := _HUB.fullmatch(source):
+        return [Repository(match[1], None).url]
+    if source.startswith(WEB):  # a server of plain HTTP lists no folders
+        return []
+    folders = [source] if kind_of(source) is None and not re.search(r"[*?\[]", source) else []
+    head, manifest, _ = f"{source.rstrip('/')}/".rpartition("/manifest/")
+    if manifest:
+        folders.append(head or "/")
+    elif source.startswith("manifest/") or source.rstrip("/") == "manifest":
+        folders.append(".")
+    return folders
+
+
+def _release(url: str) -> Release | None:
+    with reading(url):
+        return document.read(url)
+
+
+def _union(lists: list[Removals]) -> Removals | None:
+    return functools.reduce(Removals.union, lists) if lists else None
