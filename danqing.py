@@ -101,7 +101,7 @@ class DanqingConfig(datasets.BuilderConfig):  # type: ignore[misc]
     - root: the same as data_dir; without either $DANQING_ROOT, and then ./danqing
     - revision: branch, tag or commit of an hf:// root
     - columns: those to read; filters: as of pyarrow.parquet.read_table, pushed down to the row groups
-    - verdicts: of a scored root, one or several whose pairs to yield, or `all`; None: the pairs that are kept
+    - verdicts: of a scored root or a release, one or several whose pairs to yield, or `all`; None: those kept
     - batch_size: rows of an Arrow batch; None: a row group
     - caption: adds a column `caption`: alt_text, recaption, or at random one of the two, dealt by key and
       seed (give another seed for each epoch)
@@ -148,8 +148,6 @@ class DanqingConfig(datasets.BuilderConfig):  # type: ignore[misc]
             raise FileNotFoundError("data_files= matches no file: name files, or globs that match some")
         if self.name in ("pairs", "manifest"):
             self.scores = layout.find_scores(self.data_files, named, download_config)
-        if self.verdicts is not None and not self.scores:
-            raise ValueError("verdicts= needs a root with scores: make them with `danqing revalidate ROOT`")
 
     def _check(self) -> None:
         if self.caption not in (None, *CAPTIONS):
@@ -226,13 +224,17 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
 
     def _found(self, file: str) -> Features:
         """The columns of a shard; a manifest has those of a pair even where it does not hold them."""
+        from builder.batches import chosen
+
         try:
             with open(file, "rb") as source:  # noqa: PTH123 - reads URLs too: see above
-                found = Features.from_arrow_schema(pq.read_schema(source))
+                schema = pq.read_schema(source)
         except pa.ArrowInvalid as error:
             raise ValueError(f"{file} is not a Parquet file: {str(error).splitlines()[0]}") from error
-        required = _REQUIRED[self.config.name]
-        if required not in found:
+        if not self.config.scores:
+            chosen(schema, self.config.verdicts)  # refuses verdicts that are not there
+        found = Features.from_arrow_schema(schema)
+        if (required := _REQUIRED[self.config.name]) not in found:
             raise ValueError(f"no column {required} in {file}: there are {', '.join(found)}")
         if self.config.name == "manifest":
             found.pop("image", None)
@@ -284,14 +286,14 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         from builder import batches, sidecar
 
         at = self.config
-        scan = (at.filters, at.batch_size, part, at.validation, at.fragment_scan_options)
+        scan = (at.filters, at.batch_size, part, at.validation, at.fragment_scan_options, at.verdicts)
         reading = batches.Reading(self._needed(part), *scan)
         second = open(beside.file, "rb") if beside else contextlib.nullcontext()  # noqa: PTH123, SIM115
         with open(file, "rb") as source, second as scores:  # noqa: PTH123
             if beside is None:
                 yield from batches.read(source, groups, reading)
             else:
-                yield from sidecar.read(source, groups, reading, sidecar.Join(scores, beside, at.verdicts))
+                yield from sidecar.read(source, groups, reading, sidecar.Join(scores, beside))
 
     def _needed(self, part: str | None) -> list[str]:
         """The columns to read for the features, the caption, the split and the key."""

@@ -6,10 +6,12 @@ pyarrow is imported here, as in danqing.py.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import math
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +20,10 @@ import pyarrow.compute as compute
 import pyarrow.dataset as pds
 import pyarrow.parquet as pq
 
-from .schema import pair_key
+from .schema import pair_key, said_by
 
 pc: Any = compute  # its stubs know no mix of column and constant
+Verdicts = str | Sequence[str] | None  # some, or `all`; None: of the pairs that are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Reading:
     batch_size: rows; None: a row group
     part: `validation`, `train` for what that leaves, or None for all; share: of the validation split
     scan_options: how Arrow reads
+    verdicts: those whose pairs to read, of a shard that is scored
     """
 
     columns: list[str]
@@ -40,6 +44,7 @@ class Reading:
     part: str | None = None
     share: float = 0.0
     scan_options: pds.ParquetFragmentScanOptions | None = None
+    verdicts: Verdicts = None
 
 
 def read(source: Any, groups: tuple[int, ...] | None, reading: Reading) -> Iterator[pa.Table]:
@@ -48,6 +53,9 @@ def read(source: Any, groups: tuple[int, ...] | None, reading: Reading) -> Itera
     if isinstance(filters, list):
         filters = pq.filters_to_expression(filters)
     fragment = open_fragment(source, reading)
+    terms = [chosen(fragment.physical_schema, reading.verdicts), filters]
+    terms = [term for term in terms if term is not None]
+    filters = functools.reduce(operator.and_, terms) if terms else None
     if groups is not None:
         fragment = fragment.subset(row_group_ids=groups)
     present = fragment.physical_schema.names
@@ -57,6 +65,29 @@ def read(source: Any, groups: tuple[int, ...] | None, reading: Reading) -> Itera
         if "key" in reading.columns and "key" not in present:
             table = with_key(table)
         yield table if reading.part is None else part_of(table, reading.part, reading.share)
+
+
+def words_of(verdicts: Verdicts) -> list[str]:
+    """Verdicts as a list of words."""
+    return [verdicts] if isinstance(verdicts, str) else [*(verdicts or ())]
+
+
+def chosen(schema: pa.Schema, verdicts: Verdicts) -> Any:
+    """The filter of a shard whose own columns say what is kept, as a release's do; None: all of its rows.
+
+    Raises ValueError where verdicts are asked for and the shard has none.
+    """
+    # Else `verdict` was carried from a manifest, or these are the scores themselves, which have no url.
+    released = {"url", "verdict"} <= {*schema.names} and bool(said_by(schema))
+    if verdicts is None:
+        return pc.field("kept") if released and "kept" in schema.names else None
+    if not released:
+        raise ValueError(
+            "verdicts= needs a root with scores or a release with verdicts: "
+            "make them with `danqing revalidate ROOT`"
+        )
+    words = words_of(verdicts)
+    return None if words == ["all"] else pc.field("verdict").isin(words)
 
 
 def open_fragment(source: Any, reading: Reading) -> Any:

@@ -28,7 +28,9 @@ def find_shards(config: str, root: str, download_config: Any) -> DataFilesDict:
     if not files and config not in FOLDERS and _glob(root, "images/*.tar", download_config):
         raise ValueError(f'{root} holds tars: use load_dataset("webdataset", data_dir="{root}/images")')
     if not files and config in ("manifest", "live"):
-        files, rest = _glob(root, "**/*.parquet", download_config), "train"
+        # A release has tables of other kinds beside its manifest.
+        files = _glob(root, "manifest/*.parquet", download_config)
+        files, rest = files or _glob(root, "**/*.parquet", download_config), "train"
     found: dict[str, list[tuple[str, Any]]] = {}
     for file, origin in zip(files, files.origin_metadata, strict=True):
         split = file.rsplit("/", 1)[-1].split("-")[0]

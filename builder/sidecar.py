@@ -8,7 +8,7 @@ pictures in which no pair is wanted is not read.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
-from .batches import Reading, in_validation, open_fragment, scan
+from .batches import Reading, Verdicts, in_validation, open_fragment, scan, words_of
 from .schema import SCORES, SERVED, Verdict, said_by
 
 if TYPE_CHECKING:
@@ -27,16 +27,12 @@ pc: Any = compute  # its stubs know no mix of column and constant
 WANTED = " wanted"  # no name that a column of a file would have
 
 
-Verdicts = str | Sequence[str] | None  # some, or `all`; None: of the pairs that are kept
-
-
 @dataclass(frozen=True, slots=True)
 class Join:
-    """What to join to a shard. file: of scores/, open; verdicts: those whose pairs are wanted."""
+    """What to join to a shard. file: of scores/, open."""
 
     file: Any
     at: ScoreFile
-    verdicts: Verdicts = None
 
 
 def check_verdicts(verdicts: Verdicts, config: str) -> None:
@@ -47,13 +43,9 @@ def check_verdicts(verdicts: Verdicts, config: str) -> None:
         raise ValueError(
             f"verdicts= chooses among pairs: give it to the configs pairs or manifest, not to {config}"
         )
-    words = _words(verdicts)
+    words = words_of(verdicts)
     if words != ["all"] and (not words or {*words} - {*Verdict}):
         raise ValueError(f"verdicts={verdicts!r}: give some of {', '.join(Verdict)}, or all")
-
-
-def _words(verdicts: Verdicts) -> list[str]:
-    return [verdicts] if isinstance(verdicts, str) else [*(verdicts or ())]
 
 
 def read(source: Any, groups: tuple[int, ...] | None, reading: Reading, join: Join) -> Iterator[pa.Table]:
@@ -72,7 +64,7 @@ def read(source: Any, groups: tuple[int, ...] | None, reading: Reading, join: Jo
     starts = [0, *itertools.accumulate(group.num_rows for group in fragment.row_groups)]
     span = (0, starts[-1]) if groups is None else (starts[min(groups)], starts[max(groups) + 1])
     scores = _load(join, appended, span, starts[-1])
-    scores = scores.append_column(WANTED, _wanted(scores, reading, join.verdicts, filters.implied(own)))
+    scores = scores.append_column(WANTED, _wanted(scores, reading, filters.implied(own)))
 
     if groups is not None:
         fragment = fragment.subset(row_group_ids=groups)
@@ -147,14 +139,15 @@ def _load(join: Join, columns: list[str], span: tuple[int, int], rows: int) -> p
     return table.slice(span[0] - starts[inside[0]] if inside else 0, span[1] - span[0])
 
 
-def _wanted(scores: pa.Table, reading: Reading, verdicts: Verdicts, filters: Any) -> Any:
+def _wanted(scores: pa.Table, reading: Reading, filters: Any) -> Any:
     """Which rows to yield, as far as the scores can tell: by verdict, by the split and by filters on scores."""
-    if verdicts is None:
+    words = words_of(reading.verdicts)
+    if reading.verdicts is None:
         wanted = pc.fill_null(scores["kept"], False)
-    elif _words(verdicts) == ["all"]:
+    elif words == ["all"]:
         wanted = pa.chunked_array([pa.repeat(pa.scalar(True), scores.num_rows)])
     else:
-        wanted = pc.is_in(scores["verdict"], value_set=pa.array(_words(verdicts), pa.string()))
+        wanted = pc.is_in(scores["verdict"], value_set=pa.array(words, pa.string()))
     if reading.part is not None:
         inside = in_validation(scores["key"], reading.share)
         wanted = pc.and_(wanted, inside if reading.part == "validation" else pc.invert(inside))

@@ -263,8 +263,8 @@ def heavy(tmp_path_factory):
 def read(heavy, groups=None, verdicts=None, **reading):
     images, scores = Recording(heavy[0]), io.BytesIO(heavy[1])
     where = ScoreFile("scores.parquet", "/root/scores/scores.parquet", DECISION)
-    reading = batches.Reading(**{"columns": ["key", "image", *schema.SERVED]} | reading)
-    tables = sidecar.read(images, groups, reading, sidecar.Join(scores, where, verdicts))
+    reading = batches.Reading(verdicts=verdicts, **{"columns": ["key", "image", *schema.SERVED]} | reading)
+    tables = sidecar.read(images, groups, reading, sidecar.Join(scores, where))
     found = [row for table in tables for row in table.to_pylist()]
     return images, found
 
