@@ -38,6 +38,10 @@ STAGES: Mapping[str, Row] = {
     "revalidate": Row(
         "builder.revalidate", "score the pairs with SigLIP2; find the dead, moved and drifted ones"
     ),
+    "release": Row(
+        "builder.release", "publish it: a verified manifest or the pairs, with a card that was counted"
+    ),
+    "verify": Row("builder.verify", "does a release hold what its card says? reads what is published"),
     "report": Row("builder.report", "look at what was kept and what was not: one page, with pictures"),
     "status": Row("builder.status", "tell how far a root is: the funnel, from its ledger alone"),
     "demo": Row("builder.demo", "the main job on a small web of its own, without a network"),

@@ -186,7 +186,7 @@ def _marker(root: Path, shard: Path, rows: list[dict[str, Any]], scoring: Scorin
     told = {"rows": len(rows), "bytes": scores.stat().st_size, "xxh3_128": files.file_digest(scores)}
     made: ledger.Made = {
         "files": {
-            f"images/{shard.name}": {"rows": len(rows), "xxh3_128": files.file_digest(shard)},
+            f"images/{shard.name}": {"rows": len(rows), "bytes": 0, "xxh3_128": files.file_digest(shard)},
             f"scores/{shard.name}": told,
         },
         "config": "c" * 16,

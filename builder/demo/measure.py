@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from ..told import Told, model_card
 from . import scene as scenes
-from .pairs import HELD_OUT, TOLD, jpeg, size_of, truth, words_of
+from .pairs import CROP, HELD_OUT, QUALITIES, TOLD, jpeg, size_of, truth, words_of
 from .scene import Attributes
 
 if TYPE_CHECKING:
@@ -34,37 +35,25 @@ FIGURES = {
     "permuted_high": "its 99th percentile",
     "recall": "recaptions that find their picture first among all (R@1)",
 } | {name: f"pictures that prefer their recaption to one with another {name}" for name in TOLD}
-CARD = """---
-license: apache-2.0
-language: zh
-library_name: transformers
-pipeline_tag: zero-shot-image-classification
----
-# A tiny SigLIP of synthetic Chinese scenes
-
-A real, trained `SiglipModel` of {size}, so that `danqing revalidate` runs its whole path on a machine without
-network or GPU: in the demo, in tests and in benchmarks. It knows coloured shapes and nothing else; no photograph,
-and no text but that of its world's captions.
-
-- Pictures of {side} x {side} pixels; a token a character, lower-cased, padded to {length}; weights in bfloat16.
-- Made by `OMP_NUM_THREADS=1 python -m builder.demo.tiny OUT --seed {seed} --steps {steps}`, from scratch, on one core
-  of a CPU in a few minutes. The same seed gives the same weights on the same version of torch.
-- Data: {pool} scenes of `builder/demo/scene.py` (8 colours, 7 shapes, 4 counts, 9 places, 8 grounds, 4 patterns), drawn
-  for it in several formats, as JPEG of quality 70 to 95, some cropped by up to 7 % a side, lighter, darker, or marked.
-- Training: the picture tower learns to tell the attributes by a linear head, which is thrown away; the text tower
-  learns to match its embeddings; then both learn together. The loss is the sigmoid loss over all captions and pictures
-  of a batch, half of which differ from another in one attribute, and a caption counts as right with every picture that
-  it is true of.
-
-Measured with these files on {pairs} scenes of another seed, JPEG of quality 85:
-
-| figure | value |
-|---|---|
-{figures}
-
-Another picture is that of the next scene, unless the alt text is by chance true of it too: some leave things out.
-The attributes were compared on the first {wrong} scenes. Licence: Apache-2.0, as the code.
-"""
+FRONT = {
+    "license": "apache-2.0",
+    "language": "zh",
+    "library_name": "transformers",
+    "pipeline_tag": "zero-shot-image-classification",
+}
+WORDS = {
+    "title": "A tiny SigLIP of synthetic Chinese scenes",
+    "chinese": "用合成场景训练的极小 SigLIP 模型（SIZE），供演示、测试和基准使用；只认识彩色图形及其中文描述，"
+    "不适用于真实图片。",
+    "summary": "A real, trained `SiglipModel` of SIZE, so that `danqing revalidate` runs its whole path on a machine "
+    "without network or GPU.",
+    "use": "In the demo, in tests and in benchmarks of danqing, and for nothing else.",
+    "notes": "Another picture is that of the next scene, unless the alt text is by chance true of it too: some leave "
+    "things out. The attributes were compared on the first",
+    "limits": "It knows coloured shapes and nothing else; no photograph, and no text but that of its world's captions.",
+    "licence": "Apache-2.0, as the code.",
+}
+QUALITY = 85  # of the held-out pictures, as JPEG
 
 
 def auc(right: npt.NDArray[np.float32], wrong: npt.NDArray[np.float32]) -> float:
@@ -115,7 +104,7 @@ def measure(folder: Path, pairs: int = PAIRS, seed: int = 0) -> dict[str, float]
         *(wrong_in(name, shown[:WRONG]) for name in TOLD),
     ]
     pictures, texts = embed(
-        folder, [jpeg(one.image, 85) for one in made], [one for group in groups for one in group]
+        folder, [jpeg(one.image, QUALITY) for one in made], [one for group in groups for one in group]
     )
     alt_texts, recaptions = texts[:pairs], texts[pairs : 2 * pairs]
     false = ~np.roll(truth(groups[0], words_of(shown)), -1, 1).diagonal()
@@ -132,17 +121,53 @@ def measure(folder: Path, pairs: int = PAIRS, seed: int = 0) -> dict[str, float]
     return {name: float(figures[name]) for name in FIGURES}
 
 
-def write_card(folder: Path, pairs: int, seed: int, made: Mapping[str, object]) -> dict[str, float]:
-    """Measure the checkpoint, and write its README.md; made: the other words of CARD. Returns the figures."""
-    figures = measure(folder, pairs, seed)
-    size = sum(path.stat().st_size for path in folder.iterdir() if path.name != "README.md")
-    rows = "\n".join(f"| {FIGURES[name]} | {value:.4f} |" for name, value in figures.items())
-    facts = {
-        "size": f"{size / 1000:.0f} kB",
-        "seed": seed,
-        "pairs": f"{pairs:,}",
-        "wrong": WRONG,
-        "figures": rows,
+def write_card(folder: Path, pairs: int, seed: int, made: Mapping[str, int]) -> dict[str, float]:
+    """Measure the checkpoint, and write its README.md. Returns the figures.
+
+    made: how it was trained: steps, side, length and pool.
+    """
+    figures, told = measure(folder, pairs, seed), Told("checkpoint.md")
+    size = told.bytes(sum(path.stat().st_size for path in folder.iterdir() if path.name != "README.md"))
+    quality = told.number(QUALITY)
+    values = WORDS | {
+        "chinese": WORDS["chinese"].replace("SIZE", size),
+        "summary": WORDS["summary"].replace("SIZE", size),
+        "made": _made(told, seed, made),
+        "measured": f"With these files, on {told.number(pairs)} scenes of another seed, JPEG of quality {quality}:",
+        "figures": [{"name": FIGURES[name], "value": told.text(f"{n:.4f}")} for name, n in figures.items()],
+        "notes": f"{WORDS['notes']} {told.number(min(WRONG, pairs))} scenes.",
     }
-    (folder / "README.md").write_text(CARD.format(**facts, **made), encoding="utf-8")
+    (folder / "README.md").write_text(model_card(FRONT, values), encoding="utf-8")
     return figures
+
+
+def _made(told: Told, seed: int, made: Mapping[str, int]) -> list[str]:
+    """How the checkpoint was trained, in sentences."""
+    side, length, pool = (told.number(made[name]) for name in ("side", "length", "pool"))
+    command = f"--seed {told.text(str(seed))} --steps {told.text(str(made['steps']))}"
+    low, high = map(told.number, QUALITIES)
+    return [
+        f"Pictures of {side} x {side} pixels; a token a character, lower-cased, padded to {length}; weights in "
+        f"{told.text('bfloat16')}.",
+        f"Made by `OMP_NUM_THREADS={told.text('1')} python -m builder.demo.tiny OUT {command}`, from scratch, on one "
+        "core of a CPU in a few minutes. The same seed gives the same weights on the same version of torch.",
+        f"Data: {pool} scenes of `builder/demo/scene.py` ({_world(told)}), drawn for it in several formats, as JPEG of "
+        f"quality {low} to {high}, some cropped by up to {told.percent(CROP)} a side, lighter, darker, or marked.",
+        "Training: the picture tower learns to tell the attributes by a linear head, which is thrown away; the text "
+        "tower learns to match its embeddings; then both learn together. The loss is the sigmoid loss over all "
+        "captions and pictures of a batch, half of which differ from another in one attribute, and a caption counts "
+        "as right with every picture that it is true of.",
+    ]
+
+
+def _world(told: Told) -> str:
+    """What there is in the scenes, counted."""
+    shown = {
+        "colours": len(scenes.COLOURS),
+        "shapes": len(scenes.SHAPES),
+        "counts": len(scenes.COUNTS),
+        "places": len(scenes.PLACES),
+        "grounds": len(scenes.GROUNDS),
+        "patterns": len(scenes.PATTERNS),
+    }
+    return ", ".join(f"{told.number(count)} {name}" for name, count in shown.items())

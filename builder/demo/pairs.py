@@ -19,6 +19,8 @@ from .scene import Attributes
 TOLD = ("colour", "shape", "count", "place", "ground", "pattern")
 # Added to the seed of scenes, so that the demo's, the learnt and the held-out ones are others.
 TRAINING, HELD_OUT = 1_000_000, 2_000_000
+CROP = 0.07  # of a side, at most
+QUALITIES = (70, 95)  # of the JPEG that a scene is learnt from
 RECAPTIONS = 0.35  # share of the captions learnt that are recaptions
 
 
@@ -49,13 +51,15 @@ def picture(shown: Attributes, side: int, rng: np.random.Generator) -> npt.NDArr
     short = 72 * (256 / 72) ** rng.random()
     image = scenes.draw(replace(shown, size=size_of(int(rng.integers(99)), short)), rng)
     if rng.random() < 0.5:
-        sides = rng.uniform(0, 0.07, 4) * (*image.size, *image.size)
+        sides = rng.uniform(0, CROP, 4) * (*image.size, *image.size)
         image = image.crop((sides[0], sides[1], image.width - sides[2], image.height - sides[3]))
     if rng.random() < 0.25:
         place = rng.uniform(0.02, 0.9, 2) * image.size
         tone = int(rng.integers(256))
         ImageDraw.Draw(image).text((place[0], place[1]), "danqing", (tone, tone, tone), font_size=short / 14)
-    squashed = jpeg(image, int(rng.integers(70, 96))).resize((side, side), Image.Resampling.BILINEAR)
+    squashed = jpeg(image, int(rng.integers(QUALITIES[0], QUALITIES[1] + 1))).resize(
+        (side, side), Image.Resampling.BILINEAR
+    )
     light = rng.uniform(0.88, 1.12) if rng.random() < 0.5 else 1.0
     return (np.asarray(squashed) * light).clip(0, 255).astype(np.uint8)
 

@@ -229,7 +229,7 @@ def main(words: Sequence[str] | None = None) -> None:
     model = train(given.steps, given.seed)
     save(model, make_tokenizer(), given.out)
     print(f"{time.process_time() - began:.0f} CPU seconds", flush=True)
-    made = {"steps": given.steps, "side": SIDE, "length": LENGTH, "pool": f"{POOL:,}"}
+    made = {"steps": given.steps, "side": SIDE, "length": LENGTH, "pool": POOL}
     figures = write_card(given.out, given.pairs, given.seed, made)
     print("\n".join(f"{name} {value:.4f}" for name, value in figures.items()))
 

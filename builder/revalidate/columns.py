@@ -22,12 +22,13 @@ import pyarrow.parquet as pq
 from .. import ledger
 from ..errors import InputError
 from ..files import fetched, is_local, join, local_path, publish
+from ..parquet import parquet
 from ..schema import CODE_BITS, DECIDED, SCORED, SCORES, said_by, saying
 from ..shards import writer
 from .clusters import hash_codes
 from .judge import PAIR
 from .plan import STAGE, Shard
-from .values import floats, parquet
+from .values import floats
 
 pc: Any = compute  # its stubs know no mix of column and constant
 Pairs = npt.NDArray[np.void]  # of dtype PAIR

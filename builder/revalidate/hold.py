@@ -1,15 +1,11 @@
-"""What keeps runs apart and lets them be stopped: the work folder, locks by rank, and signals."""
+"""What keeps runs apart: the work folder, and locks by rank."""
 
 from __future__ import annotations
 
 import contextlib
-import signal
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
-from typing import Any, Self
 
-from ..console import Console
 from ..errors import EnvironmentProblem, InputError, UsageError
 from ..files import Lock, join, sweep, work_folder
 from .plan import STAGE
@@ -58,33 +54,3 @@ def alone(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-class Stop:
-    """Hears SIGINT and SIGTERM: `asked` is set by the first where `graceful` is; any other is a KeyboardInterrupt."""
-
-    def __init__(self) -> None:
-        self.asked = self.graceful = self._told = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._hear)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def tell(self, console: Console) -> None:
-        """Say, once it was asked and once only, what is being waited for."""
-        if self.asked and not self._told:
-            self._told = True
-            console.warn(
-                "stopping when the shard in flight is written; Ctrl-C again stops now, and redoes it"
-            )
-
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        if self.asked or not self.graceful:
-            raise KeyboardInterrupt
-        self.asked = True

@@ -30,7 +30,8 @@ class Host:
 
 def by_host(host: Any, verdict: npt.NDArray[np.uint8], kept: npt.NDArray[np.bool_]) -> Counts:
     """The pairs, all of shape (n,), counted by host, verdict and whether kept; those without a host left out."""
-    pairs = pa.table({"host": host, "verdict": verdict, "kept": kept}).filter(pc.is_valid(host))
+    columns = {"host": host, "verdict": pa.array(verdict), "kept": pa.array(kept)}
+    pairs = pa.table(columns).filter(pc.is_valid(host))
     counts = pairs.group_by(["host", "verdict", "kept"], use_threads=False).aggregate([([], "count_all")])
     return counts.rename_columns(["host", "verdict", "kept", "pairs"])
 

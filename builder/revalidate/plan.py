@@ -9,33 +9,25 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
-from .. import __version__, ledger
+from .. import __version__, ledger, rebuilt
 from ..errors import InputError, UsageError
-from ..files import filesystem, join, write_atomic
-from ..ledger import DIGEST
-from ..manifest.find import Entry
-from ..manifest.probe import probe
-from ..schema import SPLITS
+from ..files import join, write_atomic
+from ..parquet import parquet
 from .config import Config
-from .values import parquet
 
 if TYPE_CHECKING:
     from ..siglip2 import Checkpoint
 
 STAGE = "revalidate"
 SETTLED = ("dtype", "preprocessing")  # what `auto` came to, and the way from a file to pixels
-PARALLEL = 16  # footers read at once
-_NAME = re.compile(rf"(?:{'|'.join(SPLITS)})-\d{{5,}}(?:-of-\d+)?\.parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,78 +162,5 @@ def find_shards(root: str) -> tuple[Shard, ...]:
     Raises InputError, naming the file and what to do, for no root, one of tars, one half rebuilt, and a shard
     that is missing or has another size than rebuild wrote.
     """
-    folder = join(root, "images")
-    sizes = _sizes(folder)
-    recorded = _recorded(root)
-    names = {name for name in sizes if _NAME.fullmatch(name)} | recorded.keys()
-    if not names:
-        raise InputError(f"{root}: {_nothing(sizes)}")
-    for name, file in recorded.items():
-        if name not in sizes or sizes[name] != file["bytes"]:
-            told = (
-                "missing"
-                if name not in sizes
-                else f"{sizes[name]:,} bytes, but {file['bytes']:,} were written"
-            )
-            marker = ledger.marker(root, "rebuild", name.removesuffix(".parquet"))
-            raise InputError(
-                f"{join(folder, name)}: {told}; to make it anew, remove {marker} and run danqing rebuild"
-            )
-    found = recorded | _footers(folder, sorted(names - recorded.keys()))
-    ordered = sorted(names, key=lambda name: (SPLITS.index(name.partition("-")[0]), name))
-    return tuple(
-        Shard(number, root, name.removesuffix(".parquet"), found[name]["rows"], found[name][DIGEST])
-        for number, name in enumerate(ordered)
-    )
-
-
-def _nothing(sizes: Mapping[str, int]) -> str:
-    if any(name.endswith(".tar") for name in sizes):
-        return "a root of tars; only Parquet can be scored: rebuild it with --format parquet"
-    if any(name.endswith(".parquet") for name in sizes):
-        return "no file in images/ is named as a shard is, such as train-00000-of-00042.parquet; rename them"
-    return "no images/*.parquet in it; give the OUTPUT of danqing rebuild"
-
-
-def _sizes(folder: str) -> dict[str, int]:
-    """Bytes of each file of a folder, by name; nothing where there is none."""
-    fs, path = filesystem(folder)
-    fs.invalidate_cache()
-    try:
-        files = fs.ls(path, detail=True)
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    return {str(f["name"]).rstrip("/").rpartition("/")[2]: f["size"] for f in files if f["type"] == "file"}
-
-
-def _recorded(root: str) -> dict[str, dict[str, Any]]:
-    """What rebuild's ledger says of each file of images/, by name; nothing where there is no such ledger."""
-    plan = ledger.read_plan(root, "rebuild")
-    if plan is None:
-        return {}
-    if plan.get("config", {}).get("format") == "webdataset":
-        raise InputError(f"{root}: {_nothing({'.tar': 0})}")
-    files: dict[str, dict[str, Any]] = {}
-    done, total = 0, sum(plan["shards"].values())
-    for one in ledger.read_all(root, "rebuild"):
-        done += one.split in plan["shards"]
-        for path, file in one.files.items():
-            if path.startswith("images/"):
-                files[path.removeprefix("images/")] = file
-    if done < total:
-        raise InputError(
-            f"{root}: half rebuilt, {done:,} of {total:,} shards; run danqing rebuild to its end, then this again"
-        )
-    return files
-
-
-def _footers(folder: str, names: list[str]) -> dict[str, dict[str, Any]]:
-    """The same for files that no ledger speaks of: rows, and a digest of the size and both ends of each."""
-
-    def look(name: str) -> dict[str, Any]:
-        fs, path = filesystem(join(folder, name))
-        found = probe(fs, Entry(path, name, "train"))
-        return {"rows": found.rows, DIGEST: found.fingerprint}
-
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        return dict(zip(names, pool.map(look, names), strict=True))
+    found = rebuilt.find_shards(root, "scored")
+    return tuple(Shard(number, root, one.stem, one.rows, one.checksum) for number, one in enumerate(found))

@@ -28,9 +28,11 @@ from ..files import join, listdir
 from ..manifest.find import Entry, find
 from ..manifest.probe import probe
 from ..manifest.source import Kind, Source
+from ..parquet import parquet
+from ..released import document
 from ..schema import CODE_BITS, said_by
 from .hold import alone
-from .values import KEY, Bools, Bytes, blobs, floats, keys_of, parquet, unhex
+from .values import KEY, Bools, Bytes, blobs, floats, keys_of, unhex
 
 if TYPE_CHECKING:
     from ..siglip2 import Checkpoint
@@ -129,12 +131,12 @@ def look(source: str, checkpoint: Checkpoint) -> Recorded:
 
 
 def _of_root(root: str) -> list[tuple[Source, Source]]:
-    """The shards of a scored root; nothing where `root` is none."""
+    """The shards of a scored root; nothing where `root` is none: a release of images has no codes, and is refused."""
     try:
         names = [name for name in listdir(join(root, "images")) if name.endswith(".parquet")]
     except NotADirectoryError:
         names = []
-    if not names:
+    if not names or document.NAME in listdir(root):
         return []
     if "decision.json" not in listdir(join(root, "ledger", "revalidate")):
         raise InputError(

@@ -20,9 +20,10 @@ from ..arrow import without_pandas
 from ..console import Bar, Console
 from ..errors import Interrupted
 from ..files import environment, join, remove
+from ..stop import Stop
 from .config import Config
 from .decide import decide
-from .hold import Stop, alone, locked
+from .hold import alone, locked
 from .output import Output
 from .panel import Panel, make_panel, read_panel, texts_of
 from .pieces import Cutter, Pictures, Piece

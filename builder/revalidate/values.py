@@ -1,23 +1,15 @@
-"""Columns of shards and references as NumPy arrays: hex to bytes, captions to hashes; and Parquet files opened.
-
-An open file is read where it lies: mapped on a local disk, by ranges in a store.
-"""
+"""Columns of shards and references as NumPy arrays: hex to bytes, captions to hashes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as compute
-import pyarrow.parquet as pq
 import xxhash
-
-from ..files import filesystem, is_local, local_path
-from ..manifest.source import reading
 
 KEY = np.dtype(
     "S16"
@@ -25,22 +17,6 @@ KEY = np.dtype(
 pc: Any = compute  # its stubs know no mix of column and constant
 Bytes = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
-
-
-@contextmanager
-def parquet(url: str) -> Iterator[pq.ParquetFile]:
-    """The Parquet file at `url`, open; whatever is wrong with it while it is read is one line that names it.
-
-    Raises InputError for a missing, damaged or truncated file, EnvironmentProblem for one that cannot be read.
-    """
-    with reading(url):
-        if is_local(url):
-            with pq.ParquetFile(local_path(url), memory_map=True) as file:
-                yield file
-            return
-        fs, path = filesystem(url)
-        with fs.open(path, "rb", cache_type="none") as raw, pq.ParquetFile(raw, pre_buffer=True) as file:
-            yield file
 
 
 def unhex(column: Any, width: int) -> tuple[Bytes, Bools]:

@@ -19,7 +19,7 @@ import pytest
 from builder.console import Console
 from builder.ledger import read_all
 from builder.revalidate import pieces, rules, runner
-from builder.revalidate.hold import Stop
+from builder.stop import Stop
 from tests.drift import write_manifest, write_root
 
 from .runs import CHECKPOINT, column, made, planted, read, revalidate, rewrite, scored
@@ -124,7 +124,7 @@ def test_a_crash_before_any_file_appears_changes_nothing_in_the_end(
 KILLED = """
 import os, signal, sys
 from builder.revalidate import pieces, rules, runner
-from builder.revalidate.hold import Stop
+from builder.stop import Stop
 rules.PANEL = 25
 def hear(event, arguments):
     if event == "os.rename" and os.fspath(arguments[1]).endswith("train-00001.json"):

@@ -1,0 +1,60 @@
+"""The card of a release: README.md, with figures and Croissant metadata, every number of it from the release.
+
+    Release, schema ─▶ write_card ─▶ README.md, figures/*.png, croissant.json
+
+The text is cards/manifest.md or cards/images.md. A field that is not filled, a number that no one counted, and a
+funnel that does not add up fail the build.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from ..released.document import Release
+from ..told import Told, fill
+from . import croissant, figures
+from .facts import facts
+from .metadata import front_matter
+
+REPOSITORY = "ORG/NAME"  # where the release is not on the Hub yet
+
+
+def write_card(
+    folder: Path, release: Release, schema: pa.Schema, name: str, repository: str = REPOSITORY
+) -> None:
+    """Write README.md, figures/*.png and croissant.json into `folder`.
+
+    schema: of the shards, for tars that of the rows they were written from; name: the title, "" for one by the source;
+    repository: as load_dataset takes it. Of release.files the shards, changes/ and removals/ count.
+    Raises VerificationError where a number does not add up or is missing, InputError for an unknown license.
+    """
+    title = name or default_title(release)
+    card = render(release, schema, title, repository)
+    drawn = figures.draw(release)
+    described = croissant.document(release, schema, title, repository)
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    for figure, data in drawn.items():
+        (folder / "figures" / figure).write_bytes(data)
+    (folder / croissant.NAME).write_bytes(described)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def default_title(release: Release) -> str:
+    """DanQing100M, verified manifest: by the source and what is released."""
+    source = release.source.rstrip("/").rpartition("/")[2] or "DanQing"
+    return f"{source}, {'verified manifest' if release.what == 'manifest' else 'images'}"
+
+
+def render(release: Release, schema: pa.Schema, title: str, repository: str = REPOSITORY) -> str:
+    """README.md: front matter and body."""
+    card = f"{release.what}.md"
+    told = Told(card)
+    body = fill(card, facts(release, schema, told) | names(told, title, repository))
+    return f"---\n{front_matter(release, schema, title)}\n---\n{body}"
+
+
+def names(told: Told, title: str, repository: str) -> dict[str, str]:
+    """What a card is called, marked as filled."""
+    return {"title": told.text(title), "repository": told.text(repository)}

@@ -1,0 +1,131 @@
+"""The options of `danqing release`: one frozen dataclass, from which the command line is derived.
+
+`content` marks what decides the files of a release: an unfinished one that was begun with another value is begun anew.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from ..errors import UsageError
+from ..options import byte_size, check_values, option
+from ..released.address import repository
+
+SOURCE = "DeepGlint-AI/DanQing100M"
+SOURCE_LICENSE = "cc-by-nc-4.0"  # of SOURCE since 2026-03-25; the card tells the history
+SHARD_SIZES = {"manifest": 128 << 20, "images": 512 << 20}
+BOUNDS: dict[str, tuple[float, float]] = {
+    "shard_size": (0, math.inf),
+    "divide_by": (1, 65_536),
+    "staging_budget": (0, math.inf),
+    "workers": (0, 1024),
+}
+_TAG = re.compile(r"[A-Za-z0-9][\w.-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What `danqing release` was asked to do."""
+
+    root: str = option("", "root of a rebuilt data set: a folder or an fsspec URL", positional=True)
+    output: str = option("", "where it is released: a folder, or hf://datasets/ORG/NAME", positional=True)
+
+    what: str = option(
+        "manifest",
+        "manifest: the verified manifest, no pixels; images: the kept pairs with their pixels",
+        content=True,
+        choices=("manifest", "images"),
+    )
+    tag: str = option(
+        "", "of the release; default: v<year>.<month>, then v<year>.<month>.1 and so on", content=True
+    )
+    name: str = option("", "title of the card; default: by the source and what is released", content=True)
+    repository: str = option(
+        "",
+        "ORG/NAME that the card tells readers to load; default: that of OUTPUT on the Hub",
+        content=True,
+    )
+    source: str = option(
+        SOURCE, "data set that the root was rebuilt from, as the card names it", content=True
+    )
+    license: str = option(
+        "",
+        f"identifier of the Hub; default, with the --source above: {SOURCE_LICENSE}, inherited from it",
+        content=True,
+    )
+    remove: str = option(
+        "", "files of keys, URLs or hosts, a line each, as a,b: these pairs are taken out for good"
+    )
+    format: str = option(
+        "parquet", "of the shards of --what images", content=True, choices=("parquet", "webdataset")
+    )
+    shard_size: int = option(
+        0,
+        "bytes in one shard, at most; 0: 512MiB of images, 128MiB of a manifest",
+        parse=byte_size,
+        content=True,
+    )
+    divide_by: int = option(16, "the number of shards of a split is a multiple of this", content=True)
+    compact: bool = option(
+        False,
+        "lay images out anew; default: each pair stays in the shard of the last release, dropped ones with kept=false",
+        content=True,
+    )
+    staging_budget: int = option(
+        0,
+        "upload in parts, so that no more bytes (20GB) than this, and one shard, lie here; 0: all",
+        parse=byte_size,
+    )
+    private: bool = option(False, "make the repository a private one where it does not exist yet")
+    message: str = option("", "of the commit")
+
+    dry_run: bool = option(False, "print what would be released and what changed; touch nothing", shared=True)
+    overwrite: bool = option(
+        False, "begin an unfinished release anew, and replace one of the same tag", shared=True
+    )
+    workers: int = option(0, "shards written at once; 0: one a core, 4 at most", shared=True)
+    json: bool = option(False, "print the result as one JSON object", shared=True)
+    quiet: bool = option(False, "no progress", shared=True)
+    no_color: bool = option(False, "no colour, as with NO_COLOR", shared=True)
+    debug: bool = option(False, "print tracebacks", shared=True)
+
+    @property
+    def license_id(self) -> str:
+        """The license of the release: as said, else that of the data set it derives from."""
+        return self.license or SOURCE_LICENSE
+
+    @property
+    def repository_id(self) -> str:
+        """ORG/NAME of the data set on the Hub; empty where neither --repository nor OUTPUT says it."""
+        place = repository(self.output)
+        return place.id if place else self.repository
+
+    @property
+    def target_bytes(self) -> int:
+        """The largest size of a shard."""
+        return self.shard_size or SHARD_SIZES[self.what]
+
+    @property
+    def removed(self) -> list[str]:
+        """The files of --remove."""
+        return [name for name in (part.strip() for part in self.remove.split(",")) if name]
+
+    def check(self) -> None:
+        """Raise UsageError where a value is out of its range or two of them contradict each other."""
+        check_values(self, BOUNDS)
+        if self.repository and not re.fullmatch(r"[\w.-]+/[\w.-]+", self.repository):
+            raise UsageError(f"--repository {self.repository}: write ORG/NAME")
+        if self.repository not in ("", self.repository_id):
+            raise UsageError(
+                f"--repository {self.repository}: OUTPUT says {self.repository_id}; leave it out"
+            )
+        if self.source != SOURCE and not self.license:
+            raise UsageError(
+                f"--source {self.source}: say --license too, as what derives from it inherits its terms"
+            )
+        if self.tag and not _TAG.fullmatch(self.tag):
+            raise UsageError(f"--tag {self.tag}: write letters, digits, dots and dashes, such as v2026.11")
+        if self.format == "webdataset" and self.what == "manifest":
+            raise UsageError("--format webdataset: a manifest has no pictures; say --what images")

@@ -1,0 +1,72 @@
+"""The layout of a release that comes after another: every pair stays where it was, so that little is sent again.
+
+    keys of the last release's shards, keys of the root ─▶ place, the shard of each row
+
+A pair that is not kept any more stays too, and says kept=false. New pairs come in shards of their own at the end.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ..digests import keys_of
+from ..files import join
+from ..parquet import parquet
+from ..released.document import Release
+from ..schema import SPLITS
+from .census import Census, Ids, ids_of
+from .layout import OUT, Places, Size, by_split, lay_out
+from .source import Root
+
+Rows = npt.NDArray[np.int64]
+MOST_DROPPED = 0.2  # of the rows with kept=false; beyond it the images are laid out anew
+
+
+def pin(root: Root, census: Census, size: Size, url: str, previous: Release) -> Places | None:
+    """The place of each row, those of `previous` first; None where it does not pay, or is not possible.
+
+    url: where `previous` is. It is not possible where the root has its pairs in another order, or splits, now.
+    """
+    shards = _shards(previous)
+    order = np.argsort(census.ids, kind="stable")
+    ordered = census.ids[order]
+    splits = np.empty(root.rows, np.int8)
+    for split, parts in by_split(root):
+        for part in parts:
+            splits[part.first : part.stop] = SPLITS.index(split)
+    place = np.full(root.rows, OUT, np.int32)
+    free = ~(census.removed | census.repeated)
+    for number, path in enumerate(shards):
+        rows = _rows_of(_keys(join(url, path)), ordered, order)
+        split = path.partition("/")[2].partition("-")[0]
+        if np.any(np.diff(rows) <= 0) or np.any(splits[rows] != SPLITS.index(split)):
+            return None
+        place[rows] = number
+    place[~free] = OUT
+    dropped = int(np.count_nonzero((place != OUT) & ~census.kept))
+    new = census.wanted & (place == OUT)
+    if dropped > MOST_DROPPED * (dropped + np.count_nonzero(census.wanted)):
+        return None
+    added, _ = lay_out(root, new, size, "images", first=len(shards))
+    return np.where(added == OUT, place, added)
+
+
+def _shards(release: Release) -> list[str]:
+    """Its shards, in the order of the splits and of their numbers."""
+    return sorted(
+        release.shards(), key=lambda path: (SPLITS.index(path.partition("/")[2].partition("-")[0]), path)
+    )
+
+
+def _keys(url: str) -> Ids:
+    with parquet(url) as file:
+        batches = [ids_of(keys_of(batch["key"])[0]) for batch in file.iter_batches(65_536, columns=["key"])]
+    return np.concatenate([np.empty(0, np.uint64), *batches])
+
+
+def _rows_of(ids: Ids, ordered: Ids, order: Rows) -> Rows:
+    """The rows of the root that have these ids, in the order of `ids`; one that is not in the root is left out."""
+    found = np.minimum(np.searchsorted(ordered, ids), len(ordered) - 1)
+    rows: Rows = order[found[ordered[found] == ids]]
+    return rows

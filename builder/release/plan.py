@@ -1,0 +1,164 @@
+"""The plan of a release: its version and date, its shards, and which row of the root goes into which.
+
+    Config, Root, removals, last release ─▶ Plan ◀─▶ <work>/plan.json, <work>/place.npy
+
+It is made once and kept in the work folder: a run that was killed goes on by it, and ends in the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError, UsageError
+from ..files import write_atomic
+from ..released.document import Release
+from ..removals import Removals
+from . import pinned
+from .census import Census, take
+from .config import Config
+from .layout import OUT, Places, Planned, Size, lay_out, planned
+from .source import Root
+
+EXTENSIONS = {"parquet": "parquet", "webdataset": "tar"}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be made. made_from: of all that decides the files; previous: the release before it.
+
+    rows: of images/ by what becomes of them: kept, flagged (in it with kept=false), left_out, removed, duplicates;
+    place: the number of the shard of each row of the root, or OUT; pinned: laid out by the release before it.
+    """
+
+    version: str
+    created_at: str
+    made_from: str
+    shards: tuple[Planned, ...]
+    place: Places
+    rows: dict[str, int]
+    pinned: bool
+    previous: Release | None
+
+    def write(self, work: Path) -> None:
+        """Keep it in the work folder; plan.json last."""
+        with (work / "place.npy.tmp").open("wb") as file:
+            np.save(file, self.place)
+        (work / "place.npy.tmp").replace(work / "place.npy")
+        told = {
+            name: getattr(self, name) for name in ("version", "created_at", "made_from", "rows", "pinned")
+        }
+        told["shards"] = [dataclasses.asdict(shard) for shard in self.shards]
+        told["previous"] = None if self.previous is None else dataclasses.asdict(self.previous)
+        write_atomic(str(work / "plan.json"), json.dumps(told, sort_keys=True, ensure_ascii=False).encode())
+
+
+def read(work: Path) -> Plan | None:
+    """The plan that an earlier run left in the work folder; None where there is none that can be read."""
+    try:
+        told = json.loads((work / "plan.json").read_bytes())
+        place = np.load(work / "place.npy", mmap_mode="r", allow_pickle=False)
+        shards = tuple(Planned(**shard) for shard in told.pop("shards"))
+        previous = told.pop("previous")
+        return Plan(**told, shards=shards, place=place, previous=Release(**previous) if previous else None)
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None
+
+
+def fingerprint(config: Config, root: Root, removals: Removals) -> str:
+    """Of all that decides what is released: options, pictures, verdicts, removals."""
+    names = [field.name for field in dataclasses.fields(config) if field.metadata.get("content")]
+    options = {name: getattr(config, name) for name in names if name not in ("tag", "compact")}
+    removed = [[kind, digest] for kind, digest, _ in removals.rows()]
+    text = json.dumps([options, root.fingerprint, removed], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def make(config: Config, root: Root, removals: Removals, previous: tuple[str, Release] | None) -> Plan:
+    """Lay out a release; `version` is left empty. InputError where nothing would be left in it.
+
+    previous: the release before it and the URL at which it is.
+    """
+    census = take(root, removals)
+    wanted = census.wanted
+    if not wanted.any():
+        raise InputError(
+            f"{root.url}: none of its {root.rows:,} pairs is kept, so there is nothing to release; see danqing status"
+        )
+    size = Size(config.target_bytes, config.divide_by)
+    place = _pinned(config, root, census, size, previous)
+    is_pinned = place is not None
+    if place is None:
+        place, _ = lay_out(root, wanted, size, config.what)
+    shards = planned(root, place, config.what, EXTENSIONS[config.format])
+    return Plan(
+        version="",
+        created_at=_now(),
+        made_from=fingerprint(config, root, removals),
+        shards=shards,
+        place=place,
+        rows=_account(census, place),
+        pinned=is_pinned,
+        previous=previous[1] if previous else None,
+    )
+
+
+def _now() -> str:
+    """ISO 8601, UTC; SOURCE_DATE_EPOCH is heeded, by which builds are reproduced."""
+    seconds = os.environ.get("SOURCE_DATE_EPOCH", "")
+    now = datetime.datetime.now(datetime.UTC)
+    if seconds.isdecimal():
+        now = datetime.datetime.fromtimestamp(int(seconds), datetime.UTC)
+    return now.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _pinned(
+    config: Config, root: Root, census: Census, size: Size, previous: tuple[str, Release] | None
+) -> Places | None:
+    if previous is None or config.compact or config.what != "images" or config.format != "parquet":
+        return None
+    url, release = previous
+    if not all(path.endswith(".parquet") for path in release.shards()):
+        return None
+    return pinned.pin(root, census, size, url, release)
+
+
+def _account(census: Census, place: Places) -> dict[str, int]:
+    """What becomes of each row of images/; they add up, or the code is wrong."""
+    inside = place != OUT
+    kept = int(np.count_nonzero(inside & census.kept))
+    flagged = int(np.count_nonzero(inside & ~census.kept))
+    left_out = int(np.count_nonzero(~inside & ~census.kept))
+    rows = {"kept": kept, "flagged": flagged, "left_out": left_out, **census.counts()}
+    assert sum(rows.values()) == place.size, f"{rows} of {place.size}"
+    assert kept == int(np.count_nonzero(census.wanted))
+    return rows
+
+
+def version_of(config: Config, plan: Plan, taken: Sequence[str]) -> str:
+    """The tag of a release that is new: --tag, or by its month the next that is free.
+
+    Raises UsageError where --tag is taken, unless --overwrite.
+    """
+    if config.tag:
+        if config.tag in taken and not config.overwrite:
+            raise UsageError(
+                f"--tag {config.tag}: {config.output} has that release, with other content; name another, leave it "
+                "out for the next free one, or --overwrite"
+            )
+        return config.tag
+    year, month = plan.created_at.split("-")[:2]
+    name = first = f"v{year}.{month}"
+    number = 0
+    while name in taken:
+        number += 1
+        name = f"{first}.{number}"
+    return name

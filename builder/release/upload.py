@@ -1,0 +1,280 @@
+"""Where a release is published: `Hub`, a data set of the Hub, or `Folder`, one of this machine.
+
+    begin     branch release/<version> of main               a reader sees: the release before
+    put       parts, each a commit on the branch                            the same
+    publish   README.md and release.json, there too; then ONE commit on
+              main that copies what is new and deletes what is old;         the new release
+              then the tag; then the branch goes
+
+A kill at any point costs at most one part: each step looks at what is there and does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..console import Console
+from ..errors import EnvironmentProblem, InputError, UsageError, VerificationError
+from ..files import is_local
+from ..hub import foreign_endpoint, hub_errors, patiently
+from ..released import document
+from ..released.address import Repository, repository
+from ..released.document import Release
+from .config import Config
+from .folder import Folder
+from .remote import PART, Blob, Remote, State
+from .target import Target
+
+if TYPE_CHECKING:
+    from .remote import Operation
+
+__all__ = ["Folder", "Hub", "open_target"]
+
+CARD = "README.md"
+LAST = (CARD, document.NAME)
+DATA = (*(f"{kind}/" for kind in document.KINDS), "removals/", "changes/")
+COMMIT = 1000  # operations in one commit, as many as the client's own uploads make at most
+
+
+def open_target(config: Config, console: Console) -> Target:
+    """The target that a configuration names; UsageError where it names none."""
+    if is_local(config.output):
+        return Folder(config.output)
+    found = repository(config.output)
+    if found is None or found.revision:
+        raise UsageError(f"{config.output}: write a folder, or hf://datasets/ORG/NAME without a revision")
+    return Hub(found.id, console, private=config.private, replaced=config.tag if config.overwrite else "")
+
+
+class Hub:
+    """A data set repository of the Hub, as a Target.
+
+    private: make it a private one where it does not exist; replaced: a tag that may be moved to other content; part:
+    bytes sent in one go; operations: of one commit on main.
+    """
+
+    def __init__(
+        self, name: str, console: Console, *, private: bool = False, replaced: str = "", part: int = PART,
+        operations: int = COMMIT,
+    ) -> None:  # fmt: skip
+        self.id, self._console, self._most = name, console, operations
+        self._private, self._replaced = private, replaced
+        self._remote = Remote(name, console, part)
+        self._version = self._untagged = ""
+        self._head = ""  # of main, as it was when this run first looked: what our commit builds on
+
+    def previous(self) -> Release | None:
+        """See Target. While a release is being published, and for one that is replaced, it is the one before that."""
+        state = self._look()
+        if state is None:
+            return None
+        release = self._release(state.head)
+        self._check_strays(state, release)
+        self._untagged = release.version if release and release.version not in state.tags else ""
+        if release is not None and self._unfinished(release.version, state):
+            before = release.previous
+            return self._release(before) if before in state.tags else None
+        return release
+
+    def versions(self) -> list[str]:
+        """See Target: the tags whose publishing is finished."""
+        state = self._look()
+        return [tag for tag in state.tags if not self._unfinished(tag, state)] if state else []
+
+    def begin(self, version: str) -> None:
+        """See Target: a repository, a token that may write to it, and the branch."""
+        if host := foreign_endpoint():
+            self._console.warn(f"HF_ENDPOINT: your token is sent to {host}")
+        self._remote.account()
+        self._remote.create(self._private)
+        state = self._look()
+        if state is None:
+            raise EnvironmentProblem(f"{self._where}: made, but not to be seen; run the same command again")
+        if self._private and not state.private:
+            raise UsageError(
+                f"{self._where}: it exists and is public; make it private there or leave out --private"
+            )
+        there = self._remote.files(state.head)
+        self._refuse_scripts(there, "delete it there")
+        if CARD in there and document.NAME not in there:
+            self._console.info(f"{self._where}: its {CARD} gives way to the card; the history keeps it")
+        self._remote.branch(_branch(version), state.head)
+        self._version = version
+
+    def put(self, folder: Path, files: list[str]) -> None:
+        """See Target."""
+        self._refuse_scripts(files, "leave it out")
+        self._remote.send(folder, files, _branch(self._version), f"Part of {self._version}")
+
+    def staged(self, file: str) -> str:
+        """See Target."""
+        return f"{Repository(self.id, _branch(self._version)).url}/{file}"
+
+    def publish(self, folder: Path, files: list[str], keep: set[str], version: str, message: str) -> None:
+        """See Target."""
+        self._version, self._untagged = version, ""
+        release = document.read(str(folder))
+        if release is None:
+            raise InputError(f"{folder}: no {document.NAME} to publish")
+        self._remote.check_card(folder / CARD)
+        self.put(folder, sorted(file for file in files if file not in LAST))
+        self.put(folder, [file for file in LAST if file in files])
+        staged = self._remote.files(_branch(version))
+        wanted = {file: staged[file] for file in keep | {*LAST} if file in staged}
+        self._check_staged(wanted, keep | {*LAST}, release)
+        if not self._is_tagged(version, wanted):
+            commit = self._to_main(folder, wanted, message or f"Release {version}")
+            self._remote.tag(version, commit, message or f"Release {version}")
+        self._remote.drop(branch=_branch(version))
+
+    def url(self, version: str | None) -> str:
+        """See Target. A release that somebody put there with `hf upload` may have no tag: it is on main."""
+        return Repository(self.id, None if version == self._untagged else version).url
+
+    # --- looking ----------------------------------------------------------------------------------------
+
+    @property
+    def _where(self) -> str:
+        return self._remote.where()
+
+    def _look(self) -> State | None:
+        state = self._remote.state()
+        if state is not None and not self._head:
+            self._head = state.head
+        return state
+
+    def _release(self, revision: str | None) -> Release | None:
+        """The release of a revision."""
+        data = self._remote.read(document.NAME, revision) if revision else None
+        return (
+            None
+            if data is None
+            else document.parse(data, f"{self._remote.where(revision or '')}/{document.NAME}")
+        )
+
+    def _unfinished(self, version: str, state: State) -> bool:
+        """Whether a release on main is being published: its branch goes last. So is one that is being replaced."""
+        return version == self._replaced or _branch(version) in state.branches
+
+    def _check_strays(self, state: State, release: Release | None) -> None:
+        """UsageError where main has data that no release wrote: a reader would take it for a part of ours."""
+        known = set(release.files) if release else set()
+        strays = sorted(
+            file for file in self._remote.files(state.head) if file.startswith(DATA) and file not in known
+        )
+        if not strays or any(branch.startswith(_branch("")) for branch in state.branches):
+            return  # a publication of more than one commit, interrupted: it is finished before anything is read
+        raise UsageError(
+            f"{self._where}: holds {strays[0]}, which no release wrote and readers would take for a part of this one; "
+            "delete it there or choose another repository"
+        )
+
+    def _refuse_scripts(self, files: Collection[str], what: str) -> None:
+        """InputError for what makes `datasets` refuse the whole repository: a script of its name."""
+        scripts = {f"{self.id.rpartition('/')[2]}.py", "danqing.py"} & {*files}
+        if scripts:
+            raise InputError(
+                f"{self._where}: {min(scripts)}: load_dataset refuses a repository with a script of its name; {what}"
+            )
+
+    def _check_staged(self, wanted: dict[str, Blob], keep: set[str], release: Release) -> None:
+        """VerificationError where the branch does not hold the release as release.json says."""
+        for file in sorted(keep):
+            blob, said = wanted.get(file), release.files.get(file)
+            lost = blob is None or (
+                said is not None
+                and (blob.size != said["bytes"] or (blob.large and blob.oid != said["sha256"]))
+            )
+            if lost:
+                raise VerificationError(
+                    f"{self._remote.where(_branch(release.version))}: {file} is not there as {document.NAME} says; "
+                    "run again with --overwrite"
+                )
+
+    def _is_tagged(self, version: str, wanted: dict[str, Blob]) -> bool:
+        """Whether the tag holds the release already; UsageError where it holds another, which is not to be replaced."""
+        state = self._remote.state()
+        if state is None or version not in state.tags:
+            return False
+        tagged = self._remote.files(version)
+        if all(tagged.get(file) == blob for file, blob in wanted.items()):
+            return True
+        if version != self._replaced:
+            raise UsageError(
+                f"{self._remote.where(version)}: the tag is taken by other content; say another --tag, or --overwrite"
+            )
+        self._remote.drop(tag=version)
+        return False
+
+    # --- main -------------------------------------------------------------------------------------------
+
+    def _to_main(self, folder: Path, wanted: dict[str, Blob], message: str) -> str:
+        """Bring main from the release before to this one; the commit that holds it.
+
+        One commit. Over COMMIT operations it takes several, of which the last has the card and release.json: those
+        who pin no tag may then see files of both releases in between.
+        """
+        with hub_errors(f"publishing on {self._where}"):
+            while True:
+                head, done = patiently(lambda: self._commit_some(folder, wanted, message), self._console)
+                if done:
+                    return head
+
+    def _commit_some(self, folder: Path, wanted: dict[str, Blob], message: str) -> tuple[str, bool]:
+        """One commit of what main lacks: main's head, and whether that was all. Safe to repeat, as it looks first."""
+        from huggingface_hub.errors import HfHubHTTPError
+
+        state = self._remote.state()
+        head = state.head if state else ""
+        operations = self._operations(folder, wanted, head)
+        if not operations:
+            return head, True
+        if head != self._head:
+            self._check_ours(message)
+        try:
+            self._head = self._remote.commit(self._next(operations), head, message)
+        except HfHubHTTPError as error:
+            if error.response.status_code != 412:
+                raise
+            self._check_ours(message)
+            return self._head, False
+        return self._head, len(operations) <= self._most
+
+    def _next(self, operations: list[Operation]) -> list[Operation]:
+        """Those of the next commit: all, or as many as may be, without the card and release.json."""
+        if len(operations) <= self._most:
+            return operations
+        return [one for one in operations if one.path_in_repo not in LAST][: self._most] or operations
+
+    def _operations(self, folder: Path, wanted: dict[str, Blob], head: str) -> list[Operation]:
+        """What makes main the release, the card and release.json last; files that no release wrote are left alone."""
+        from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
+
+        source, main = _branch(self._version), self._remote.files(head)
+        operations: list[Operation] = []
+        for file in sorted(wanted, key=lambda file: (file in LAST, file)):
+            if main.get(file) == wanted[file]:
+                continue
+            if not wanted[file].large and (folder / file).is_file():
+                operations.append(CommitOperationAdd(file, folder / file))
+            else:
+                operations.append(CommitOperationCopy(file, file, src_revision=source))
+        before = self._release(head)
+        old = sorted(set(before.files if before else ()) & set(main) - set(wanted))
+        return [CommitOperationDelete(file) for file in old] + operations
+
+    def _check_ours(self, message: str) -> None:
+        """EnvironmentProblem where main was moved by others, not by a commit of ours whose answer was lost."""
+        newest = self._remote.last_commit()
+        if (newest.title, newest.parent) != (message, self._head):
+            raise EnvironmentProblem(
+                f"{self._where}: someone committed to main meanwhile, {newest.told}; nothing of it was overwritten: "
+                "look at it, then run the same command again, nothing is sent twice"
+            )
+        self._head = newest.oid
+
+
+def _branch(version: str) -> str:
+    return f"release/{version}"

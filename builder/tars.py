@@ -1,0 +1,73 @@
+"""Pairs as WebDataset tars: `<name>.jpg`, `<name>.txt` (alt_text) and `<name>.json` (every other column).
+
+A pair's name is its number in the root, or its key.
+
+The `webdataset` library and open_clip read them as they are. Members carry no time and no owner, so the same
+pairs make the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from .errors import InputError
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+class TarWriter:
+    """Takes the same tables as the Parquet writer.
+
+    stem: of a shard whose number begins the names of its pairs; None: their keys are their names.
+    """
+
+    def __init__(self, path: Path, stem: str | None = None) -> None:
+        self._tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 - closed by close()
+        self._index = None if stem is None else stem.split("-")[1]
+        self._count = 0
+
+    def write_table(self, table: pa.Table) -> None:
+        """Append the pairs of a table in the schema of images/."""
+        for pair in table.to_pylist():
+            image = pair.pop("image") or {}
+            if image.get("bytes") is None:
+                raise InputError(
+                    f"pair {pair['key']}: has no picture, so it cannot be in a tar; use --format parquet"
+                )
+            name = pair["key"] if self._index is None else f"{self._index}{self._count:06d}"
+            extension = (image["path"] or "").rpartition(".")[2] or "jpg"
+            self._add(f"{name}.{extension}", image["bytes"])
+            self._add(f"{name}.txt", (pair["alt_text"] or "").encode())
+            self._add(f"{name}.json", json.dumps(pair, ensure_ascii=False, default=_plain).encode())
+            self._count += 1
+
+    def _add(self, name: str, data: bytes) -> None:
+        member = tarfile.TarInfo(name)
+        member.size = len(data)
+        self._tar.addfile(member, io.BytesIO(data))
+
+    def close(self) -> None:
+        """Write the end of the archive."""
+        self._tar.close()
+
+
+def read_pairs(path: Path) -> Iterator[tuple[dict[str, Any], str, bytes]]:
+    """The columns, the picture's file name and its bytes, of every pair of a tar, in order."""
+    with tarfile.open(path, "r:") as tar:
+        name, picture = "", b""
+        for member in tar:
+            file = tar.extractfile(member)
+            data = file.read() if file is not None else b""
+            if member.name.endswith(".json"):
+                yield json.loads(data), name, picture
+            elif not member.name.endswith(".txt"):
+                name, picture = member.name, data

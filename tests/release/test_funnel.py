@@ -1,0 +1,93 @@
+"""The funnel is read off the ledger, and counts each pair once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builder import files, ledger
+from builder.errors import VerificationError
+from builder.ledger import ShardLedger, Tally
+from builder.release import funnel
+from builder.verdicts import KEPT
+
+from ..roots import make_root
+from ..scored import make_scored
+from .published import Made, publish
+
+
+def rebuilt(root: Path) -> None:
+    """A ledger of rebuild beside the 100 pairs that make_root made: of 150 rows 10 are pending."""
+    options = {"encode": "jpeg", "quality": 95, "timeout": 9}
+    plan = {"rows": {"train": 150}, "shards": {"train": 3}, "config": options}
+    files.write_atomic(f"{root}/ledger/rebuild/plan.json", json.dumps(plan).encode())
+    for shard, (kept, reasons) in enumerate([(60, {"dns": 10}), (40, {"dns": 20, "http_4xx": 10})]):
+        tally = Tally(rows=kept + sum(reasons.values()), kept=kept, reasons=reasons)
+        made: ledger.Made = {"files": {}, "config": "c", "version": "0", "seconds": 1.0}
+        ShardLedger.of("rebuild", f"train-{shard:05d}-of-00003", tally, **made).write(str(root))
+
+
+def test_of_a_root_that_was_scored(tmp_path: Path) -> None:
+    make_root(tmp_path)
+    rows = make_scored(tmp_path)
+    rebuilt(tmp_path)
+    told = funnel.of_root(str(tmp_path), 100)
+    kept = sum(row["kept"] for row in rows)
+    assert {name: told[name] for name in ("manifest", "pending", "reasons", "fetched")} == {
+        "manifest": 150,
+        "pending": 10,
+        "reasons": {"dns": 30, "http_4xx": 10},
+        "fetched": 100,
+    }
+    assert sum(told["verdicts"].values()) == 100
+    assert 100 - sum(told["left_out"].values()) == kept
+    assert told["left_out"]["min_score"] > 0
+    assert told["decision"]["keep"] == [*KEPT]
+    assert told["options"] == {"encode": "jpeg", "quality": 95}
+
+
+def test_of_a_root_that_was_not_scored(tmp_path: Path) -> None:
+    make_root(tmp_path)
+    rebuilt(tmp_path)
+    told = funnel.of_root(str(tmp_path), 100)
+    assert (told["verdicts"], told["left_out"], told["decision"]) == ({}, {}, {})
+
+
+@pytest.mark.parametrize("scored", [False, True])
+def test_of_a_root_without_a_ledger_of_rebuild(scored: bool, tmp_path: Path) -> None:
+    make_root(tmp_path)
+    if scored:
+        make_scored(tmp_path)
+    told = funnel.of_root(str(tmp_path), 100)
+    assert (told["manifest"], told["pending"], told["reasons"], told["fetched"]) == (100, 0, {}, 100)
+    assert (told["options"], bool(told["left_out"])) == ({}, scored)
+
+
+def test_steps_add_up_or_fail(tmp_path: Path) -> None:
+    release, _ = publish(tmp_path)
+    steps = funnel.steps(release)
+    assert [step.name for step in steps if step.kind == "stage"] == ["manifest", "fetched", "released"]
+    lost = sum(step.pairs for step in steps if step.kind != "stage")
+    assert steps[0].pairs - lost == steps[-1].pairs == release.counts["kept"]
+    fewer = replace(release, counts=release.counts | {"kept": release.counts["kept"] - 1})
+    with pytest.raises(
+        VerificationError, match="the funnel does not add up: 80 pairs should be released, 79 are"
+    ):
+        funnel.steps(fewer)
+
+
+def test_duplicates_are_a_step(tmp_path: Path) -> None:
+    release, _ = publish(tmp_path)
+    told = release.funnel | {"removed": 1, "duplicates": 3}
+    assert funnel.Step("release", "duplicates", 3) in funnel.steps(replace(release, funnel=told))
+
+
+def test_revisions_are_handed_on(tmp_path: Path) -> None:
+    release, _ = publish(tmp_path, Made(parts=False))
+    told = funnel.revisions(release)
+    assert [one["version"] for one in told] == ["v2026.08", "v2026.11"]
+    assert told[-1]["dropped"] == {"drifted": 17, "removed": 3}
+    assert funnel.revisions(None) == []

@@ -1,0 +1,234 @@
+"""Killed, out of disk or stopped anywhere, the same command goes on and ends in the same bytes."""
+
+import errno
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder.verdicts import Cause
+from tests.release.roots import SOME, release, released, scored_root, tree
+from tests.roots import pair
+
+SHIFTED = (*SOME[:-1], Cause.UNRELATED)
+DATE = "1795000000"
+renamed: Callable[[str], None] | None = None  # called before a file appears under its final name
+
+
+def _hear(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "os.rename" and renamed is not None:
+        renamed(os.fspath(arguments[1]))
+
+
+sys.addaudithook(_hear)
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    global renamed
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", DATE)
+    yield
+    renamed = None
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a root, a first release of it, and the second one, which nothing disturbed."""
+    tmp, was = tmp_path_factory.mktemp("begun"), os.environ.get("SOURCE_DATE_EPOCH")
+    os.environ["SOURCE_DATE_EPOCH"] = DATE
+    root = scored_root(tmp, rows=300)
+    assert release(root, tmp / "out", "--what", "images") == 0
+    scored_root(tmp, mix=SHIFTED, decision="e" * 16)
+    (tmp / "gone.txt").write_text(pair(8)["url"] + "\n")
+    shutil.copytree(tmp, tmp / "whole")
+    assert release(tmp / "whole" / "root", tmp / "whole" / "out", *flags(tmp)) == 0
+    os.environ.pop("SOURCE_DATE_EPOCH") if was is None else os.environ.update(SOURCE_DATE_EPOCH=was)
+    return tmp
+
+
+def flags(tmp: Path) -> list[str]:
+    return ["--what", "images", "--remove", str(tmp / "gone.txt")]
+
+
+@pytest.fixture
+def here(begun: Path, tmp_path: Path) -> Path:
+    """A copy of the root and its first release."""
+    for name in ("root", "out"):
+        shutil.copytree(begun / name, tmp_path / name)
+    return tmp_path
+
+
+def again(here: Path, begun: Path, *more: str) -> int:
+    return release(here / "root", here / "out", *flags(begun), *more)
+
+
+KILLED = """
+import os, signal, sys
+where = sys.argv.pop(1)
+def hear(event, arguments):
+    if event == "os.rename" and os.fspath(arguments[1]).endswith(where):
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(hear)
+from builder.cli import main
+main(sys.argv[1:])
+"""
+POINTS = {
+    "the plan is written": "/.release/plan.json",
+    "a shard is whole": "/.release/stage/images/train-00001-of-00008.parquet",
+    "its marker is written": "/.release/done/train-00001-of-00008.json",
+    "the changes are written": "/stage/changes/v2026.11.1.parquet",
+    "release.json is written": "/.release/stage/release.json",
+    "it is sealed": "/.release/sealed.json",
+    "the last release is set aside": "/.release/before.json",
+    "a shard is moved": "/out/images/train-00004-of-00008.parquet",
+    "the card is moved": "/out/README.md",
+    "release.json is moved": "/out/release.json",
+    "the root remembers": "/ledger/release/removals.parquet",
+}
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_kill_9_just_before(here: Path, begun: Path, point: str) -> None:
+    words = ["release", str(here / "root"), str(here / "out"), *flags(begun), "--quiet", "--workers", "1"]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, POINTS[point], *words], capture_output=True, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert again(here, begun) == 0
+    assert tree(here / "out") == tree(begun / "whole" / "out")
+    root = {name: data for name, data in tree(here / "root").items() if not name.endswith(".tmp")}
+    assert root == tree(begun / "whole" / "root")
+
+
+def test_until_the_last_step_readers_see_the_release_before(here: Path, begun: Path) -> None:
+    global renamed
+    before = tree(begun / "out")
+
+    def look(path: str) -> None:
+        if path.endswith("/.release/before.json"):
+            seen.append({name: data for name, data in tree(here / "out").items() if not name.startswith(".")})
+
+    seen: list[dict[str, bytes]] = []
+    renamed = look
+    assert again(here, begun) == 0
+    assert seen == [before]
+
+
+@pytest.mark.parametrize(
+    "point", ["/stage/images/train-00002-of-00008.parquet", "/taken/README.md", "/out/release.json"]
+)
+def test_a_disk_that_is_full(here: Path, begun: Path, point: str, capsys: pytest.CaptureFixture[str]) -> None:
+    global renamed
+
+    def full(path: str) -> None:
+        if path.endswith(point):
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+
+    renamed = full
+    assert again(here, begun) == 4
+    said = capsys.readouterr().err.strip()
+    assert "No space left on device; nothing is lost, mend it and run the same command again" in said
+    assert "\n" not in said
+    renamed = None
+    assert again(here, begun) == 0
+    assert tree(here / "out") == tree(begun / "whole" / "out")
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (8000, resource.RLIM_INFINITY))
+from builder.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_write_that_the_system_refuses(here: Path, begun: Path) -> None:
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
+    words = ["release", str(here / "root"), str(here / "out"), *flags(begun), "--quiet"]
+    ended = subprocess.run(
+        [sys.executable, "-c", LIMITED, *words], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 4
+    assert "File too large" in ended.stderr
+    assert ended.stderr.strip().count("\n") == 0
+    assert again(here, begun) == 0
+    assert tree(here / "out") == tree(begun / "whole" / "out")
+
+
+def test_a_release_that_does_not_hold_what_it_says_is_not_published(
+    here: Path, begun: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    global renamed
+
+    def spoil(path: str) -> None:
+        if path.endswith("/stage/release.json"):
+            shard = here / "out" / ".release" / "stage" / "images" / "train-00003-of-00008.parquet"
+            data = bytearray(shard.read_bytes())
+            data[2000] ^= 1
+            shard.write_bytes(data)
+
+    renamed = spoil
+    assert again(here, begun) == 1
+    assert "train-00003-of-00008.parquet" in capsys.readouterr().err
+    assert {name: data for name, data in tree(here / "out").items() if not name.startswith(".")} == tree(
+        begun / "out"
+    )
+    renamed = None
+    assert again(here, begun, "--overwrite") == 0
+    assert released(here / "out").version == "v2026.11.1"
+
+
+def test_ctrl_c_keeps_the_shards_that_are_made(
+    here: Path, begun: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    global renamed
+
+    def ask(path: str) -> None:
+        if path.endswith("/done/train-00002-of-00008.json"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    renamed = ask
+    assert again(here, begun, "--workers", "1") == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert 3 <= len(list((here / "out" / ".release" / "done").iterdir())) < 9
+    renamed = None
+    assert again(here, begun) == 0
+    assert tree(here / "out") == tree(begun / "whole" / "out")
+
+
+def test_an_unfinished_release_of_other_content_is_begun_anew(here: Path, begun: Path) -> None:
+    global renamed
+
+    def stop(path: str) -> None:
+        if path.endswith("/stage/release.json"):
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+
+    renamed = stop
+    assert again(here, begun, "--divide-by", "4") == 4
+    renamed = None
+    assert again(here, begun) == 0
+    assert tree(here / "out") == tree(begun / "whole" / "out")
+
+
+def test_a_release_that_came_in_between_is_what_the_next_one_follows(here: Path, begun: Path) -> None:
+    global renamed
+
+    def stop(path: str) -> None:
+        if path.endswith("/stage/release.json"):
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+
+    renamed = stop
+    assert again(here, begun) == 4
+    renamed = None
+    shutil.move(here / "out" / ".release", here / "kept")
+    assert release(here / "root", here / "out", "--what", "images", "--tag", "other") == 0
+    shutil.move(here / "kept", here / "out" / ".release")
+    assert again(here, begun) == 0
+    assert released(here / "out").previous == "other"
