@@ -27,6 +27,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/stream.py
 	$(BIN)/python benchmarks/revalidate.py
 	$(BIN)/python benchmarks/verdicts.py
+	$(BIN)/python benchmarks/release.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -42,7 +43,7 @@ $(VENV)/core.stamp: $(VENV)/pip.stamp $(SETUP)
 	@touch $@
 
 $(VENV)/demo.stamp: $(VENV)/core.stamp
-	$(INSTALL) -e '.[siglip2,report]'
+	$(INSTALL) -e '.[siglip2,report,release]'
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/core.stamp

@@ -17,6 +17,7 @@ from typing import Any
 from ..errors import VerificationError
 from .config import Config
 from .host import Host
+from .hub import Hub
 from .truth import Truth
 
 PATIENCE = 300.0  # seconds for a run to come half-way
@@ -37,6 +38,7 @@ class Demo:
     requests: int = 0  # of the undisturbed run
     repeated: int = 0
     verdicts: dict[str, int] = field(default_factory=dict)  # of what was rebuilt a year later
+    hub: Hub | None = None  # where it is released
 
     @property
     def root(self) -> Path:
@@ -53,6 +55,27 @@ class Demo:
         """The data set that the same manifest makes a year later."""
         return self.folder / "danqing-later"
 
+    @property
+    def again(self) -> Path:
+        """The data set that the released manifest makes."""
+        return self.folder / "danqing-again"
+
+    def environment(self) -> dict[str, str]:
+        """That of a user with an account on the demo's Hub, and with caches in the demo's folder."""
+        if self.hub is None:
+            return dict(os.environ)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+        cache = self.folder.absolute() / "cache"
+        return kept | {
+            "HF_ENDPOINT": self.hub.url,
+            "HF_TOKEN": self.hub.token,
+            "HF_HOME": str(cache / "huggingface"),
+            "XDG_CACHE_HOME": str(cache),
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+        }
+
     def say(self, *lines: str) -> None:
         """Tell the user, on stdout: the commentary is what this command is for."""
         if not (self.config.quiet or self.config.json):
@@ -64,11 +87,12 @@ class Demo:
         more = [f"... and {len(lines) - SHOWN:,} more"] if len(lines) > SHOWN else []
         self.say(*[f"  DIFFERS {line}" for line in lines[:SHOWN]], *more) if lines else self.say(f"  {equal}")
 
-    def rebuild(self, root: Path) -> list[str]:
-        """The words of the command that a user would type."""
+    def rebuild(self, root: Path, source: str = "") -> list[str]:
+        """The words of the command that a user would type; source: a manifest that is not the demo's own."""
         shard = max(50, -(-self.config.pairs // 6))
-        options = f"--image-size 256 --min-side 32 --timeout {TIMEOUT} --validation 0.05 --shard-size {shard}"
-        return ["rebuild", str(self.folder / "manifest"), str(root), *options.split(), "--allow-private"]
+        options = f"--image-size 256 --min-side 32 --timeout {TIMEOUT} --shard-size {shard} --allow-private"
+        split = [] if source else ["--validation", "0.05"]  # a release has a validation split of its own
+        return ["rebuild", source or str(self.folder / "manifest"), str(root), *options.split(), *split]
 
     def open(self, root: Path, split: str, **options: Any) -> Any:
         """A split of a root as an IterableDataset, opened as a training script does."""
@@ -84,7 +108,9 @@ class Demo:
         quiet = ["--quiet"] if self.config.quiet or self.config.json else []
         command = [sys.executable, "-m", f"{__package__.rsplit('.', 1)[0]}.cli", *words, *quiet]
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, stdout=pipe, encoding="utf-8", start_new_session=True)  # noqa: S603
+        return subprocess.Popen(  # noqa: S603
+            command, stdout=pipe, encoding="utf-8", start_new_session=True, env=self.environment()
+        )
 
     def run(self, words: list[str], shown: int | None = None) -> list[str]:
         """Run `danqing` to its end and print the first lines that it prints; all of them are returned.

@@ -23,7 +23,7 @@ from .drive import PATIENCE, Demo, end
 from .truth import Truth, outcomes_of
 
 CHECKPOINT = Path(__file__).parent / "checkpoint"  # a SigLIP of 0.5 MB, trained on such scenes by tiny.py
-NEEDED = ("torch", "transformers", "matplotlib", "jinja2")
+NEEDED = ("torch", "transformers", "matplotlib", "jinja2", "mlcroissant")
 # Among 900 pairs no p is below 0.001, and the caption is all that speaks for a pair.
 RELEASE = ("--alpha", "0.05")
 SHOWN = 4  # pairs of a stream

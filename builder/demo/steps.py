@@ -1,4 +1,4 @@
-"""The steps of `danqing demo` in order: here those of the rebuild; those of the re-validation follow in later.py.
+"""The steps of `danqing demo` in order: here those of the rebuild; later.py re-validates, publish.py releases.
 
 Each step tells what it does, drives danqing by its command line or its public module, and adds a line to
 `differences` for whatever came out otherwise than planted.
@@ -16,16 +16,18 @@ from typing import Any
 
 from ..console import Console, in_time, table
 from ..errors import InputError, VerificationError
-from . import later, sheet, web
+from . import later, publish, sheet, web
 from .config import Config
 from .drive import PATIENCE, Demo, end
 from .host import Host
+from .hub import Hub
 from .truth import Truth, outcomes_of
 
 MARK = ".danqing-demo"  # what tells a folder of the demo from a user's
 MADE = (
     "web", "manifest", "danqing", "danqing-killed", "truth.parquet", "pairs.png",
     "web-later", "danqing-later", "truth-later.parquet", "report.html",
+    "hub", "takedown.txt", "danqing-again", "cache",
 )  # fmt: skip
 SHEET = 24  # pairs on the contact sheet
 
@@ -174,13 +176,20 @@ def run(config: Config, console: Console) -> Summary:
     began = time.monotonic()
     folder = prepare(Path(config.output))
     missing = later.missing()
-    with Host() as host:
-        demo = Demo(config, folder, host)
-        for number, (heading, step) in enumerate(STEPS if missing else (*STEPS, *later.STEPS), 1):
+    steps = STEPS if missing else (*STEPS, *later.STEPS, *publish.STEPS)
+    with Host() as host, Hub(folder / "hub") as hub:
+        hub.organization = publish.OWNER
+        demo = Demo(config, folder, host, hub=hub)
+        for number, (heading, step) in enumerate(steps, 1):
             demo.say("", f"{number}. {heading}")
             step(demo)
     demo.say(
-        "", *([f"{missing}: for the second half, pip install 'danqing[siglip2,report]'"] if missing else [])
+        "",
+        *(
+            [f"{missing}: for the second half, pip install 'danqing[siglip2,report,release]'"]
+            if missing
+            else []
+        ),
     )
     if demo.differences:
         first = demo.differences[0]
