@@ -24,6 +24,7 @@ from . import __version__
 from .console import Console
 from .errors import DanqingError, EnvironmentProblem, Interrupted, UsageError
 from .options import add_arguments
+from .tokens import withhold
 
 
 class Row(NamedTuple):
@@ -121,6 +122,7 @@ def main(arguments: Sequence[str] | None = None, stages: Mapping[str, Row] = STA
     _forgive(sys.stdout)
     _forgive(sys.stderr)
     console = Console(no_color="--no-color" in words)
+    withhold(os.environ)
     try:
         stage, config = parse(words, stages)
         console = Console(quiet=config.quiet, json=config.json, no_color=config.no_color)

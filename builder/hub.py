@@ -19,7 +19,7 @@ from . import __version__
 from .console import Console, in_time, one_line
 from .errors import DanqingError, EnvironmentProblem
 from .refusals import refusal, wanted_wait
-from .tokens import mask, mask_chain
+from .tokens import is_loopback, mask, mask_chain
 
 if TYPE_CHECKING:
     import httpx2
@@ -31,7 +31,6 @@ WAITS = (1.0, 2.0, 4.0, 8.0, 8.0)  # seconds before each new try, as in huggingf
 LONGEST = 600.0  # seconds; the Hub counts requests in windows of 300: who asks for more is not waited for
 ANSWER = 300.0  # seconds without a byte; the client's default is to wait for ever
 _TRANSIENT = {408, 429, 500, 502, 503, 504}
-_OURS = {"huggingface.co", "hf.co"}
 
 
 def api() -> HfApi:
@@ -39,21 +38,12 @@ def api() -> HfApi:
     from huggingface_hub import HfApi, constants, set_client_factory
 
     parts = urlsplit(constants.ENDPOINT)
-    if parts.scheme != "https" and not _is_loopback(parts.hostname or ""):
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         raise EnvironmentProblem(
             f"HF_ENDPOINT {constants.ENDPOINT}: the token would go there unencrypted; write https:// or unset it"
         )
     set_client_factory(_client)
     return HfApi(library_name="danqing", library_version=__version__)
-
-
-def foreign_endpoint() -> str | None:
-    """The host of HF_ENDPOINT where it is neither the Hub nor this machine: it is about to be shown the token."""
-    from huggingface_hub import constants
-
-    name = urlsplit(constants.ENDPOINT).hostname or ""
-    ours = name in _OURS or name.endswith(".huggingface.co") or _is_loopback(name)
-    return None if ours else name
 
 
 @contextlib.contextmanager
@@ -139,10 +129,6 @@ def _client() -> httpx2.Client:
     client = default_client_factory()
     client.timeout = httpx2.Timeout(ANSWER, connect=20.0)
     return client
-
-
-def _is_loopback(host: str) -> bool:
-    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _wait(error: Exception, pause: float, only: str) -> float | None:

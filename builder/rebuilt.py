@@ -29,8 +29,9 @@ _NAME = re.compile(rf"(?:{'|'.join(SPLITS)})-\d{{5,}}(?:-of-\d+)?\.parquet")
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One file of images/. checksum: changes when the file does."""
+    """One file of images/. number: among all of the root; checksum: changes when the file does."""
 
+    number: int
     root: str
     stem: str
     rows: int
@@ -74,8 +75,8 @@ def find_shards(root: str, done: str) -> tuple[Shard, ...]:
     found = recorded | _footers(folder, sorted(names - recorded.keys()))
     ordered = sorted(names, key=lambda name: (SPLITS.index(name.partition("-")[0]), name))
     return tuple(
-        Shard(root, name.removesuffix(".parquet"), found[name]["rows"], found[name][DIGEST])
-        for name in ordered
+        Shard(number, root, name.removesuffix(".parquet"), found[name]["rows"], found[name][DIGEST])
+        for number, name in enumerate(ordered)
     )
 
 

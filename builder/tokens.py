@@ -1,6 +1,6 @@
-"""No token in what we print: the one that is in use, whatever looks like one, and the query that signs a URL.
+"""Tokens go to the Hub alone: not to a mirror that HF_ENDPOINT names, and not into what we print.
 
-any text, or an exception and those it came from ─▶ the same without secrets
+any text, or an exception and those it came from ─▶ the same without tokens and without queries that sign URLs
 """
 
 from __future__ import annotations
@@ -8,13 +8,36 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, MutableMapping
+from urllib.parse import urlsplit
 
 _SECRET = re.compile(
     r"\b(?:hf|api_org)_(?:oauth_|jwt_)?[A-Za-z0-9]{10,}[\w.-]*|(?<=Bearer )\S+", re.IGNORECASE
 )
 _QUERY = re.compile(r"(https?://[^\s?'\"<>]+)\?[^\s'\"<>]+")
 HIDDEN = "hf_***"
+TRUST = "DANQING_TRUST_ENDPOINT"  # 1: HF_ENDPOINT is one's own Hub
+_HUB = ("huggingface.co", "hf.co")
+
+
+def third_host(environment: Mapping[str, str]) -> str | None:
+    """The host of HF_ENDPOINT where it is to see no token: neither the Hub, nor this machine, nor a trusted one."""
+    parts = urlsplit(environment.get("HF_ENDPOINT") or "https://huggingface.co")
+    host = parts.hostname or ""
+    if is_loopback(host) or (parts.scheme == "https" and environment.get(TRUST) == "1"):
+        return None
+    return None if parts.scheme == "https" and host.removeprefix("www.") in _HUB else host
+
+
+def withhold(environment: MutableMapping[str, str]) -> None:
+    """Have huggingface_hub send no token of its own accord to a third host; it must not be imported yet."""
+    if third_host(environment) is not None:
+        environment["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"  # noqa: S105  a switch
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name is of this machine."""
+    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def mask(text: str) -> str:

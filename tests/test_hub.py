@@ -188,15 +188,13 @@ def test_offline_is_said(tmp_path: Path) -> None:
 
 def test_a_token_goes_nowhere_in_the_clear(tmp_path: Path) -> None:
     code = """
-        from builder.hub import api, foreign_endpoint
-        print(foreign_endpoint())
+        from builder.hub import api
         api()
     """
     said = run_client(code, client_env("http://mirror.invalid", tmp_path, token=TOKEN), check=False)
     assert (
         "EnvironmentProblem: HF_ENDPOINT http://mirror.invalid: the token would go there unenc" in said.stderr
     )
-    assert said.stdout == "mirror.invalid\n"
     assert TOKEN not in said.stderr
 
 

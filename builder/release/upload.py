@@ -11,6 +11,7 @@ A kill at any point costs at most one part: each step looks at what is there and
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +19,11 @@ from typing import TYPE_CHECKING
 from ..console import Console
 from ..errors import EnvironmentProblem, InputError, UsageError, VerificationError
 from ..files import is_local
-from ..hub import foreign_endpoint, hub_errors, patiently
+from ..hub import hub_errors, patiently
 from ..released import document
 from ..released.address import Repository, repository
 from ..released.document import Release
+from ..tokens import TRUST, third_host
 from .config import Config
 from .folder import Folder
 from .remote import PART, Blob, Remote, State
@@ -45,6 +47,11 @@ def open_target(config: Config, console: Console) -> Target:
     found = repository(config.output)
     if found is None or found.revision:
         raise UsageError(f"{config.output}: write a folder, or hf://datasets/ORG/NAME without a revision")
+    if host := third_host(os.environ):
+        raise UsageError(
+            f"HF_ENDPOINT: {host} is not the Hub, and would be shown your token; unset it, or say {TRUST}=1 where "
+            "it is a Hub of your own, by https"
+        )
     return Hub(found.id, console, private=config.private, replaced=config.tag if config.overwrite else "")
 
 
@@ -85,8 +92,6 @@ class Hub:
 
     def begin(self, version: str) -> None:
         """See Target: a repository, a token that may write to it, and the branch."""
-        if host := foreign_endpoint():
-            self._console.warn(f"HF_ENDPOINT: your token is sent to {host}")
         self._remote.account()
         self._remote.create(self._private)
         state = self._look()

@@ -22,12 +22,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
+from ..digests import KEY, keys_of
 from ..errors import InputError
 from ..files import join, read_bytes, write_atomic
 from . import rules
 from .plan import STAGE, Shard
 from .reference import Reference
-from .values import KEY, caption_hashes, keys_of, pc, unhex
+from .values import caption_hashes, pc, unhex
 
 if TYPE_CHECKING:
     from ..siglip2 import Siglip, Work

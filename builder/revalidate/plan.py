@@ -30,25 +30,10 @@ STAGE = "revalidate"
 SETTLED = ("dtype", "preprocessing")  # what `auto` came to, and the way from a file to pixels
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One file of images/. number: among all of the root; checksum: changes when the file does."""
+class Shard(rebuilt.Shard):
+    """One file of images/, as it is scored."""
 
-    number: int
-    root: str
-    stem: str
-    rows: int
-    checksum: str
-
-    @property
-    def url(self) -> str:
-        """The path or URL of the file."""
-        return join(self.root, "images", f"{self.stem}.parquet")
-
-    @property
-    def split(self) -> str:
-        """The split it belongs to."""
-        return self.stem.partition("-")[0]
+    __slots__ = ()
 
     @contextmanager
     def opened(self, captions: Sequence[str]) -> Iterator[pq.ParquetFile]:
@@ -163,4 +148,4 @@ def find_shards(root: str) -> tuple[Shard, ...]:
     that is missing or has another size than rebuild wrote.
     """
     found = rebuilt.find_shards(root, "scored")
-    return tuple(Shard(number, root, one.stem, one.rows, one.checksum) for number, one in enumerate(found))
+    return tuple(Shard(one.number, root, one.stem, one.rows, one.checksum) for one in found)

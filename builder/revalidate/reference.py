@@ -23,6 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ..console import Console
+from ..digests import KEY, keys_of
 from ..errors import InputError
 from ..files import join, listdir
 from ..manifest.find import Entry, find
@@ -32,7 +33,7 @@ from ..parquet import parquet
 from ..released import document
 from ..schema import CODE_BITS, said_by
 from .hold import alone
-from .values import KEY, Bools, Bytes, blobs, floats, keys_of, unhex
+from .values import Bools, Bytes, blobs, floats, unhex
 
 if TYPE_CHECKING:
     from ..siglip2 import Checkpoint

@@ -11,9 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as compute
 import xxhash
 
-KEY = np.dtype(
-    "S16"
-)  # a key as 16 bytes; NumPy sorts and compares these as bytes, a zero at the end included
 pc: Any = compute  # its stubs know no mix of column and constant
 Bytes = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
@@ -27,12 +24,6 @@ def unhex(column: Any, width: int) -> tuple[Bytes, Bools]:
     filled = pc.if_else(valid, text, "0" * (2 * width))
     data = bytes.fromhex("".join(filled.to_pylist()))
     return np.frombuffer(data, np.uint8).reshape(-1, width), valid.to_numpy(zero_copy_only=False)
-
-
-def keys_of(column: Any) -> tuple[npt.NDArray[np.bytes_], Bools]:
-    """Keys as KEY (n,), and which are keys."""
-    data, valid = unhex(column, KEY.itemsize)
-    return np.ascontiguousarray(data).view(KEY).reshape(-1), valid
 
 
 def blobs(column: Any, width: int) -> tuple[Bytes, Bools]:

@@ -69,6 +69,9 @@ def names(count: int, kind: str = "manifest") -> dict[str, int]:
     return {f"{kind}/train-{number:05}-of-{count:05}.parquet": number for number in range(count)}
 
 
+SHARDS = names(4)
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """The files of a folder whole, by path."""
     return {path: (folder / path).read_bytes() for path in [*paths(folder), NAME]}

@@ -15,28 +15,7 @@ from builder.release.config import Config
 from builder.release.folder import Folder
 from builder.release.upload import open_target
 from builder.released.document import NAME
-from tests.release.publishing import contents, make, names, paths
-
-SHARDS = names(4)
-
-
-@pytest.fixture
-def release(tmp_path: Path) -> Path:
-    """The folder of a release v1, of four shards."""
-    folder = tmp_path / "release"
-    folder.mkdir()
-    make(folder, "v1", SHARDS)
-    return folder
-
-
-@pytest.fixture
-def second(tmp_path: Path) -> Path:
-    """The folder of v2: one shard as it was, one of other content, two fewer, one more."""
-    folder = tmp_path / "second"
-    folder.mkdir()
-    shards = list(SHARDS)
-    make(folder, "v2", {shards[0]: 0, shards[1]: 9, "changes/v2.parquet": 5}, previous="v1")
-    return folder
+from tests.release.publishing import contents, paths
 
 
 def target_of(output: Path, **more: Any) -> Any:

@@ -7,35 +7,25 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from builder.verdicts import Cause
+from tests import renames
 from tests.release.roots import SOME, release, released, scored_root, tree
 from tests.roots import pair
 
 SHIFTED = (*SOME[:-1], Cause.UNRELATED)
 DATE = "1795000000"
-renamed: Callable[[str], None] | None = None  # called before a file appears under its final name
-
-
-def _hear(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "os.rename" and renamed is not None:
-        renamed(os.fspath(arguments[1]))
-
-
-sys.addaudithook(_hear)
 
 
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    global renamed
     monkeypatch.setenv("SOURCE_DATE_EPOCH", DATE)
     yield
-    renamed = None
+    renames.before = None
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +98,6 @@ def test_kill_9_just_before(here: Path, begun: Path, point: str) -> None:
 
 
 def test_until_the_last_step_readers_see_the_release_before(here: Path, begun: Path) -> None:
-    global renamed
     before = tree(begun / "out")
 
     def look(path: str) -> None:
@@ -116,7 +105,7 @@ def test_until_the_last_step_readers_see_the_release_before(here: Path, begun: P
             seen.append({name: data for name, data in tree(here / "out").items() if not name.startswith(".")})
 
     seen: list[dict[str, bytes]] = []
-    renamed = look
+    renames.before = look
     assert again(here, begun) == 0
     assert seen == [before]
 
@@ -125,18 +114,17 @@ def test_until_the_last_step_readers_see_the_release_before(here: Path, begun: P
     "point", ["/stage/images/train-00002-of-00008.parquet", "/taken/README.md", "/out/release.json"]
 )
 def test_a_disk_that_is_full(here: Path, begun: Path, point: str, capsys: pytest.CaptureFixture[str]) -> None:
-    global renamed
 
     def full(path: str) -> None:
         if path.endswith(point):
             raise OSError(errno.ENOSPC, "No space left on device", path)
 
-    renamed = full
+    renames.before = full
     assert again(here, begun) == 4
     said = capsys.readouterr().err.strip()
     assert "No space left on device; nothing is lost, mend it and run the same command again" in said
     assert "\n" not in said
-    renamed = None
+    renames.before = None
     assert again(here, begun) == 0
     assert tree(here / "out") == tree(begun / "whole" / "out")
 
@@ -165,7 +153,6 @@ def test_a_write_that_the_system_refuses(here: Path, begun: Path) -> None:
 def test_a_release_that_does_not_hold_what_it_says_is_not_published(
     here: Path, begun: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    global renamed
 
     def spoil(path: str) -> None:
         if path.endswith("/stage/release.json"):
@@ -174,13 +161,13 @@ def test_a_release_that_does_not_hold_what_it_says_is_not_published(
             data[2000] ^= 1
             shard.write_bytes(data)
 
-    renamed = spoil
+    renames.before = spoil
     assert again(here, begun) == 1
     assert "train-00003-of-00008.parquet" in capsys.readouterr().err
     assert {name: data for name, data in tree(here / "out").items() if not name.startswith(".")} == tree(
         begun / "out"
     )
-    renamed = None
+    renames.before = None
     assert again(here, begun, "--overwrite") == 0
     assert released(here / "out").version == "v2026.11.1"
 
@@ -188,45 +175,42 @@ def test_a_release_that_does_not_hold_what_it_says_is_not_published(
 def test_ctrl_c_keeps_the_shards_that_are_made(
     here: Path, begun: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    global renamed
 
     def ask(path: str) -> None:
         if path.endswith("/done/train-00002-of-00008.json"):
             os.kill(os.getpid(), signal.SIGINT)
 
-    renamed = ask
+    renames.before = ask
     assert again(here, begun, "--workers", "1") == 130
     assert "the same command goes on" in capsys.readouterr().err
     assert 3 <= len(list((here / "out" / ".release" / "done").iterdir())) < 9
-    renamed = None
+    renames.before = None
     assert again(here, begun) == 0
     assert tree(here / "out") == tree(begun / "whole" / "out")
 
 
 def test_an_unfinished_release_of_other_content_is_begun_anew(here: Path, begun: Path) -> None:
-    global renamed
 
     def stop(path: str) -> None:
         if path.endswith("/stage/release.json"):
             raise OSError(errno.ENOSPC, "No space left on device", path)
 
-    renamed = stop
+    renames.before = stop
     assert again(here, begun, "--divide-by", "4") == 4
-    renamed = None
+    renames.before = None
     assert again(here, begun) == 0
     assert tree(here / "out") == tree(begun / "whole" / "out")
 
 
 def test_a_release_that_came_in_between_is_what_the_next_one_follows(here: Path, begun: Path) -> None:
-    global renamed
 
     def stop(path: str) -> None:
         if path.endswith("/stage/release.json"):
             raise OSError(errno.ENOSPC, "No space left on device", path)
 
-    renamed = stop
+    renames.before = stop
     assert again(here, begun) == 4
-    renamed = None
+    renames.before = None
     shutil.move(here / "out" / ".release", here / "kept")
     assert release(here / "root", here / "out", "--what", "images", "--tag", "other") == 0
     shutil.move(here / "kept", here / "out" / ".release")

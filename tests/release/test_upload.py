@@ -17,29 +17,9 @@ from builder.errors import UsageError
 from builder.release.config import Config
 from builder.release.upload import open_target
 from builder.released.document import NAME
-from tests.release.publishing import contents, make, names, publish
+from tests.release.publishing import SHARDS, contents, make, publish
 
 REPO = "tester/x"
-SHARDS = names(4)
-
-
-@pytest.fixture
-def release(tmp_path: Path) -> Path:
-    """The folder of a release v1, of four shards."""
-    folder = tmp_path / "release"
-    folder.mkdir()
-    make(folder, "v1", SHARDS)
-    return folder
-
-
-@pytest.fixture
-def second(tmp_path: Path) -> Path:
-    """The folder of v2: one shard as it was, one of other content, two fewer, one more."""
-    folder = tmp_path / "second"
-    folder.mkdir()
-    shards = list(SHARDS)
-    make(folder, "v2", {shards[0]: 0, shards[1]: 9, "changes/v2.parquet": 5}, previous="v1")
-    return folder
 
 
 def requests(hub: Hub, method: str, part: str) -> list[Any]:

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder.console import Console
+from builder.digests import keys_of
 from builder.errors import InputError
 from builder.revalidate import reference
 from builder.revalidate.reference import Found, Reference, look, open_reference
-from builder.revalidate.values import keys_of
 from builder.siglip2 import Checkpoint
 from tests.roots import make_root
 from tests.scored import CHECKPOINT as SCORED_BY

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from builder.digests import keys_of
 from builder.errors import InputError
 from builder.manifest import Columns, open_manifest
 from builder.rebuild.assemble import keys_of as keys_of_rows
 from builder.revalidate.reference import look, open_reference
-from builder.revalidate.values import keys_of
 from builder.schema import saying
 from builder.siglip2 import Checkpoint
 from tests.hubhost import answers, client_env
@@ -73,7 +73,7 @@ def test_a_release_on_the_hub_is_a_reference(hub: Any, tmp_path: Path) -> None:
         from pathlib import Path
         import pyarrow as pa
         from builder.revalidate.reference import look, open_reference
-        from builder.revalidate.values import keys_of
+        from builder.digests import keys_of
         from builder.siglip2 import Checkpoint
         checkpoint = Checkpoint(Path("x"), "org/tiny", "tiny", None, "{CHECKPOINT.fingerprint}", naflex=False)
         index = open_reference(look("hf://datasets/tester/x@{revision}", checkpoint), Path("{tmp_path}/work"))

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +20,20 @@ from builder.console import Console
 from builder.ledger import read_all
 from builder.revalidate import pieces, rules, runner
 from builder.stop import Stop
+from tests import renames
 from tests.drift import write_manifest, write_root
 
 from .runs import CHECKPOINT, column, made, planted, read, revalidate, rewrite, scored
 
 PAIRS = planted(60)
 SHARD = 15
-renamed: Callable[[str], None] | None = None  # called before a file appears under its final name
-
-
-def _hear(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "os.rename" and renamed is not None:
-        renamed(os.fspath(arguments[1]))
-
-
-sys.addaudithook(_hear)
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    global renamed
     monkeypatch.setattr(rules, "PANEL", 25)
     yield
-    renamed = None
+    renames.before = None
 
 
 @pytest.fixture
@@ -105,7 +96,6 @@ def test_a_crash_before_any_file_appears_changes_nothing_in_the_end(
     root: Path, untouched: Path, number: int
 ) -> None:
     """The panel, the plan, every shard and its marker: each in turn is the one that is not written."""
-    global renamed
     count = 0
 
     def crash(path: str) -> None:
@@ -114,9 +104,9 @@ def test_a_crash_before_any_file_appears_changes_nothing_in_the_end(
         if count == number:
             raise OSError(28, "No space left on device", path)
 
-    renamed = crash
+    renames.before = crash
     assert revalidate(root) == 4
-    renamed = None
+    renames.before = None
     assert revalidate(root) == 0
     assert made(root) == made(untouched)
 
@@ -153,25 +143,23 @@ def test_kill_9_between_a_shard_and_its_marker(root: Path, untouched: Path) -> N
 def test_a_signal_ends_the_shard_in_flight_and_no_other(
     root: Path, untouched: Path, number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    global renamed
-    renamed = lambda path: signal.raise_signal(number) if path.endswith("panel.npz") else None  # noqa: E731
+    renames.before = lambda path: signal.raise_signal(number) if path.endswith("panel.npz") else None
     assert revalidate(root) == 130
-    renamed = None
+    renames.before = None
     assert "same command goes on" in capsys.readouterr().err
     assert revalidate(root) == 0
     assert made(root) == made(untouched)
 
 
 def test_a_signal_while_shards_are_scored_finishes_one(root: Path, untouched: Path) -> None:
-    global renamed
 
     def ask(path: str) -> None:
         if path.endswith("train-00000.json"):
             os.kill(os.getpid(), signal.SIGINT)
 
-    renamed = ask
+    renames.before = ask
     assert revalidate(root) == 130
-    renamed = None
+    renames.before = None
     assert len(list(read_all(str(root), "revalidate"))) == 2
     assert revalidate(root) == 0
     assert made(root) == made(untouched)
