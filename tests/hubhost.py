@@ -50,7 +50,9 @@ def client_env(hub: Hub | str, tmp: Path, xet: bool = True, token: str | None = 
 def argv_of(code_or_argv: str | Sequence[str]) -> list[str]:
     """The words of a process: Python code, or words of which `hf` and `danqing` mean this environment's."""
     if isinstance(code_or_argv, str):
-        return [sys.executable, "-W", "error::ResourceWarning", "-c", textwrap.dedent(code_or_argv)]
+        # As builder.cli.script ends, and why: Arrow's threads may abort an interpreter that takes itself down.
+        end = "\nimport os, sys\nsys.stdout.flush(), sys.stderr.flush(), os._exit(0)"
+        return [sys.executable, "-W", "error::ResourceWarning", "-c", textwrap.dedent(code_or_argv) + end]
     first, *rest = code_or_argv
     if first == "danqing":
         return [sys.executable, "-m", "builder.cli", *rest]

@@ -247,6 +247,23 @@ sys.exit(main(["work", "work"], {{"work": Row("stage_of_the_tests", "")}}))
     assert done.stdout.splitlines()[0] == "\\u4e00\\u5f20\\u56fe"
 
 
+def test_the_process_ends_with_what_was_registered_and_before_the_interpreter_does() -> None:
+    code = """
+import atexit, sys
+from builder import cli
+
+class Last:
+    def __del__(self): print("the interpreter takes itself down")
+
+last = Last()
+atexit.register(print, "registered")
+sys.argv = ["danqing", "status", "nowhere"]
+cli.script()
+"""
+    done = python(code)
+    assert (done.returncode, done.stdout) == (3, "registered\n")
+
+
 def test_the_module_runs_as_a_command(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "builder.cli", "status", str(tmp_path)],

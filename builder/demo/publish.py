@@ -28,14 +28,15 @@ SHARDS = ("--divide-by", "2")  # of so few pairs
 SHOWN = 4  # pairs of a stream
 # What a stranger types, with nothing of ours; prints key and hash of each pair, then the captions of some.
 STREAM = f"""
-import hashlib, itertools, json
+import hashlib, itertools, json, os
 from datasets import load_dataset
 pairs = load_dataset({IMAGES!r}, streaming=True, revision={SECOND!r})
 found = {{}}
 for pair in itertools.chain.from_iterable(split.decode(False) for split in pairs.values()):
     found[pair["key"]] = hashlib.sha256(pair["image"]["bytes"]).hexdigest()
 some = [[pair["alt_text"], *pair["image"].size] for pair in pairs["train"].take({SHOWN})]
-print(json.dumps({{"found": found, "some": some}}))
+print(json.dumps({{"found": found, "some": some}}), flush=True)
+os._exit(0)  # as builder.cli.script ends, and why
 """
 
 
