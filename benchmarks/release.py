@@ -39,6 +39,7 @@ FIRST = (*[Cause.HASH] * 49, Cause.UNRELATED)  # 2 % are dropped to begin with
 LATER = (*[Cause.HASH] * 24, Cause.UNRELATED, *[Cause.HASH] * 24, Cause.UNRELATED)  # and 2 % more
 COPY = """
 import sys
+import pyarrow.parquet as pq
 from pathlib import Path
 source, target = map(Path, sys.argv[1:])
 target.mkdir(parents=True)
@@ -203,7 +204,7 @@ def requests(bench: Bench) -> dict[str, object]:
 def flat(bench: Bench) -> dict[str, object]:
     """Peak memory of a release by the number of shards of the root."""
     rows, result = [], {}
-    for shards in (4, 16):
+    for shards in (8, 16, 32):
         root = make(bench.fresh("root"), shards, 500)
         used = bench.danqing("release", str(root), str(bench.fresh("out")), "--what", "images")
         rows.append((shards, f"{megabytes(root / 'images'):.0f}", f"{used.process_mb:.0f}"))
