@@ -85,12 +85,15 @@ def is_tars(release: Release) -> bool:
 def configs(release: Release) -> dict[str, dict[str, Any]]:
     """The configurations by name, the data first by `default`.
 
-    `datasets` reads a repository with one builder, so one of tars offers its pairs and no tables.
+    `datasets` reads a repository with one builder, so one of tars offers its pairs and no tables. The patterns name the
+    number of shards: a card takes in none of another layout, as there are while a large release is being published.
     """
     extension = "tar" if is_tars(release) else "parquet"
+    ends = {path.rpartition("/")[2].partition("-")[0]: path.rpartition("-")[2] for path in release.shards()}
     main: dict[str, Any] = {
         "data_files": [
-            {"split": split, "path": f"{release.what}/{split}-*.{extension}"} for split in splits(release)
+            {"split": split, "path": f"{release.what}/{split}-*-of-{ends[split]}"}
+            for split in splits(release)
         ],
         "default": True,
     }

@@ -11,6 +11,7 @@ A kill at any point costs at most one part: each step looks at what is there and
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -70,6 +71,8 @@ class Hub:
         self._private, self._replaced = private, replaced
         self._remote = Remote(name, console, part)
         self._version = self._untagged = ""
+        self._previous: str | None = None  # the tag of the release before the one that is published
+        self._written: set[str] = set()  # files of this release and of those before it that main may hold
         self._head = ""  # of main, as it was when this run first looked: what our commit builds on
 
     def previous(self) -> Release | None:
@@ -123,6 +126,7 @@ class Hub:
         release = document.read(str(folder))
         if release is None:
             raise InputError(f"{folder}: no {document.NAME} to publish")
+        self._previous = release.previous
         self._remote.check_card(folder / CARD)
         self.put(folder, sorted(file for file in files if file not in LAST))
         self.put(folder, [file for file in LAST if file in files])
@@ -218,8 +222,9 @@ class Hub:
     def _to_main(self, folder: Path, wanted: dict[str, Blob], message: str) -> str:
         """Bring main from the release before to this one; the commit that holds it.
 
-        One commit. Over COMMIT operations it takes several, of which the last has the card and release.json: those
-        who pin no tag may then see files of both releases in between.
+        One commit. Over COMMIT operations it takes several: new files, then the card and release.json, then what is
+        old goes. A card names the number of its shards, so it reads its own release all the while, but for shards
+        that have the same name in both.
         """
         with hub_errors(f"publishing on {self._where}"):
             while True:
@@ -232,8 +237,11 @@ class Hub:
         from huggingface_hub.errors import HfHubHTTPError
 
         state = self._remote.state()
-        head = state.head if state else ""
-        operations = self._operations(folder, wanted, head)
+        if state is None:
+            raise EnvironmentProblem(
+                f"{self._where}: gone while it was published; run the same command again"
+            )
+        head, operations = state.head, self._operations(folder, wanted, state)
         if not operations:
             return head, True
         if head != self._head:
@@ -248,16 +256,20 @@ class Hub:
         return self._head, len(operations) <= self._most
 
     def _next(self, operations: list[Operation]) -> list[Operation]:
-        """Those of the next commit: all, or as many as may be, without the card and release.json."""
+        """Those of the next commit: all, or as many as may be; the card and release.json come after all new files."""
         if len(operations) <= self._most:
             return operations
-        return [one for one in operations if one.path_in_repo not in LAST][: self._most] or operations
+        new = list(itertools.takewhile(lambda one: one.path_in_repo not in LAST, operations))
+        return (new or operations)[: self._most]
 
-    def _operations(self, folder: Path, wanted: dict[str, Blob], head: str) -> list[Operation]:
-        """What makes main the release, the card and release.json last; files that no release wrote are left alone."""
+    def _operations(self, folder: Path, wanted: dict[str, Blob], state: State) -> list[Operation]:
+        """What makes main the release: new files, the card and release.json, and what is old goes.
+
+        Files that no release wrote are left alone.
+        """
         from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
 
-        source, main = _branch(self._version), self._remote.files(head)
+        source, main = _branch(self._version), self._remote.files(state.head)
         operations: list[Operation] = []
         for file in sorted(wanted, key=lambda file: (file in LAST, file)):
             if main.get(file) == wanted[file]:
@@ -266,9 +278,11 @@ class Hub:
                 operations.append(CommitOperationAdd(file, folder / file))
             else:
                 operations.append(CommitOperationCopy(file, file, src_revision=source))
-        before = self._release(head)
-        old = sorted(set(before.files if before else ()) & set(main) - set(wanted))
-        return [CommitOperationDelete(file) for file in old] + operations
+        for revision in (state.head, state.tags.get(self._previous or "")):
+            before = self._release(revision)
+            self._written |= set(before.files) if before else set()
+        old = sorted(self._written & set(main) - set(wanted))
+        return operations + [CommitOperationDelete(file) for file in old]
 
     def _check_ours(self, message: str) -> None:
         """EnvironmentProblem where main was moved by others, not by a commit of ours whose answer was lost."""

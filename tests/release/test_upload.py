@@ -17,7 +17,7 @@ from builder.errors import UsageError
 from builder.release.config import Config
 from builder.release.upload import open_target
 from builder.released.document import NAME
-from tests.release.publishing import SHARDS, contents, make, publish
+from tests.release.publishing import SHARDS, contents, killer, make, publish, start
 
 REPO = "tester/x"
 
@@ -244,6 +244,28 @@ def test_many_files_go_in_several_commits_the_card_last(hub: Hub, tmp_path: Path
     assert [("README.md" in dict(state), NAME in dict(state)) for state in states] == [(False, False)] * 3 + [
         (True, True)
     ]
+
+
+def test_of_several_commits_the_old_files_go_last_also_after_a_kill(
+    hub: Hub, tmp_path: Path, release: Path, second: Path
+) -> None:
+    publish(hub, tmp_path, release, "v1")
+    first = set(hub.contents(REPO))
+    process: list[Any] = []
+    wanted = (second / "README.md").read_bytes()
+
+    def kill_when_the_card_is_new() -> None:
+        if hub.contents(REPO)["README.md"] == wanted:
+            killer(process)()
+
+    hub.during("*", "", kill_when_the_card_is_new, times=10_000)
+    process.append(start(hub, tmp_path, second, "v2", operations=2))
+    process[0].communicate()
+    assert process[0].returncode == -9
+    assert set(hub.contents(REPO)) >= first
+    hub.forget()
+    assert "error" not in publish(hub, tmp_path, second, "v2", operations=2)
+    assert hub.contents(REPO) == hub.contents(REPO, "v2") == contents(second)
 
 
 def test_private_is_private_or_nothing(hub: Hub, tmp_path: Path, release: Path) -> None:
