@@ -73,19 +73,29 @@ def hash_of(text: str) -> bytes:
 
 def keys_of(column: Any) -> tuple[Digests, Bools]:
     """Keys, or digests, in hex as 16 bytes each (n,), and which are such (n,); the others are zeros."""
+    data, valid = unhex(column, KEY.itemsize)
+    return data.view(KEY).reshape(-1), valid
+
+
+def halves_of(keys: Digests) -> npt.NDArray[np.uint64]:
+    """The first 8 bytes of keys, as numbers that sort as they do: keys are hashes, so hardly two pairs share one."""
+    return np.ascontiguousarray(keys).view(">u8")[::2].astype(np.uint64)
+
+
+def unhex(column: Any, width: int) -> tuple[npt.NDArray[np.uint8], Bools]:
+    """Hex strings as bytes (n, width), and which are such (n,); a null or any other text is zeros."""
     text = array_of(column)
-    valid = np.array(pc.fill_null(pc.equal(pc.binary_length(text), 32), False), np.bool_)
-    filled = text if valid.all() else pc.if_else(pa.array(valid), text, "0" * 32)
+    valid = np.array(pc.fill_null(pc.equal(pc.binary_length(text), 2 * width), False), np.bool_)
+    filled = text if valid.all() else pc.if_else(pa.array(valid), text, "0" * 2 * width)
     if not len(filled):
-        return np.empty(0, KEY), valid
+        return np.empty((0, width), np.uint8), valid
     _, offsets, characters = filled.buffers()
     start = int(np.frombuffer(offsets, np.int32)[filled.offset])
-    data = np.frombuffer(characters, np.uint8, 32 * len(filled), start)
-    digits = _HEX[data].reshape(-1, 32)
+    data = np.frombuffer(characters, np.uint8, 2 * width * len(filled), start)
+    digits = _HEX[data].reshape(-1, 2 * width)
     valid &= (digits != 255).all(1)
     digits[~valid] = 0
-    packed = np.ascontiguousarray(digits[:, ::2] << 4 | digits[:, 1::2])
-    return packed.view(KEY).reshape(-1), valid
+    return np.ascontiguousarray(digits[:, ::2] << 4 | digits[:, 1::2]), valid
 
 
 def hex_of(digests: Digests) -> Any:
@@ -95,14 +105,14 @@ def hex_of(digests: Digests) -> Any:
     return pa.StringArray.from_buffers(len(digests), offsets, text)
 
 
-def locate(known: Digests, digests: Digests) -> tuple[npt.NDArray[np.int64], Bools]:
-    """Where each digest is in `known`, which ascends, and which of them are there at all."""
-    places, found = np.zeros(len(digests), np.int64), np.zeros(len(digests), np.bool_)
+def locate(known: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], Bools]:
+    """Where each of `wanted` is in `known`, which ascends, and which are there at all; of equal ones the first."""
+    places, found = np.zeros(len(wanted), np.int64), np.zeros(len(wanted), np.bool_)
     if len(known):
-        order = np.argsort(digests)  # in order, the search finds what it needs in the cache: 5 times as fast
-        wanted = digests[order]
-        places[order] = inside = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-        found[order] = known[inside] == wanted
+        order = np.argsort(wanted)  # in order, the search finds what it needs in the cache: 5 times as fast
+        ordered = wanted[order]
+        places[order] = inside = np.minimum(np.searchsorted(known, ordered), len(known) - 1)
+        found[order] = known[inside] == ordered
     return places, found
 
 

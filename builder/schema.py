@@ -114,6 +114,9 @@ DECIDED = pa.schema(
     ]
 )
 SCORES = pa.schema([*SCORED, *DECIDED])
+# What a release says of a pair that was judged, beside columns of scores/.
+SCORE = pa.field("score", pa.float32())  # the one that was tested
+SCORE_MODEL = pa.field("score_model", pa.string())
 # What the loader appends to a pair that was judged.
 SERVED = ("score_alt_text", "score_recaption", "p", "verdict", "suspect")
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as compute
 
-from ..digests import KEY, keys_of
+from ..digests import KEY, halves_of, keys_of
 from ..errors import InputError
 from ..parquet import parquet
 from ..removals import Removals
@@ -68,11 +68,6 @@ def take(root: Root, removals: Removals) -> Census:
     return census
 
 
-def ids_of(keys: npt.NDArray[np.bytes_]) -> Ids:
-    """The first half of keys of 16 bytes, as numbers; keys are hashes, so that hardly two pairs share one."""
-    return np.ascontiguousarray(keys).view(">u8")[::2].astype(np.uint64)
-
-
 def _read(part: Part, removals: Removals, census: Census) -> None:
     columns = ["key", *(["url"] if len(removals) else [])]
     start = part.first
@@ -83,7 +78,7 @@ def _read(part: Part, removals: Removals, census: Census) -> None:
             if not valid.all():
                 row = start - part.first + int(np.flatnonzero(~valid)[0])
                 raise InputError(f"{part.shard.url}: row {row}: its key is none; rebuild the root")
-            census.ids[rows] = ids_of(keys)
+            census.ids[rows] = halves_of(keys)
             if len(removals):
                 census.removed[rows] = removals.covers(batch["key"], batch["url"])
             start += batch.num_rows

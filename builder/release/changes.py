@@ -22,8 +22,9 @@ import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
 from ..digests import KEY, Bools, Digests, hex_of, keys_of, locate
-from ..files import filesystem, is_local, join, listdir, local_path, publish
+from ..files import filesystem, join, listdir, publish
 from ..manifest.source import reading
+from ..parquet import parquet
 from ..reasons import Reason
 from ..released.document import Release
 from ..removals import Removals
@@ -207,16 +208,10 @@ def _each(files: Sequence[str], columns: list[str], look: Callable[[pa.Table], F
 
 
 def _batches(url: str, columns: list[str]) -> Iterator[pa.Table]:
-    with reading(url):
-        if is_local(url):
-            source: Any = pa.OSFile(str(local_path(url)), "rb")
-        else:
-            fs, path = filesystem(url)
-            source = fs.open(path, "rb", cache_type="none")
-        with source, pq.ParquetFile(source, pre_buffer=True) as file:
-            names = [name for name in columns if name in file.schema_arrow.names]
-            for batch in file.iter_batches(BATCH, columns=names, use_threads=False):
-                yield pa.Table.from_batches([batch])
+    with parquet(url) as file:
+        names = [name for name in columns if name in file.schema_arrow.names]
+        for batch in file.iter_batches(BATCH, columns=names, use_threads=False):
+            yield pa.Table.from_batches([batch])
 
 
 def _tar_keys(url: str) -> Iterator[str]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from ..schema import CODE, IMAGES, PAIR, SERVED, TIMESTAMP, saying
+from ..schema import IMAGES, PAIR, SCORE, SCORE_MODEL, SCORES, SERVED, TIMESTAMP, saying
+from ..scores import tested
 from ..shards import HUGGINGFACE
 from .source import Root
 
@@ -24,13 +24,6 @@ VERIFIED = pa.schema(
         pa.field("phash", pa.string()),
     ]
 )
-SCORE = pa.field("score", pa.float32())
-BOTH = (pa.field("score_alt_text", pa.float32()), pa.field("score_recaption", pa.float32()))
-SCORE_MODEL = pa.field("score_model", pa.string())
-VERDICT = pa.field("verdict", pa.string())
-SUSPECT = pa.field("suspect", pa.bool_())
-P = pa.field("p", pa.float32())
-KEPT = pa.field("kept", pa.bool_())
 # A root whose carried columns include these was rebuilt from a verified manifest: what that recorded is superseded.
 _RECORDED = {"manifest_key", "manifest_sha256", "manifest_fetched_at"}
 _MADE = {*VERIFIED.names, *SERVED, "score", "score_model", "code", "kept", "fetched_at"}  # by any release
@@ -61,7 +54,8 @@ class Columns:
             if name in self.carried:
                 arrays.append(pairs[self.carried[name]])
             elif scores is not None and name == "score":
-                arrays.append(_score(scores, self.captions))
+                score = tested(scores, self.captions)
+                arrays.append(pa.array(score, from_pandas=True))
             elif scores is not None and name == "score_model":
                 arrays.append(pa.repeat(pa.scalar(self.model, pa.string()), pairs.num_rows))
             elif scores is not None and name in self.scores and name != "key":
@@ -104,17 +98,21 @@ def columns_of(root: Root, what: str) -> Columns:
 
 def _manifest(root: Root) -> list[pa.Field[Any]]:
     texts = [PAIR.field(name) for name in ("url", "alt_text", "recaption")]
-    judged = [pa.field("code", CODE), SCORE, *_both(root), SCORE_MODEL, VERDICT, SUSPECT]
+    judged = [SCORES.field("code"), SCORE, *_both(root), SCORE_MODEL, *_of_scores("verdict", "suspect")]
     return [*texts, *VERIFIED, *(judged if root.validated else ()), pa.field("fetched_at", TIMESTAMP)]
 
 
 def _images(root: Root) -> list[pa.Field[Any]]:
-    judged = [SCORE, *_both(root), SCORE_MODEL, P, VERDICT, SUSPECT, KEPT]
+    judged = [SCORE, *_both(root), SCORE_MODEL, *_of_scores("p", "verdict", "suspect", "kept")]
     return [*(root.schema.field(name) for name in IMAGES.names), *(judged if root.validated else ())]
 
 
 def _both(root: Root) -> tuple[pa.Field[Any], ...]:
-    return BOTH if len(root.captions) > 1 else ()
+    return _of_scores("score_alt_text", "score_recaption") if len(root.captions) > 1 else ()
+
+
+def _of_scores(*names: str) -> tuple[pa.Field[Any], ...]:
+    return tuple(SCORES.field(name) for name in names)
 
 
 def _scores(root: Root) -> list[str]:
@@ -139,14 +137,3 @@ def _carried(schema: pa.Schema, own: set[str]) -> dict[str, str]:
             new = f"manifest_{new}"
         released[new] = name
     return released
-
-
-def _score(scores: pa.Table, captions: tuple[str, ...]) -> Any:
-    """The score that was tested: of both captions the mean of those that are there."""
-    if len(captions) == 1:
-        return scores[f"score_{captions[0]}"]
-    each = np.stack([scores[f"score_{one}"].to_numpy() for one in captions])
-    there = ~np.isnan(each)
-    with np.errstate(invalid="ignore"):
-        mean = np.where(there, each, 0).sum(0) / there.sum(0)
-    return pa.array(mean, pa.float32(), from_pandas=True)

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from ..errors import InputError
 from ..released.document import Release
+from ..released.shards import split_of
 from .words import PARTS
 
 # The identifiers that the Hub takes; `other` would need a name and a link of its own.
@@ -89,7 +90,7 @@ def configs(release: Release) -> dict[str, dict[str, Any]]:
     number of shards: a card takes in none of another layout, as there are while a large release is being published.
     """
     extension = "tar" if is_tars(release) else "parquet"
-    ends = {path.rpartition("/")[2].partition("-")[0]: path.rpartition("-")[2] for path in release.shards()}
+    ends = {split_of(path): path.rpartition("-")[2] for path in release.shards()}
     main: dict[str, Any] = {
         "data_files": [
             {"split": split, "path": f"{release.what}/{split}-*-of-{ends[split]}"}

@@ -10,12 +10,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..digests import keys_of
+from ..digests import halves_of, keys_of, locate
 from ..files import join
 from ..parquet import parquet
 from ..released.document import Release
+from ..released.shards import split_of
 from ..schema import SPLITS
-from .census import Census, Ids, ids_of
+from .census import Census, Ids
 from .layout import OUT, Places, Size, by_split, lay_out
 from .source import Root
 
@@ -39,7 +40,7 @@ def pin(root: Root, census: Census, size: Size, url: str, previous: Release) -> 
     free = ~(census.removed | census.repeated)
     for number, path in enumerate(shards):
         rows = _rows_of(_keys(join(url, path)), ordered, order)
-        split = path.partition("/")[2].partition("-")[0]
+        split = split_of(path)
         if np.any(np.diff(rows) <= 0) or np.any(splits[rows] != SPLITS.index(split)):
             return None
         place[rows] = number
@@ -54,19 +55,19 @@ def pin(root: Root, census: Census, size: Size, url: str, previous: Release) -> 
 
 def _shards(release: Release) -> list[str]:
     """Its shards, in the order of the splits and of their numbers."""
-    return sorted(
-        release.shards(), key=lambda path: (SPLITS.index(path.partition("/")[2].partition("-")[0]), path)
-    )
+    return sorted(release.shards(), key=lambda path: (SPLITS.index(split_of(path)), path))
 
 
 def _keys(url: str) -> Ids:
     with parquet(url) as file:
-        batches = [ids_of(keys_of(batch["key"])[0]) for batch in file.iter_batches(65_536, columns=["key"])]
+        batches = [
+            halves_of(keys_of(batch["key"])[0]) for batch in file.iter_batches(65_536, columns=["key"])
+        ]
     return np.concatenate([np.empty(0, np.uint64), *batches])
 
 
 def _rows_of(ids: Ids, ordered: Ids, order: Rows) -> Rows:
     """The rows of the root that have these ids, in the order of `ids`; one that is not in the root is left out."""
-    found = np.minimum(np.searchsorted(ordered, ids), len(ordered) - 1)
-    rows: Rows = order[found[ordered[found] == ids]]
+    places, found = locate(ordered, ids)
+    rows: Rows = order[places[found]]
     return rows

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..console import Console, table
+from ..digests import halves_of, locate
 from ..options import in_words
 from ..released.document import NAME, Release
-from .census import ids_of, take
+from .census import take
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -150,8 +151,8 @@ def _pairs(job: Job, plan: Plan, previous: Release) -> dict[str, int]:
     from . import changes
 
     census = take(job.root, job.removals)
-    before = np.sort(ids_of(changes.previous_keys(job.target.url(previous.version), previous)))
-    was_there = _among(census.ids, before) & ~census.repeated
+    before = np.sort(halves_of(changes.previous_keys(job.target.url(previous.version), previous)))
+    was_there = locate(before, census.ids)[1] & ~census.repeated
     dropped = len(before) - int(np.count_nonzero(was_there & census.wanted))
     flagged = was_there & ~census.kept & ~census.removed
     return {
@@ -160,15 +161,6 @@ def _pairs(job: Job, plan: Plan, previous: Release) -> dict[str, int]:
         "flagged": int(np.count_nonzero(flagged)) if plan.pinned else 0,
         "removed_by_takedown": int(np.count_nonzero(was_there & census.removed)),
     }
-
-
-def _among(ids: np.ndarray[Any, Any], ordered: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Which of `ids` are in `ordered`, which is ascending; (n,) of bool."""
-    if not len(ordered):
-        return np.zeros(len(ids), np.bool_)
-    found = np.minimum(np.searchsorted(ordered, ids), len(ordered) - 1)
-    there: np.ndarray[Any, Any] = ordered[found] == ids
-    return there
 
 
 def _grouped(files: Iterable[Change]) -> Iterator[tuple[str, str, list[Change]]]:

@@ -14,7 +14,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,7 @@ EXTRA = ("jinja2", "matplotlib", "mlcroissant")  # of the card
 MOST_WORKERS = 4  # a disk gives no more, and each holds a row group or two
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Job:
     """What is released to where. previous: what readers find there now; removals: all that is to be out, undated."""
 
@@ -54,7 +54,7 @@ class Job:
     previous: Release | None
     removals: Removals
 
-    @property
+    @cached_property
     def made_from(self) -> str:
         """Of all that decides the release."""
         return plans.fingerprint(self.config, self.root, self.removals)

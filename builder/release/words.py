@@ -6,9 +6,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from .. import removals
 from ..errors import VerificationError
 from ..reasons import Reason
 from ..verdicts import Cause, Verdict
+from . import changes
 
 REASONS: dict[str, str] = {
     Reason.INVALID_URL: "the URL is empty or malformed",
@@ -105,10 +107,7 @@ REMOVALS: dict[str, str] = {
     "digest": "the key itself, or BLAKE2b-128 of the URL or host in hex",
     "since": "version that took it out",
 }
-PARTS = {
-    "changes": pa.schema([(name, pa.string()) for name in CHANGES]),
-    "removals": pa.schema([(name, pa.string()) for name in REMOVALS]),
-}
+PARTS = {"changes": changes.SCHEMA, "removals": removals.SCHEMA}
 
 FILES: dict[str, str] = {
     "manifest": "the pairs, without pixels",

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as compute
 
-from ..digests import Bools, Digests, keys_of
+from ..digests import Bools, Digests, halves_of, keys_of, locate
 from ..schema import CODE_BITS, Verdict, pair_key
 from ..verdicts import KEPT
 from .counts import Counts
@@ -78,7 +78,7 @@ class Scan:
         kept = self._verdicts(table, rules)
         if keys.size:
             self._out(table, keys, kept, rules)
-            self._prefixes.append(prefixes_of(keys[valid]))
+            self._prefixes.append(halves_of(keys[valid]))
         self.counts.add(split_of(self.path), table)
         self.rows += table.num_rows
 
@@ -159,8 +159,7 @@ class Scan:
     def _out(self, table: pa.Table, keys: Digests, kept: Bools, rules: Rules) -> None:
         """Whether a pair is here that the release says it has not."""
         if rules.gone.size:
-            places = np.minimum(np.searchsorted(rules.gone, keys), rules.gone.size - 1)
-            listed = (rules.gone[places] == keys) & kept
+            listed = locate(rules.gone, keys)[1] & kept
             path = f"changes/{rules.release.version}.parquet"
             self._tell(
                 "changes", listed, lambda row: f"pair {_hex(keys[row])} is kept, though {path} says it is out"
@@ -179,11 +178,6 @@ def scan(store: Store, path: str, rules: Rules) -> Scan:
         for batch in file.iter_batches(BATCH, columns=columns):
             found.add(pa.Table.from_batches([batch]), rules)
     return found
-
-
-def prefixes_of(keys: Digests) -> Prefixes:
-    """The first 8 bytes of keys, as numbers that sort as they do."""
-    return np.ascontiguousarray(keys).view(">u8").reshape(-1, 2)[:, 0].astype(np.uint64)
 
 
 def repeated(scans: Sequence[Scan], read: Callable[[str], Iterable[Any]]) -> Differences:
@@ -217,7 +211,7 @@ def _rows_of(columns: Iterable[Any], prefixes: Prefixes) -> Iterator[tuple[int, 
     start = 0
     for column in columns:
         keys, valid = keys_of(column)
-        for row in np.flatnonzero(np.isin(prefixes_of(keys), prefixes) & valid).tolist():
+        for row in np.flatnonzero(np.isin(halves_of(keys), prefixes) & valid).tolist():
             yield start + row, _hex(keys[row])
         start += len(keys)
 

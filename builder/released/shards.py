@@ -16,21 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import DanqingError
-from ..schema import CODE, IMAGES, PAIR, PICTURE, SPLITS, said_by
+from ..schema import IMAGES, PAIR, PICTURE, SCORE, SCORE_MODEL, SCORES, SPLITS, said_by
 from ..shards import HUGGINGFACE
 from .differences import Differences, shown
 from .document import Release
 from .store import Store
 
 _NAME = re.compile(rf"({'|'.join(SPLITS)})-(\d{{5,}})-of-(\d{{5,}})\.(parquet|tar)")
-_JUDGED = pa.schema(
-    [  # type: ignore[arg-type]
-        pa.field("score", pa.float32()),
-        pa.field("score_model", pa.string()),
-        pa.field("verdict", pa.string()),
-        pa.field("suspect", pa.bool_()),
-    ]
-)
+_JUDGED = (SCORE, SCORE_MODEL, SCORES.field("verdict"), SCORES.field("suspect"))
 # The columns that each kind has in any case, in this order; carried ones and the like may lie between them.
 _ALWAYS: Mapping[str, Sequence[pa.Field[Any]]] = {
     "manifest": [
@@ -40,8 +33,8 @@ _ALWAYS: Mapping[str, Sequence[pa.Field[Any]]] = {
     "images": [*IMAGES],
 }
 _VALIDATED: Mapping[str, Sequence[pa.Field[Any]]] = {
-    "manifest": [pa.field("code", CODE), *_JUDGED],
-    "images": [*_JUDGED, pa.field("p", pa.float32()), pa.field("kept", pa.bool_())],
+    "manifest": [SCORES.field("code"), *_JUDGED],
+    "images": [*_JUDGED, SCORES.field("p"), SCORES.field("kept")],
 }
 
 

@@ -26,6 +26,7 @@ from ..console import Bar, Console
 from ..errors import InputError
 from ..files import filesystem, join, read_bytes
 from ..schema import said_by
+from ..scores import tested
 from ..verdicts import Cause, Verdict
 from . import tables
 from .samples import Smallest
@@ -179,13 +180,9 @@ def captions(plan: dict[str, Any]) -> tuple[str, ...]:
     return found
 
 
-def scores_of(table: pa.Table, plan: dict[str, Any]) -> npt.NDArray[np.float32]:
-    """The score that was tested, NaN where there is none: of both captions the mean, of those that are there."""
-    scores = np.stack([table[f"score_{one}"].to_numpy() for one in captions(plan)])
-    there = ~np.isnan(scores)
-    with np.errstate(invalid="ignore"):
-        mean: npt.NDArray[np.float32] = np.where(there, scores, 0).sum(0) / there.sum(0)
-    return mean
+def scores_of(table: pa.Table, plan: dict[str, Any]) -> npt.NDArray[np.float64]:
+    """The score that was tested, NaN where there is none."""
+    return tested(table, captions(plan)).astype(np.float64)
 
 
 def histogram(scores: npt.NDArray[Any]) -> Counts:

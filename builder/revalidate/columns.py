@@ -24,11 +24,11 @@ from ..errors import InputError
 from ..files import fetched, is_local, join, local_path, publish
 from ..parquet import parquet
 from ..schema import CODE_BITS, DECIDED, SCORED, SCORES, said_by, saying
+from ..scores import floats, tested
 from ..shards import writer
 from .clusters import hash_codes
 from .judge import PAIR
 from .plan import STAGE, Shard
-from .values import floats
 
 pc: Any = compute  # its stubs know no mix of column and constant
 Pairs = npt.NDArray[np.void]  # of dtype PAIR
@@ -108,7 +108,7 @@ class Scores:
             raise InputError(f"{self.path}: a code that has not {CODE_BITS} bits") from error
         pairs["decoded"] = decoded = code.is_valid().to_numpy(zero_copy_only=False)
         pairs["code"][decoded] = hash_codes(_bytes_of(codes))
-        pairs["score"] = mean(*(floats(table[name]) for name in _SCORES))
+        pairs["score"] = tested(table, ("alt_text", "recaption"))
         return pairs
 
     def rewrite(self, decided: pa.Table, decision: str) -> None:
@@ -137,11 +137,6 @@ class Scores:
         """The column host."""
         with self._opened() as file:
             return file.read(columns=["host"])["host"]
-
-
-def mean(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The mean of two scores, shape (n,), or the one that is not NaN."""
-    return np.where(np.isnan(one), other, np.where(np.isnan(other), one, (one + other) / 2))
 
 
 @contextmanager

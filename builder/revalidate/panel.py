@@ -22,13 +22,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from ..digests import KEY, keys_of
+from ..digests import KEY, keys_of, unhex
 from ..errors import InputError
 from ..files import join, read_bytes, write_atomic
 from . import rules
 from .plan import STAGE, Shard
 from .reference import Reference
-from .values import caption_hashes, pc, unhex
+from .values import caption_hashes, pc
 
 if TYPE_CHECKING:
     from ..siglip2 import Siglip, Work

@@ -15,11 +15,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..digests import keys_of
+from ..digests import keys_of, unhex
 from .panel import Panel, identities, texts_of
 from .plan import Shard
 from .reference import Found, Reference
-from .values import Bools, caption_hashes, pc, unhex
+from .values import Bools, caption_hashes, pc
 
 ROWS = 1024  # pictures in a piece from which on no further row group is added to it
 BYTES = 64 << 20  # ... or so many bytes of them

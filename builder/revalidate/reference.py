@@ -23,7 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ..console import Console
-from ..digests import KEY, keys_of
+from ..digests import KEY, keys_of, locate, unhex
 from ..errors import InputError
 from ..files import join, listdir
 from ..manifest.find import Entry, find
@@ -32,8 +32,9 @@ from ..manifest.source import Kind, Source
 from ..parquet import parquet
 from ..released import document
 from ..schema import CODE_BITS, said_by
+from ..scores import floats
 from .hold import alone
-from .values import Bools, Bytes, blobs, floats, unhex
+from .values import Bools, Bytes, blobs
 
 if TYPE_CHECKING:
     from ..siglip2 import Checkpoint
@@ -103,13 +104,9 @@ class Reference:
 
     def lookup(self, keys: npt.NDArray[np.bytes_]) -> Found:
         """What is recorded of pairs, by their keys (n,); of a key that was recorded twice, the first."""
-        places = np.searchsorted(self.keys, keys)
-        inside = np.minimum(places, max(0, len(self.keys) - 1))
-        known = np.zeros(len(keys), np.bool_)
+        places, known = locate(self.keys, keys)
         rows = np.zeros(len(keys), RECORD)
-        if len(self.keys):
-            known = (places < len(self.keys)) & (self.keys[inside] == keys)
-            rows[known] = self.records[inside[known]]
+        rows[known] = self.records[places[known]]
         scores = np.where(known[:, None], rows["scores"], np.float32("nan"))
         return Found(known, rows["hashed"], rows["coded"], rows["sha256"], rows["code"], scores)
 

@@ -21,13 +21,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ..digests import unhex
 from ..ledger import host_of
 from ..schema import CODE, CODE_BITS, SCORED
 from . import rules
 from .panel import Panel
 from .pieces import Piece
 from .reference import SCORES
-from .values import unhex
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,4 +1,4 @@
-"""Columns of shards and references as NumPy arrays: hex to bytes, captions to hashes."""
+"""Columns of shards and references as NumPy arrays: blobs to bytes, captions to hashes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,6 @@ Bytes = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
 
 
-def unhex(column: Any, width: int) -> tuple[Bytes, Bools]:
-    """Hex strings as bytes (n, width), and which are such (n,); a null or any other text is zeros."""
-    plain = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    text = plain.cast(pa.string())
-    valid = pc.fill_null(pc.match_substring_regex(text, f"^[0-9a-fA-F]{{{2 * width}}}$"), False)
-    filled = pc.if_else(valid, text, "0" * (2 * width))
-    data = bytes.fromhex("".join(filled.to_pylist()))
-    return np.frombuffer(data, np.uint8).reshape(-1, width), valid.to_numpy(zero_copy_only=False)
-
-
 def blobs(column: Any, width: int) -> tuple[Bytes, Bools]:
     """Binary values of one width as bytes (n, width), and which are such; the others are zeros."""
     valid = pc.fill_null(pc.equal(pc.binary_length(column), width), False)
@@ -33,11 +23,6 @@ def blobs(column: Any, width: int) -> tuple[Bytes, Bools]:
     data = b"".join(filled.to_pylist())
     flags = valid.combine_chunks() if isinstance(valid, pa.ChunkedArray) else valid
     return np.frombuffer(data, np.uint8).reshape(-1, width), flags.to_numpy(zero_copy_only=False)
-
-
-def floats(column: Any) -> npt.NDArray[np.float32]:
-    """Numbers as float32 (n,), NaN for null."""
-    return np.asarray(pc.fill_null(column.cast(pa.float32()), float("nan")).to_numpy(), np.float32)
 
 
 def caption_hashes(captions: Sequence[Sequence[str | None]]) -> tuple[npt.NDArray[np.uint64], Bools]:

@@ -8,12 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from builder.digests import keys_of
+from builder.digests import keys_of, unhex
 from builder.errors import InputError
 from builder.revalidate import rules
 from builder.revalidate.panel import Panel, make_panel, read_panel, select
 from builder.revalidate.reference import RECORD, Reference
-from builder.revalidate.values import unhex
 from tests.drift import Planted, write_root
 
 from .runs import column, planted, rewrite, shards, siglip

@@ -10,13 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
-from builder.digests import keys_of
+from builder.digests import keys_of, unhex
 from builder.revalidate import rules
 from builder.revalidate.panel import Panel, make_panel
 from builder.revalidate.pieces import Cutter, Piece
 from builder.revalidate.reference import RECORD, Reference
 from builder.revalidate.score import Scorer
-from builder.revalidate.values import unhex
 from builder.siglip2 import Embedded, Work, code
 from tests.drift import Planted, write_root
 

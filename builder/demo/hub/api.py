@@ -142,14 +142,8 @@ def card_of(call: Call, repository: Repository) -> dict[str, Any]:
 def make_branch(call: Call) -> Answer:
     """A branch from a revision, main where none is said."""
     repository, name = call.repository, call.parts["path"]
-    may_write(call.account)
     call.parts["revision"] = call.json().get("startingPoint") or MAIN
-    with call.hub.store.lock:
-        if name in repository.state.branches:
-            raise HubError(409, "", f'Reference "refs/heads/{name}" already exists')
-        repository.state.branches[name] = call.commit(repository).oid
-        repository.save()
-    return Answer(body={})
+    return _point(call, repository, repository.state.branches, name, f'Reference "refs/heads/{name}"')
 
 
 def drop_branch(call: Call) -> Answer:
@@ -168,14 +162,8 @@ def drop_branch(call: Call) -> Answer:
 def make_tag(call: Call) -> Answer:
     """A tag at a revision; 409 where it exists."""
     repository, name = call.repository, call.json()["tag"]
-    may_write(call.account)
     call.parts["revision"] = call.parts["path"]
-    with call.hub.store.lock:
-        if name in repository.state.tags:
-            raise HubError(409, "", f'Tag reference "refs/tags/{name}" already exists')
-        repository.state.tags[name] = call.commit(repository).oid
-        repository.save()
-    return Answer(body={})
+    return _point(call, repository, repository.state.tags, name, f'Tag reference "refs/tags/{name}"')
 
 
 def drop_tag(call: Call) -> Answer:
@@ -185,6 +173,17 @@ def drop_tag(call: Call) -> Answer:
     with call.hub.store.lock:
         if repository.state.tags.pop(name, None) is None:
             raise HubError(404, "RevisionNotFound", f"Invalid rev id: refs/tags/{name}")
+        repository.save()
+    return Answer(body={})
+
+
+def _point(call: Call, repository: Repository, references: dict[str, str], name: str, told: str) -> Answer:
+    """Have a new one of the references of a repository point at the call's revision; 409 where it exists."""
+    may_write(call.account)
+    with call.hub.store.lock:
+        if name in references:
+            raise HubError(409, "", f"{told} already exists")
+        references[name] = call.commit(repository).oid
         repository.save()
     return Answer(body={})
 
