@@ -109,7 +109,7 @@ def _jpeg(body: bytes, header: Header, least: tuple[int, int] | None) -> Pixels:
         raise Dropped(
             Reason.TRUNCATED if text.startswith("Premature end of JPEG") else Reason.CORRUPT
         ) from None
-    if header.inverted and header.channels == 4:
+    if header.channels == 4:  # stored as 255 - ink, as every decoder takes it, with Adobe's marker or without
         array = np.invert(array)
     if header.channels == 1:
         array = array[:, :, 0]

@@ -28,7 +28,7 @@ class _Walk:
 
     def __init__(self) -> None:
         self.frame: bytes | None = None
-        self.baseline = self.adobe = self.extras = False
+        self.baseline = self.extras = False
         self.turned = 1
         self.scans = 0
         self.pieces: dict[int, bytes] = {}
@@ -48,8 +48,6 @@ class _Walk:
             self.turned = orientation(payload)
         elif code == 0xE2 and payload.startswith(b"ICC_PROFILE\x00") and len(payload) > 14:
             self.pieces[payload[12]], self.count = payload[14:], payload[13]
-        elif code == 0xEE and payload.startswith(b"Adobe"):
-            self.adobe = True
         self.extras = self.extras or code == 0xFE or 0xE1 <= code <= 0xED or code == 0xEF
 
     def profile(self) -> bytes | None:
@@ -85,4 +83,4 @@ def read_jpeg(body: bytes) -> Header:
         raise Dropped(Reason.CORRUPT)
     height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
     plain = walk.baseline and not walk.extras and at == size
-    return Header("jpeg", width, height, walk.turned, frame[5], walk.adobe, walk.profile(), plain)
+    return Header("jpeg", width, height, walk.turned, frame[5], walk.profile(), plain)

@@ -20,9 +20,9 @@ class Header(NamedTuple):
     """What the header of a picture says.
 
     format: jpeg, png, gif, webp, bmp, tiff, avif or jp2. width, height: in pixels, as stored. orientation: the
-    EXIF value, 1 to 8. channels: of a JPEG, 1, 3 or 4. inverted: a CMYK JPEG of Adobe's kind, which stores 255 - ink.
-    profile: the ICC profile of a JPEG or WebP. plain: of a JPEG, baseline without metadata, profile or trailing bytes;
-    of a WebP, still and opaque; of a PNG, 8-bit RGB without profile.
+    EXIF value, 1 to 8. channels: of a JPEG, 1, 3 or 4. profile: the ICC profile of a JPEG or WebP. plain: of a JPEG,
+    baseline without metadata, profile or trailing bytes; of a WebP, still and opaque; of a PNG, 8-bit RGB without
+    profile.
     """
 
     format: str
@@ -30,7 +30,6 @@ class Header(NamedTuple):
     height: int
     orientation: int = 1
     channels: int = 3
-    inverted: bool = False
     profile: bytes | None = None
     plain: bool = False
 

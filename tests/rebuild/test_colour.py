@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
@@ -49,6 +50,21 @@ def test_a_profile_of_another_space_is_ignored() -> None:
 def test_ink_becomes_light() -> None:
     ink = np.array([[[0, 0, 0, 0], [0, 0, 0, 255], [255, 0, 0, 0], [0, 255, 255, 0]]], np.uint8)
     assert to_srgb(ink, None).tolist() == [[[255, 255, 255], [0, 0, 0], [0, 255, 255], [255, 0, 0]]]
+
+
+@pytest.mark.parametrize("transform", [None, 0, 2], ids=["no marker", "CMYK", "YCCK"])
+@pytest.mark.parametrize("profile", [None, b"no profile"])
+def test_ink_is_read_as_pillow_and_opencv_read_it(transform: int | None, profile: bytes | None) -> None:
+    """Adobe's marker says only whether YCCK was made of the ink; that it is stored inverted goes without saying."""
+    ink = Image.new("CMYK", (32, 32), (0, 0, 0, 0))
+    ink.paste((100, 50, 20, 60), (0, 0, 16, 32))
+    marker = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00"
+    body = save(ink, "JPEG", quality=95, **({"icc_profile": profile} if profile else {}))
+    assert body.count(marker + b"\0") == 1
+    body = body.replace(marker + b"\0", b"" if transform is None else marker + bytes([transform]))
+    ours = np.asarray(Image.open(io.BytesIO(make(body, AS_IS).data))).astype(int)
+    assert np.array_equal(ours, np.asarray(Image.open(io.BytesIO(body)).convert("RGB")))
+    assert np.abs(ours - cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR_RGB)).max() <= 1
 
 
 def test_broken_profile_does_not_drop_a_picture() -> None:
