@@ -1,0 +1,115 @@
+"""What an earlier build left on disk is opened, resumed, scored, released and verified by this one (see make.py)."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from datasets import load_dataset
+
+import danqing  # noqa: F401  registers the builder
+from builder.cli import main
+from builder.schema import SCORED
+from tests.faulthost import FaultHost
+from tests.rebuild.runs import ledgers, names, rebuild, table
+from tests.revalidate.runs import revalidate
+
+from .make import ADDRESS, DEAD, KEPT, PAIRS, PORT
+
+SPOOLED = 28  # rows that the run which was killed had recorded
+SCORING = ("--alpha", "0.5")
+DECIDED = 45  # pairs that it kept
+
+
+@pytest.fixture
+def golden(tmp_path: Path) -> Path:
+    """The folder that make.py wrote."""
+    with tarfile.open(Path(__file__).parent / "0.1.0.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path / "0.1.0"
+
+
+@pytest.fixture
+def web(golden: Path) -> Iterator[FaultHost]:
+    """The web of then: what `whole` holds are its bytes."""
+    host = FaultHost(port=PORT)
+    host.addresses = [ADDRESS]
+    for pair in table(golden / "whole", "images").select(["url", "image"]).to_pylist():
+        host.files["/" + pair["url"].rpartition("/")[2]] = pair["image"]["bytes"]
+    with host:
+        yield host
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """The files of a root whole, by name; the plan says where the manifest lay."""
+    return {name: (root / name).read_bytes() for name in names(root) if not name.endswith("plan.json")}
+
+
+def scores(root: Path) -> list[dict[str, object]]:
+    files = sorted((root / "scores").glob("*.parquet"))
+    return [row for file in files for row in pq.read_table(file, columns=SCORED.names).to_pylist()]
+
+
+def test_a_half_done_root_goes_on_and_asks_again_for_nothing_that_it_recorded(
+    golden: Path, web: FaultHost
+) -> None:
+    assert rebuild(str(golden / "manifest.parquet"), golden / "half", *KEPT) == 0
+    assert web.count() == PAIRS - SPOOLED
+    for kind in ("images", "outcomes"):
+        assert table(golden / "half", kind).equals(table(golden / "whole", kind))
+
+
+@pytest.mark.parametrize("name", ["whole", "tars"])
+def test_a_whole_root_is_done_and_its_failed_rows_are_asked_for_again(
+    golden: Path, web: FaultHost, name: str
+) -> None:
+    flags = (*KEPT, *(("--format", "webdataset") if name == "tars" else ()))
+    before = contents(golden / name)
+    assert rebuild(str(golden / "manifest.parquet"), golden / name, *flags) == 0
+    assert contents(golden / name) == before
+    assert web.count() == 0
+    picture = next(iter(web.files.values()))
+    web.files |= {f"/{number}.jpg": picture for number in DEAD}
+    assert rebuild(str(golden / "manifest.parquet"), golden / name, *flags, "--retry-failed", "http_4xx") == 0
+    assert web.count() == len(DEAD)
+    assert sum(one["kept"] for one in ledgers(golden / name).values()) == PAIRS
+
+
+def test_a_half_scored_root_is_scored_to_the_same_figures(golden: Path) -> None:
+    shutil.rmtree(golden / "scored" / "ledger" / "revalidate")  # only its scores are compared
+    assert revalidate(golden / "half-scored", *SCORING) == 0
+    assert scores(golden / "half-scored") == scores(golden / "scored")
+
+
+def test_a_scored_root_is_decided_anew_and_streams_what_it_keeps(golden: Path) -> None:
+    assert revalidate(golden / "scored", "--decide", *SCORING) == 0
+    stream = load_dataset("danqing", data_dir=str(golden / "scored"), split="train", streaming=True)
+    assert sum(1 for _ in stream) == DECIDED
+
+
+@pytest.mark.parametrize("name", ["release-manifest", "release-images", "release-tars"])
+def test_a_release_holds_what_it_says(golden: Path, name: str) -> None:
+    assert main(["verify", str(golden / name), "--quiet"]) == 0
+
+
+def test_a_release_is_rebuilt_from_and_refers(golden: Path, web: FaultHost) -> None:
+    again = golden / "again"
+    assert rebuild(str(golden / "release-manifest"), again, *KEPT, "--verify-hash") == 0
+    assert sum(one["kept"] for one in ledgers(again).values()) == DECIDED
+    assert revalidate(again, "--reference", str(golden / "release-manifest"), *SCORING) == 0
+    verdicts = [row["same"] for row in scores(again)]
+    assert verdicts == [True] * DECIDED
+
+
+@pytest.mark.parametrize("name", ["release-manifest", "release-images", "release-tars"])
+def test_the_next_release_follows(golden: Path, name: str) -> None:
+    what = "manifest" if name == "release-manifest" else "images"
+    form = ("--format", "webdataset") if name == "release-tars" else ()
+    said = ("--license", "cc0-1.0", "--source", "demo/scenes", "--tag", "v2", "--divide-by", "2", "--quiet")
+    root, out = str(golden / "scored"), str(golden / name)
+    assert main(["release", root, out, "--what", what, *form, *said]) == 0
+    assert main(["verify", out, "--quiet"]) == 0
