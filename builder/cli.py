@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import atexit
 import contextlib
+import dataclasses
 import errno
 import importlib
 import io
@@ -113,6 +114,9 @@ def parse(arguments: Sequence[str], stages: Mapping[str, Row] = STAGES) -> tuple
         raise UsageError(f"which stage? there are {', '.join(stages)}; see danqing --help")
     stage = load(name, stages)
     config = stage.Config(**vars(parser_of(name, stages).parse_args(rest)))
+    for one in dataclasses.fields(config):
+        if one.metadata.get("positional") and getattr(config, one.name) == "":
+            raise UsageError(f"{one.name.upper()}: is empty; name a path or a URL")  # it would lead to /
     if hasattr(config, "check"):
         config.check()
     return stage, config

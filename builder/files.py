@@ -23,6 +23,8 @@ from fsspec.core import url_to_fs
 
 from .errors import EnvironmentProblem, InputError
 
+CLEARED = 100  # tries to remove a folder into which another process may just be writing
+
 
 def is_local(url: str) -> bool:
     """Whether `url` is a path of this machine."""
@@ -196,30 +198,37 @@ class Lock:
             self.release()  # the last holder removed the file meanwhile: a lock on it locks nobody out
 
     def _open(self) -> Any:
+        folder = self.path.parent
+        folder.parent.mkdir(parents=True, exist_ok=True)  # stays, so what fails here fails for good
         while True:  # the last holder may remove the folder between any two of these steps
             try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+                folder.mkdir()
+            except FileExistsError:
+                with contextlib.suppress(FileNotFoundError):
+                    if not stat.S_ISDIR(folder.lstat().st_mode):
+                        raise
+            try:
                 return self.path.open("a+b")
             except FileNotFoundError:
-                continue
-            except (
-                FileExistsError
-            ):  # what mkdir says of a folder that was there, and is gone when it looks again
-                with contextlib.suppress(FileNotFoundError):
-                    if not stat.S_ISDIR(self.path.parent.lstat().st_mode):
-                        raise
+                if self.path.is_symlink():  # the folder is there: the link leads nowhere
+                    raise
 
     def clear(self) -> None:
-        """Remove the lock's folder while holding the lock alone: renamed first, so no newcomer's file goes with it."""
+        """Remove the lock's folder while holding the lock alone: renamed first, so no newcomer's file goes with it.
+
+        What cannot be removed stays under a name that `sweep` removes: network disks keep the files that are open.
+        """
         folder = self.path.parent
         gone = folder.with_name(f".{folder.name}.{os.getpid()}-{threading.get_ident()}.tmp")
         with contextlib.suppress(FileNotFoundError):
             folder.rename(gone)
-        while gone.exists():
+        for _ in range(CLEARED):
+            if not gone.exists():
+                break
             try:
                 shutil.rmtree(gone)
             except OSError as error:  # who had found the folder before it was renamed makes its file only now
-                if error.errno != errno.ENOTEMPTY:
+                if error.errno not in (errno.ENOTEMPTY, errno.EBUSY):
                     raise
 
     def release(self) -> None:

@@ -279,3 +279,11 @@ def test_stages_are_given_a_console_of_the_flags(stages: Mapping[str, Row]) -> N
     stage, config = parse(["work", "work", "--json", "--no-color"], stages)
     assert (config.json, config.no_color, config.quiet) == (True, True, False)
     assert stage.run(config, Console(quiet=True)).as_dict()["many"] == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["rebuild", "m.csv", ""], ["rebuild", "", "out"], ["revalidate", ""], ["status", ""]]
+)
+def test_an_empty_path_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    assert "is empty; name a path or a URL" in capsys.readouterr().err

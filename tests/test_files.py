@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -53,6 +54,37 @@ def test_a_lock_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "work").touch()
     with pytest.raises(FileExistsError):
         Lock(tmp_path / "work" / "world.lock").acquire()
+
+
+@pytest.mark.parametrize("folder", ["/proc/none/work", "/proc/none/deeper/work", "/dev/null/work"])
+def test_a_lock_where_no_folder_can_be_made_is_refused_at_once(folder: str) -> None:
+    with pytest.raises(OSError, match=r"No such file|File exists"):
+        Lock(Path(folder, "world.lock")).acquire()
+
+
+def test_a_lock_that_is_a_link_to_nowhere_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "work" / "world.lock"
+    path.parent.mkdir()
+    path.symlink_to(tmp_path / "none" / "world.lock")
+    with pytest.raises(FileNotFoundError):
+        Lock(path).acquire()
+
+
+def test_a_folder_that_cannot_be_removed_does_not_hold_up_who_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(path: Path) -> None:  # a network disk keeps the lock, which is open, under another name
+        raise OSError(errno.ENOTEMPTY, "Directory not empty", str(path))
+
+    lock = Lock(tmp_path / "work" / "world.lock")
+    assert lock.acquire()
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", busy)
+        lock.clear()
+    lock.release()
+    assert len([*tmp_path.iterdir()]) == 1
+    sweep(str(tmp_path))
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_a_published_file_takes_the_place_of_the_old_one(tmp_path: Path) -> None:

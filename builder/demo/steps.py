@@ -16,6 +16,7 @@ from typing import Any
 
 from ..console import Console, in_time, table
 from ..errors import InputError, VerificationError
+from ..files import environment
 from . import later, publish, sheet, web
 from .config import Config
 from .drive import PATIENCE, Demo, end
@@ -201,14 +202,18 @@ def run(config: Config, console: Console) -> Summary:
 
 
 def prepare(folder: Path) -> Path:
-    """An empty folder marked as a demo; InputError where it holds what no demo wrote."""
+    """An empty folder marked as a demo.
+
+    Raises InputError where it holds what no demo wrote, EnvironmentProblem where it cannot be made.
+    """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; name a folder for the demo")
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
         raise InputError(f"{folder}: holds files that are not of a demo; name another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARK).touch()
-    for name in MADE:
-        path = folder / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    with environment(f"cannot use {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARK).touch()
+        for name in MADE:
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     return folder

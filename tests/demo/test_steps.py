@@ -14,7 +14,7 @@ from builder.cli import main
 from builder.demo import Config, drive, later, planted, publish, sheet, steps
 from builder.demo.drive import Demo
 from builder.demo.steps import compare, prepare
-from builder.errors import InputError
+from builder.errors import EnvironmentProblem, InputError
 
 from .conftest import Site
 
@@ -141,3 +141,8 @@ def test_shares_out_of_their_bounds_are_differences_where_the_pairs_are_enough(
     later.judge(many, wrong)
     assert few.differences == []
     assert many.differences == ["intact dropped: 5 of 100, wanted <= 2%"]
+
+
+def test_a_folder_that_cannot_be_made_is_one_line() -> None:
+    with pytest.raises(EnvironmentProblem, match=r"cannot use /proc/none: No such file"):
+        prepare(Path("/proc/none"))

@@ -247,12 +247,15 @@ def test_a_full_disk_is_one_line_and_the_next_run_ends_it(
     assert web.count() <= ROWS + 3 * IN_FLIGHT
 
 
+@pytest.mark.parametrize("where", ["file/root", "file", "/proc/none", "/proc/none/root", "/dev/null/root"])
 def test_a_root_that_cannot_be_written_is_one_line(
-    manifest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    manifest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], where: str
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    assert rebuild(manifest, tmp_path / "file" / "root") == 4
-    assert "cannot use" in capsys.readouterr().err
+    assert rebuild(manifest, tmp_path / where) == 4
+    said = capsys.readouterr().err
+    assert "cannot use" in said
+    assert said.count("\n") == 1
 
 
 def test_a_lost_network_stops_the_run_and_records_nothing(
