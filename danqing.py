@@ -128,13 +128,10 @@ class DanqingConfig(datasets.BuilderConfig):  # type: ignore[misc]
 
     def location(self) -> str:
         """The root as an absolute path, or as a URL with its revision."""
+        from builder.layout import location
+
         root = str(self.root or self.data_dir or os.environ.get("DANQING_ROOT") or NAME).rstrip("/") or "/"
-        if self.revision is None:
-            return root if "://" in root else os.path.abspath(root)  # noqa: PTH100 - Path is replaced in here
-        if not root.startswith("hf://") or "@" in root:
-            raise ValueError(f"revision={self.revision!r} pins an hf:// root that has none yet, not {root}")
-        kind, owner, name, *rest = root.removeprefix("hf://").split("/")
-        return "hf://" + "/".join([kind, owner, f"{name}@{self.revision}", *rest])
+        return location(root, self.revision, log.warning)
 
     def _resolve_data_files(self, base_path: str | None, download_config: Any) -> None:
         from builder import layout, sidecar

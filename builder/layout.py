@@ -7,15 +7,29 @@ with their dates or ETags. Nothing but names, and one small JSON file, is read.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from datasets.data_files import DataFilesDict, DataFilesList
 from datasets.utils.file_utils import xopen
 
+from .released.address import read_from
+
 SPLITS = ("train", "validation", "test")
 FOLDERS = {"outcomes": "outcomes", "scores": "scores"}  # of a config; images/ for all others
+
+
+def location(root: str, revision: str | None, tell: Callable[[str], None]) -> str:
+    """A root as an absolute path, or as a URL with its revision; ValueError where that cannot pin it."""
+    root = read_from(root, tell)
+    if revision is None:
+        return root if "://" in root else os.path.abspath(root)  # noqa: PTH100  resolves no links
+    if not root.startswith("hf://") or "@" in root:
+        raise ValueError(f"revision={revision!r} pins an hf:// root that has none yet, not {root}")
+    kind, owner, name, *rest = root.removeprefix("hf://").split("/")
+    return "hf://" + "/".join([kind, owner, f"{name}@{revision}", *rest])
 
 
 def find_shards(config: str, root: str, download_config: Any) -> DataFilesDict:

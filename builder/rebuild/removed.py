@@ -19,14 +19,12 @@ from ..files import join
 from ..manifest.find import WEB
 from ..manifest.source import kind_of, reading
 from ..released import document
-from ..released.address import Repository, address
+from ..released.address import address, repository_of
 from ..released.document import Release
 from ..removals import Removals, read
 from .assemble import keys_of
 from .config import Config
 from .plan import STAGE
-
-_HUB = re.compile(r"hf://datasets/([\w.-]+/[\w.-]+?)(?:@[^/]+)?(?:/.*)?")
 
 
 def snapshot(root: str) -> str:
@@ -88,8 +86,8 @@ def of_manifest(source: str) -> Removals | None:
 
 def _tops(source: str) -> list[str]:
     """Where the release may be that `source` is or lies in: of the Hub the main branch, else a folder."""
-    if match := _HUB.fullmatch(source):
-        return [Repository(match[1], None).url]
+    if found := repository_of(source):
+        return [found.at(None).url]
     if source.startswith(WEB):  # a server of plain HTTP lists no folders
         return []
     folders = [source] if kind_of(source) is None and not re.search(r"[*?\[]", source) else []

@@ -25,6 +25,7 @@ from ..errors import EnvironmentProblem
 from ..files import Lock, environment, join, read_bytes, remove, sweep, work_folder, write_atomic
 from ..ledger import ShardLedger, Tally
 from ..options import in_words
+from ..released.address import read_from
 from ..removals import Removals
 from ..schema import Reason, carried
 from ..status import Summary, summary_of
@@ -158,6 +159,7 @@ def run(config: Config, console: Console) -> Summary | PlanSummary:
     """
     config.check()
     without_pandas()
+    config = dataclasses.replace(config, input=read_from(config.input, console.info))
     with environment(f"cannot use {config.output}"):
         plan = make_plan(config)
         removals = removed.look(config)

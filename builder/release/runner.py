@@ -23,6 +23,7 @@ from ..arrow import without_pandas
 from ..console import Console
 from ..errors import DanqingError, EnvironmentProblem, UsageError, VerificationError
 from ..files import Lock, environment, is_local, local_path, work_folder
+from ..released.address import bare
 from ..released.document import Release
 from ..removals import Removals
 from . import plan as plans
@@ -112,13 +113,18 @@ def check_needs(config: Config) -> None:
 
 
 def check_places(config: Config) -> None:
-    """UsageError where the release would lie in the root, or the root in it."""
+    """UsageError where the release would lie in the root, or the root in it, or its place could be two."""
     if not (is_local(config.root) and is_local(config.output)):
         same = config.root.rstrip("/") == config.output.rstrip("/")
         inside = config.output.startswith(config.root.rstrip("/") + "/")
     else:
         root, output = local_path(config.root).resolve(), local_path(config.output).resolve()
         same, inside = root == output, output.is_relative_to(root) or root.is_relative_to(output)
+    hub = bare(config.output)
+    if hub and not local_path(config.output).parent.is_dir():
+        raise UsageError(
+            f"{config.output}: a folder, or the Hub? write ./{config.output}, or {hub.at(None).url}"
+        )
     if same or inside:
         raise UsageError(f"{config.output}: is the root, or in it; choose a folder beside it for the release")
 

@@ -20,6 +20,7 @@ from ..arrow import without_pandas
 from ..console import Bar, Console
 from ..errors import Interrupted
 from ..files import environment, join, remove
+from ..released.address import read_from
 from ..stop import Stop
 from .config import Config
 from .decide import decide
@@ -96,7 +97,7 @@ def run(config: Config, console: Console) -> Summary | Progress:
         from ..siglip2 import find
 
         checkpoint = find(config.model, config.revision)
-        recorded = look(config.reference, checkpoint) if config.reference else None
+        recorded = look(read_from(config.reference, console.info), checkpoint) if config.reference else None
         plan = make_plan(config, checkpoint, recorded.fingerprint if recorded else None)
         if config.dry_run:
             return _progress(config, plan, _panel(config), dry=True)

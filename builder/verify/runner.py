@@ -10,7 +10,7 @@ from ..console import Console
 from ..errors import VerificationError
 from ..files import environment
 from ..options import in_words
-from ..released.address import address
+from ..released.address import read_from
 from .config import Config
 
 FULL = (
@@ -40,7 +40,7 @@ class Summary:
         """It for people."""
         rows = "" if self.rows is None else f"{self.rows:,} rows, "
         return [
-            f"release   {self.source}: {self.what} {self.version}, {self.kept:,} pairs",
+            f"release   {self.url}: {self.what} {self.version}, {self.kept:,} pairs",
             f"read      {self.files:,} files, {rows}{in_words(self.bytes)}; {self.pictures:,} pictures decoded",
             f"checked   {QUICK if self.quick else FULL}",
             "it holds what it says",
@@ -61,7 +61,7 @@ def run(config: Config, console: Console) -> Summary:
     without_pandas()
     from ..released.check import check
 
-    url = address(config.source)
+    url = read_from(config.source, console.info)
     with environment(f"reading {config.source}"):
         found = check(url, "quick" if config.quick else "full", console, config.sample, config.workers)
     for path in found.strangers:

@@ -204,6 +204,22 @@ def test_out_in_the_root(root: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert not (root / "out").exists()
 
 
+def test_out_that_may_be_a_folder_or_the_hub(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused(
+        2,
+        "org/name: a folder, or the Hub? write ./org/name, or hf://datasets/org/name",
+        capsys,
+        root,
+        "org/name",
+    )
+    assert not (tmp_path / "org").exists()
+    (tmp_path / "org").mkdir()
+    assert release(root, Path("org/name")) == 0
+
+
 def test_out_with_files_of_others(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("mine")

@@ -10,7 +10,7 @@ import pytest
 
 from builder.errors import InputError
 from builder.released import document
-from builder.released.address import Repository, address, repository
+from builder.released.address import Repository, address, repository, repository_of, which
 from builder.released.document import LIMIT, Release, parse, read
 
 FILE = {"rows": 3, "bytes": 10, "sha256": "a" * 64}
@@ -131,6 +131,9 @@ ADDRESSES = {
     "../name": "../name",
     "./name": "./name",
     "name": "name",
+    "folder/pairs.tsv": "folder/pairs.tsv",
+    "folder/pairs.jsonl.gz": "folder/pairs.jsonl.gz",
+    f"org/{'x' * 5000}": f"hf://datasets/org/{'x' * 5000}",
     "a/b/c": "a/b/c",
     "数据/发布": "数据/发布",
     "x" * 5000: "x" * 5000,
@@ -146,6 +149,14 @@ def test_a_folder_that_is_there_is_meant(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "org/name").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     assert address("org/name") == "org/name"
+    assert which("org/name") == "org/name: read from this machine; hf://datasets/org/name would be of the Hub"
+    assert which("org/other").startswith("org/other: read from the Hub, hf://datasets/org/other")
+    assert which("./org/name") == which("hf://datasets/org/name") == ""
+
+
+def test_the_repository_that_a_file_lies_in() -> None:
+    assert repository_of("hf://datasets/org/name@v1/manifest/x.parquet") == Repository("org/name", "v1")
+    assert repository_of("/home/org/name/x.parquet") is None
 
 
 REPOSITORIES = {

@@ -110,7 +110,7 @@ def uploaded(hub: Hub, folder: Path, tmp: Path) -> dict[str, str]:
 
 # In one process, as to import the clients costs seconds: what a reader does with a release on the Hub.
 READER = """
-import json, re, sys
+import contextlib, io, json, re, sys
 from builder.cli import main
 from builder.console import Console
 from builder.released.check import check
@@ -124,7 +124,7 @@ url = check(address("tester/danqing"), "quick", Console(quiet=True)).url
 found["pinned"] = bool(re.fullmatch("hf://datasets/tester/danqing@[0-9a-f]{40}", url))
 import danqing, datasets
 def read(**options):
-    pairs = danqing.load("hf://datasets/tester/danqing", split="train", streaming=True, **options)
+    pairs = danqing.load("tester/danqing", split="train", streaming=True, **options)
     return [row["verdict"] for row in pairs]
 found["kept"] = sorted(set(read(columns=["verdict"])))
 found["drifted"] = len(read(columns=["verdict"], verdicts="drifted"))
@@ -138,6 +138,9 @@ HfApi().upload_file(path_or_fileobj=b"junk", path_in_repo="SHARD", repo_id="test
 found["broken"] = differences("tester/danqing", "quick")
 found["code"] = main(["verify", "tester/danqing", "--quick"])
 found["gone"] = main(["verify", "tester/gone", "--quiet"])
+with contextlib.redirect_stderr(io.StringIO()) as told:
+    main(["rebuild", "tester/danqing", "root"])
+found["rebuild"] = told.getvalue()
 print(json.dumps(found))
 """.replace("SHARD", SHARD)
 
@@ -151,19 +154,23 @@ def test_on_the_hub(hub: Hub, release: Path, tmp_path: Path) -> None:
     assert any(line.startswith(f"{SHARD}: bytes should be") for line in found["broken"])
     assert not any("LICENSE" in line for line in found["broken"])
     assert (found["code"], found["gone"]) == (1, 3)
+    where, refused = found["rebuild"].splitlines()
+    assert "read from the Hub, hf://datasets/tester/danqing" in where
+    assert "hf://datasets/tester/danqing: a release of images" in refused
 
 
 def test_a_push_meanwhile_a_refusal_and_rot_on_the_hub(hub: Hub, release: Path, tmp_path: Path) -> None:
     env = uploaded(hub, release, tmp_path)
     before = hub.head("tester/danqing")
-    pinned = f"tester/danqing@{before.oid}"
+    pinned = f"hf://datasets/tester/danqing@{before.oid}"
 
     def verified(source: str, *words: str) -> tuple[int, str]:
         done = run_client(["danqing", "verify", source, *words], env, check=False)
         return done.returncode, done.stderr
 
     hub.during("GET", "/tree/", lambda: hub.push("tester/danqing", {"README.md": b"other"}))
-    assert verified("tester/danqing", "--quick") == (0, "")
+    first = "tester/danqing: read from the Hub, hf://datasets/tester/danqing, as there is no such path here\n"
+    assert verified("tester/danqing", "--quick") == (0, first)
     assert hub.head("tester/danqing") != before
 
     hub.fail("GET", f"/resolve/.*/{SHARD}", 403, times=9)
