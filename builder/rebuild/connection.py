@@ -21,8 +21,10 @@ import aiohttp
 import certifi
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
 
 from .address import AddressInfo, Resolver, guarded_socket
+from .head import END, INTERIM, MOST_BYTES, begins, mend
 
 KEEP_ALIVE = 15.0  # seconds
 # Seconds and bytes given to the body of a refusal, so that its connection can be kept.
@@ -54,18 +56,45 @@ class _Handler(ResponseHandler):
     """aiohttp's own, where the outcome of a fetch would hang on the luck of the packets.
 
     It forgets an answer whole when something behind its head cannot be parsed and came in the same packet:
-    here the head is parsed apart, and a picture with junk behind it is kept. It closes a connection on a
+    here the head is parsed apart, and a picture with junk behind it is kept. It refuses heads that leave no doubt:
+    here they are mended first, and their connection serves no other request. It closes a connection on a
     broken chunk without waking the reader, who would wait for the last deadline, and takes a body without a
     length for whole when the connection is reset: here the reader hears of both.
     """
 
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._head = bytearray()  # of an answer, as far as it has come
+        self._served: Any = None  # the parser, one a request, that has had the head of its answer
+
     def data_received(self, data: bytes) -> None:
-        if self._payload is None or self._payload.is_eof():
-            end = data.find(b"\r\n\r\n") + 4
-            if 4 <= end < len(data):
-                super().data_received(data[:end])
-                data = data[end:]
+        while data and self._parser is not None and self._parser is not self._served:
+            self._head += data
+            end = END.search(self._head, max(0, len(self._head) - len(data) - 2))
+            if end is None and begins(self._head) and len(self._head) <= MOST_BYTES:
+                self.start_timeout()
+                return
+            cut = len(self._head) if end is None else end.end()
+            head, data = bytes(self._head[:cut]), bytes(self._head[cut:])
+            self._head.clear()
+            if not self._head_received(head) or not data:
+                return
         super().data_received(data)
+
+    def _head_received(self, head: bytes) -> bool:
+        """Have the head of an answer parsed; False where it is refused."""
+        try:
+            mended = mend(head)
+        except ValueError as error:
+            self.abort()
+            self.set_exception(HttpProcessingError(message=str(error)))
+            return False
+        if not INTERIM.match(head):
+            self._served = self._parser
+        super().data_received(mended)
+        if mended != head:
+            self.force_close()
+        return True
 
     def close(self) -> None:
         """At once. A polite close of TLS goes on reading for up to 30 s where the host does not answer it."""

@@ -9,6 +9,7 @@ no Referer, no proxy variables.
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import time
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ BUFFER = 128 << 10  # bytes; a connection waits at twice that: half of aiohttp's
 TEXT = 256  # characters kept of a header that goes into the outcomes
 
 FOLLOWED = frozenset({301, 302, 303, 307, 308})
+PICTURED = frozenset({200, 201, 202, 203})  # what has a body that may be the picture
 AGAIN = frozenset({408, 425})  # of the 4xx, those that are about this one request
 
 
@@ -185,7 +187,7 @@ class Fetcher:
             raise Failed(Reason.OPT_OUT)
         if status in FOLLOWED:
             return headers.get(hdrs.LOCATION, "")
-        if status not in (200, 203):
+        if status not in PICTURED and not (status == 206 and _whole(headers.get(hdrs.CONTENT_RANGE, ""))):
             raise _bodiless(status)
         return None
 
@@ -231,12 +233,18 @@ def _refusal(status: int) -> Failed:
 
 
 def _bodiless(status: int) -> Failed:
-    """A 2xx or 3xx without a picture: nothing, a part not asked for, a promise, a redirect to nowhere."""
+    """A 2xx or 3xx without a picture: nothing, a part not asked for, a redirect to nowhere."""
     if status in (204, 205):
         return Failed(Reason.EMPTY)
     if status == 206:
         return Failed(Reason.TRUNCATED)
     return Failed(Reason.REDIRECTS if status >= 300 else Reason.NOT_IMAGE)
+
+
+def _whole(content_range: str) -> bool:
+    """Whether a Content-Range, `bytes 0-99/100`, is that of all there is."""
+    said = re.fullmatch(r"bytes 0-(\d{1,18})/(\d{1,18})", content_range.strip(), re.ASCII)
+    return said is not None and int(said[1]) + 1 == int(said[2])
 
 
 def _text(value: str | None) -> str | None:

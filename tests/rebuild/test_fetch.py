@@ -117,9 +117,38 @@ ANSWERS: dict[str, tuple[Answer, Reason | None, bool]] = {
     "503": (http(503), Reason.THROTTLED, True),
     "500": (http(500), Reason.HTTP_5XX, True),
     "504": (http(504), Reason.HTTP_5XX, True),
-    "202": (http(202), Reason.NOT_IMAGE, False),
+    "201": (http(201), None, False),
+    "202": (http(202), None, False),
     "204": (b"HTTP/1.1 204 No\r\n\r\n", Reason.EMPTY, False),
     "206": (http(206, b"pic", "Content-Range: bytes 0-2/7"), Reason.TRUNCATED, False),
+    "206 of the end": (http(206, b"pic", "Content-Range: bytes 4-6/7"), Reason.TRUNCATED, False),
+    "206 of unknown": (http(206, b"pic", "Content-Range: bytes 0-2/*"), Reason.TRUNCATED, False),
+    "206 of nothing said": (http(206, b"pic"), Reason.TRUNCATED, False),
+    "206 of all": (http(206, b"picture", "Content-Range: bytes 0-6/7"), None, False),
+    "a length twice": (http(200, b"picture", "Content-Length: 7"), None, False),
+    "a length as a list": (b"HTTP/1.1 200 OK\r\nContent-Length: 7, 7\r\n\r\npicture", None, False),
+    "lengths of a list differ": (b"HTTP/1.1 200 OK\r\nContent-Length: 7, 8\r\n\r\npicture", Reason.PROTOCOL, False),
+    "length with a sign": (b"HTTP/1.1 200 OK\r\nContent-Length: +7\r\n\r\npicture", Reason.PROTOCOL, False),
+    "length with a rest": (b"HTTP/1.1 200 OK\r\nContent-Length: 7;\r\n\r\npicture", Reason.PROTOCOL, False),
+    "length beside chunks": (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n7\r\npicture\r\n0\r\n\r\n",
+        None, False,
+    ),
+    "blank in a name": (http(200, b"picture", "X Powered By: x"), None, False),
+    "blank before a colon": (http(200, b"picture", "Server : x"), None, False),
+    "odd bytes in a name": (http(200, b"picture", "\xe9\xff(: x", "@: y"), None, False),
+    "no name": (http(200, b"picture", ": x"), None, False),
+    "blank in Content-Length": (b"HTTP/1.1 200 OK\r\nContent-Length : 7\r\n\r\npicture", Reason.PROTOCOL, False),
+    "blank in Location": (b"HTTP/1.1 302 Go\r\nLocation : /2\r\n\r\n", Reason.PROTOCOL, False),
+    "blank in Content-Encoding": (http(200, b"picture", "Content- Encoding: gzip"), Reason.PROTOCOL, False),
+    "blank before Transfer-Encoding": (http(200, b"picture", " Transfer-Encoding: chunked"), Reason.PROTOCOL, False),
+    "HTTP/2": (http().replace(b"HTTP/1.1", b"HTTP/2"), Reason.PROTOCOL, False),
+    "too many lines": (http(200, b"picture", *["(: b"] * 1001), Reason.PROTOCOL, False),
+    "too large a head": (http(200, b"picture", *["(: " + "b" * 9000] * 32), Reason.PROTOCOL, False),
+    "mended before early hints": (b"HTTP/1.1 103 Early\r\n@: x\r\n\r\n" + http(), None, False),
+    "opt-out beside what is mended": (http(200, b"picture", "@: x", "X-Robots-Tag: noai"), Reason.OPT_OUT, False),
+    "opt-out with a blank": (http(200, b"picture", "X-Robots-Tag : noai"), Reason.OPT_OUT, False),
+    "opt-out on a second line": (http(200, b"picture", "X-Robots-Tag: all,", " noai", "@: x"), Reason.OPT_OUT, False),
     "empty": (http(200, b""), Reason.EMPTY, False),
     "empty, without length": (b"HTTP/1.1 200 OK\r\n\r\n", Reason.EMPTY, False),
     "304": (b"HTTP/1.1 304 Not\r\n\r\n", Reason.REDIRECTS, False),
@@ -141,6 +170,27 @@ ANSWERS: dict[str, tuple[Answer, Reason | None, bool]] = {
     "opt-out of a redirect": (http(302, b"", "Location: /2", "X-Robots-Tag: noai"), Reason.OPT_OUT, False),
     "opt-out before a body": (then(PLAIN.encode() + b"X-Robots-Tag: noai\r\n\r\n", stall), Reason.OPT_OUT, False),
 }  # fmt: skip
+
+
+async def test_a_connection_with_a_mended_head_serves_no_other_request() -> None:
+    async with (
+        RawSite(http(200, b"picture", "@: x"), http(), keep=True) as site,
+        Fetcher(LIMITS, ME) as fetcher,
+    ):
+        for _ in range(2):
+            assert (await fetcher.fetch(site.url("/"))).reason is None
+        assert site.connections == 2
+
+
+async def test_a_head_that_comes_byte_by_byte_is_mended_alike() -> None:
+    async def slowly(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for byte in http(200, b"picture", "@: x", "Content-Length: 7"):
+            writer.write(bytes([byte]))
+            await writer.drain()
+
+    async with RawSite(slowly) as site:
+        got = await fetch(site.url("/"))
+    assert (got.reason, got.body) == (None, b"picture")
 
 
 @pytest.mark.parametrize("name", ANSWERS)
