@@ -102,12 +102,12 @@ def _abreast(
         beside = scores.slice(done, table.num_rows)
         if not table["key"].equals(beside["key"]):
             there, here = table["key"].to_pylist(), beside["key"].to_pylist()
-            wrong = next(row for row, keys in enumerate(zip(there, here, strict=True)) if keys[0] != keys[1])
+            wrong = [one == other for one, other in zip(there, here, strict=True)].index(False)
             rows = itertools.chain.from_iterable(
                 range(start, start + part.num_rows)
                 for start, part in zip(starts, parts.values(), strict=True)
             )
-            row = next(itertools.islice(rows, done + wrong, None))
+            row = [*rows][done + wrong]
             raise ValueError(
                 f"{at.url}: row {row} is of pair {here[wrong]}, in images/ it is {there[wrong]}: "
                 f"the shard was made anew since it was scored; {at.remedy}"

@@ -61,13 +61,19 @@ class TarWriter:
 
 
 def read_pairs(path: Path) -> Iterator[tuple[dict[str, Any], str, bytes]]:
-    """The columns, the picture's file name and its bytes, of every pair of a tar, in order."""
-    with tarfile.open(path, "r:") as tar:
-        name, picture = "", b""
-        for member in tar:
-            file = tar.extractfile(member)
-            data = file.read() if file is not None else b""
-            if member.name.endswith(".json"):
-                yield json.loads(data), name, picture
-            elif not member.name.endswith(".txt"):
-                name, picture = member.name, data
+    """The columns, the picture's file name and its bytes, of every pair of a tar, in order.
+
+    InputError where it is damaged, or ends within a member.
+    """
+    try:
+        with tarfile.open(path, "r:") as tar:
+            name, picture = "", b""
+            for member in tar:
+                file = tar.extractfile(member)
+                data = file.read() if file is not None else b""
+                if member.name.endswith(".json"):
+                    yield json.loads(data), name, picture
+                elif not member.name.endswith(".txt"):
+                    name, picture = member.name, data
+    except (tarfile.TarError, ValueError) as error:
+        raise InputError(f"{path}: {error}: damaged or truncated") from error

@@ -119,6 +119,14 @@ def test_a_module_says_why_it_exists_and_keeps_the_budgets(path: Path) -> None:
         assert len([a for a in given if a.arg not in {"self", "cls"}]) <= 6, one.name
 
 
+@pytest.mark.parametrize("path", [path for path in BUILDER if stage_of(path) != "demo"], ids=named)
+def test_no_iterator_ends_by_surprise(path: Path) -> None:
+    """`next` has a default unless its iterator is endless: StopIteration in an executor hangs whoever waits for it."""
+    calls = (node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call))
+    bare = {ast.unparse(one) for one in calls if ast.unparse(one.func) == "next" and len(one.args) == 1}
+    assert bare <= {"next(self._order)"}
+
+
 def test_setup_cfg_names_every_package() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")

@@ -126,7 +126,7 @@ def _column(rows: list[dict[str, Any]], field: pa.Field[Any], url: str, first: i
     try:
         array: pa.Array[Any] = pa.array(values, field.type)
     except REFUSALS as error:
-        at = next(i for i, value in enumerate(values) if not _fits(value, field.type))
+        at = [_fits(value, field.type) for value in values].index(False)
         raise InputError(
             f"{url}: row {first + at + 1:,}: column {field.name!r} holds {str(values[at])[:60]!r}, "
             f"but {field.type} in the first rows; make it one type"

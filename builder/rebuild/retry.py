@@ -16,12 +16,15 @@ import pyarrow.parquet as pq
 from ..errors import InputError
 from ..files import fetched, join, remove
 from ..ledger import marker
+from ..manifest.source import reading
 from ..schema import Reason
 from ..tars import read_pairs
 from .assemble import Layout, carve
 from .outcome import SHOWN, TOLD, Outcome, Picture
 from .plan import STAGE, Shard
 from .spool import Spool
+
+_MISSING = (None, None, None)  # beyond the last pair of a shard
 
 
 def reopen(
@@ -36,7 +39,7 @@ def reopen(
     spool = Spool(temporary, layout.owner(shard))
     parts = carve(shard, keys, layout.validation)
     for split, rows in parts.items():
-        _copy(f"{split}-{shard.numbers}", rows, keys, layout, spool, reasons)
+        _copy(shard, split, {row: keys[row] for row in rows}, layout, spool, reasons)
     spool.close()
     temporary.replace(spool_path)
     for split in reversed(list(parts)):
@@ -44,17 +47,24 @@ def reopen(
 
 
 def _copy(
-    stem: str, rows: list[int], keys: list[str], layout: Layout, spool: Spool, reasons: frozenset[Reason]
+    shard: Shard, split: str, keys: dict[int, str], layout: Layout, spool: Spool, reasons: frozenset[Reason]
 ) -> None:
+    """Append the rows of one split; keys: of each of its rows."""
+    stem = f"{split}-{shard.numbers}"
+    anew = f"restore it, or remove {marker(layout.root, STAGE, shard.stem)}: the shard is then made anew"
     with (
         fetched(join(layout.root, layout.images(stem)), layout.work) as images,
         fetched(join(layout.root, f"outcomes/{stem}.parquet"), layout.work) as outcomes,
     ):
-        pictures = _tar_pictures(images) if layout.format == "webdataset" else _parquet_pictures(images)
-        told = pq.read_table(outcomes).to_pylist()
-        if [one["key"] for one in told] != [keys[row] for row in rows]:
-            raise InputError(f"outcomes/{stem}.parquet does not fit the manifest; --overwrite starts anew")
-        for row, one in zip(rows, told, strict=True):
+        with reading(str(outcomes)):
+            told = pq.read_table(outcomes).to_pylist()
+        if [one["key"] for one in told] != [*keys.values()]:
+            raise InputError(
+                f"{layout.root}/outcomes/{stem}.parquet has {len(told):,} rows, the manifest {len(keys):,} for it, "
+                f"and they differ; {anew}"
+            )
+        pictures = _pictures(images, layout)
+        for row, one in zip(keys, told, strict=True):
             outcome = Outcome(**{name: one[name] for name in TOLD})
             outcome.fetched_at = _milliseconds(one["fetched_at"])
             if one["reason"] is not None:
@@ -62,29 +72,36 @@ def _copy(
                 if outcome.reason in reasons:
                     continue
             else:
-                key, outcome.sha256, outcome.picture = next(pictures)
+                key, outcome.sha256, outcome.picture = next(pictures, _MISSING)
+                if outcome.picture is None or key != one["key"]:
+                    break
                 outcome.picture.decoder = one["decoder"]
-                if key != one["key"]:
-                    raise InputError(
-                        f"{layout.images(stem)} and outcomes/{stem}.parquet differ; --overwrite starts anew"
-                    )
             spool.append(row, outcome)
+        else:
+            if next(pictures, None) is None:
+                return
+        found = sum(1 for _ in _pictures(images, layout))
+        kept = sum(one["reason"] is None for one in told)
+        raise InputError(
+            f"{layout.root}/{layout.images(stem)} has {found:,} pairs, outcomes/{stem}.parquet says {kept:,}, "
+            f"and they differ; {anew}"
+        )
 
 
 def _milliseconds(when: datetime.datetime | None) -> int | None:
     return None if when is None else round(when.timestamp() * 1000)
 
 
-def _parquet_pictures(path: Path) -> Iterator[tuple[str, str, Picture]]:
-    with pq.ParquetFile(path) as file:
-        for group in range(file.num_row_groups):
-            for pair in file.read_row_group(group).to_pylist():
-                yield _picture(pair, pair["image"]["bytes"], pair["image"]["path"])
-
-
-def _tar_pictures(path: Path) -> Iterator[tuple[str, str, Picture]]:
-    for pair, name, data in read_pairs(path):
-        yield _picture(pair, data, name)
+def _pictures(path: Path, layout: Layout) -> Iterator[tuple[str, str, Picture]]:
+    """Key, sha256 and picture of every pair of a shard, in order; `path` is of its file, or a copy of it."""
+    with reading(str(path)):
+        if layout.format == "webdataset":
+            yield from (_picture(pair, data, name) for pair, name, data in read_pairs(path))
+            return
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                for pair in file.read_row_group(group).to_pylist():
+                    yield _picture(pair, pair["image"]["bytes"], pair["image"]["path"])
 
 
 def _picture(pair: dict[str, Any], data: bytes, name: str) -> tuple[str, str, Picture]:

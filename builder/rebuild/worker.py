@@ -69,14 +69,14 @@ class Watch:
     def __init__(self, slots: Any) -> None:
         self._slots = slots
         self._local = threading.local()
-        self._next = iter(range(0, len(slots), 2))
+        self._free = list(range(0, len(slots), 2))
 
     @contextlib.contextmanager
     def __call__(self, job: Job) -> Iterator[None]:
         """Around the decoding of one row."""
         slot = getattr(self._local, "slot", None)
         if slot is None:
-            slot = self._local.slot = next(self._next)
+            slot = self._local.slot = self._free.pop()
         self._slots[slot], self._slots[slot + 1] = job.owner.shard.number, job.row
         yield
         self._slots[slot] = -1

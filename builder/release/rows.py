@@ -62,7 +62,7 @@ def _check(part: Part, pairs: pa.Table, scores: pa.Table | None, start: int) -> 
     if scores is None or pairs["key"].equals(scores["key"]):
         return
     rows = zip(pairs["key"].to_pylist(), scores["key"].to_pylist(), strict=True)
-    row = next(number for number, (one, other) in enumerate(rows) if one != other)
+    row = [one == other for one, other in rows].index(False)
     raise InputError(
         f"{part.scores}: row {start + row} is of another pair than in images/: the shard was made anew since it was "
         f"scored; run danqing revalidate {part.shard.root} again"

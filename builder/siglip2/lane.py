@@ -84,7 +84,7 @@ class Lane:
     @property
     def capacity(self) -> int:
         """Rows of a slot."""
-        return len(next(iter(self.slots[0].tensors.values())))
+        return min(map(len, self.slots[0].tensors.values()))
 
     def running(self) -> contextlib.AbstractContextManager[Any]:
         """The context in which its kernels are started."""
@@ -97,7 +97,7 @@ class Lane:
         import torch
 
         inputs = self._on_device(slot)
-        size = next(iter(inputs.values())).shape[0]
+        size = min(map(len, inputs.values()))
         found = torch.empty((size, self.dim), device=self.device)
         at = 0
         while at < count:

@@ -171,7 +171,7 @@ class _Run:
 
     def __init__(self, lanes: dict[str, Lane], fills: dict[str, Fill], workers: int) -> None:
         self._lanes, self._fills = lanes, fills
-        self._device = next(iter(lanes.values())).device
+        self._device = lanes["image"].device
         self._pool = ThreadPoolExecutor(workers, "danqing-decode")
         self._window: Window[Open] = Window(AHEAD * lanes["image"].capacity)
         self._queue: Channel[Open | Batch] = Channel()

@@ -6,8 +6,9 @@ import contextlib
 import json
 import os
 import signal
+import tarfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -306,6 +307,51 @@ def test_retry_failed_fetches_only_the_rows_with_those_reasons(web: FaultHost, t
     assert rebuild(manifest, whole, *flags) == 0
     for kind, split in ((k, s) for k in ("images", "outcomes") for s in ("train", "validation")):
         assert table(root, kind, split).equals(table(whole, kind, split))
+
+
+def rows_cut(path: Path, rows: int) -> None:
+    pq.write_table(pq.read_table(path).slice(0, rows), path)
+
+
+def members_cut(path: Path) -> None:
+    with tarfile.open(path) as tar:
+        half = tar.getmembers()[9].offset
+    path.write_bytes(path.read_bytes()[:half] + bytes(1024))
+
+
+@pytest.mark.parametrize(
+    ("kind", "cut", "said"),
+    [
+        (
+            "images",
+            lambda path: rows_cut(path, 10),
+            "has 10 pairs, outcomes/train-00000-of-00001.parquet says 19",
+        ),
+        ("outcomes", lambda path: rows_cut(path, 12), "has 12 rows, the manifest 20 for it"),
+        ("images.tar", members_cut, "has 3 pairs, outcomes/train-00000-of-00001.parquet says 19"),
+        ("images.tar", lambda path: os.truncate(path, 2000), "has 0 pairs"),
+        ("images", lambda path: os.truncate(path, 2000), "mend or replace the file"),
+    ],
+)
+def test_half_a_shard_is_told_with_both_counts_and_is_not_waited_for(
+    web: FaultHost,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+    cut: Callable[[Path], None],
+    said: str,
+) -> None:
+    urls = [web.url("/status/404/0"), *(web.url(f"/picture/{i}.jpg") for i in range(1, 20))]
+    manifest, root = write_manifest(tmp_path / "m.parquet", urls), tmp_path / "root"
+    flags = ("--format", "webdataset") if kind.endswith("tar") else ()
+    assert rebuild(manifest, root, *flags) == 0
+    (path,) = (root / kind.partition(".")[0]).iterdir()
+    cut(path)
+    capsys.readouterr()
+    assert rebuild(manifest, root, *flags, "--retry-failed", "http_4xx") == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "train-00000-of-00001" in line
+    assert said in line
 
 
 def test_retry_failed_killed_in_between_loses_nothing(
