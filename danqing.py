@@ -189,8 +189,9 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         at = self.config.scores
         scores = at.beside(dl_manager.download(at.files)) if at else {}
         if self.info.features is None:
-            first, *_ = [file for files in found.values() for file in files]
-            self.info.features = self._features(first)
+            self.info.features = self._features(
+                next((file for files in found.values() for file in files), "")
+            )
         parts: dict[str, tuple[str, str | None]] = {split: (split, None) for split in found}
         if self.config.validation and "validation" not in found and "train" in found:
             parts = {**parts, "train": ("train", "train"), "validation": ("train", "validation")}

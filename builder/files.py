@@ -22,6 +22,7 @@ import xxhash
 from fsspec.core import url_to_fs
 
 from .errors import EnvironmentProblem, InputError
+from .life import leave_if_orphaned
 
 CLEARED = 100  # tries to remove a folder into which another process may just be writing
 
@@ -107,6 +108,7 @@ def publish(local: Path, url: str) -> None:
     """Move a finished local file to its final place: fsync and rename, or one put and unlink."""
     with local.open("rb") as file:
         os.fsync(file.fileno())
+    leave_if_orphaned()
     if is_local(url):
         target = local_path(url)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -149,6 +151,7 @@ def fetched(url: str, work: Path) -> Iterator[Path]:
 
 def write_atomic(url: str, data: bytes) -> None:
     """Write a small file so that a reader sees the old one or the new one."""
+    leave_if_orphaned()
     if is_local(url):
         target = local_path(url)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -170,6 +173,7 @@ def sweep(folder: str) -> None:
 
 def remove(url: str) -> None:
     """Remove a file or folder if it is there."""
+    leave_if_orphaned()
     fs, path = filesystem(url)
     with contextlib.suppress(FileNotFoundError):
         fs.rm(path, recursive=True)

@@ -18,6 +18,7 @@ import pyarrow as pa
 from .. import __version__
 from ..files import join, publish
 from ..ledger import ShardLedger, Tally, entry, host_of
+from ..life import leave_if_orphaned
 from ..schema import IMAGE, OUTCOMES, carried, pair_key, validation_share
 from ..shards import image_schema, writer
 from ..tars import TarWriter
@@ -107,6 +108,7 @@ class _Part:
     def write(self, started: float) -> ShardLedger:
         names = {"images": self.layout.images(self.stem), "outcomes": f"outcomes/{self.stem}.parquet"}
         local = {kind: self.layout.work / f"{self.stem}.{kind}.tmp" for kind in names}
+        leave_if_orphaned()
         tally, outcomes = self._write_pairs(local["images"])
         with writer(local["outcomes"], OUTCOMES) as out:
             out.write_table(outcomes)
@@ -148,9 +150,11 @@ class _Part:
                         outcome.attempts,
                     )
                 kept = [(row, outcome) for row, outcome in group if outcome.picture is not None]
+                leave_if_orphaned()
                 if kept:
                     pairs.write_table(pair_table(self.table, self.keys, kept, schema))
         finally:
+            leave_if_orphaned()
             pairs.close()
         return tally, pa.table(columns, schema=OUTCOMES)
 

@@ -1,7 +1,8 @@
 """The worker processes: whole shards handed out as they are asked for, messages gathered, crashes survived.
 
 A worker that dies in a decoder is started again without the row it died at; one that was killed ends the run,
-resumable. No process outlives the parent: a worker whose pipe closes leaves at once.
+resumable. No process outlives the parent: a worker whose pipe closes leaves at once, and looks
+again before each write (`builder/life.py`).
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from ..errors import InputError
 from ..files import fetched, join, remove
 from ..ledger import marker
+from ..life import leave_if_orphaned
 from ..manifest.source import reading
 from ..schema import Reason
 from ..tars import read_pairs
@@ -41,6 +42,7 @@ def reopen(
     for split, rows in parts.items():
         _copy(shard, split, {row: keys[row] for row in rows}, layout, spool, reasons)
     spool.close()
+    leave_if_orphaned()
     temporary.replace(spool_path)
     for split in reversed(list(parts)):
         remove(marker(layout.root, STAGE, f"{split}-{shard.numbers}"))

@@ -17,6 +17,7 @@ from typing import Any
 
 import xxhash
 
+from ..life import leave_if_orphaned
 from ..schema import Reason
 from .outcome import Outcome, Picture
 
@@ -45,6 +46,7 @@ class Spool:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+b", buffering=0)
         self._end = self._scan()
+        leave_if_orphaned()
         self._file.truncate(self._end)
         if self._end == 0:
             self._write([_HEAD.pack(_MAGIC, 0, len(self._owner), 0, _digest(self._owner, b"")), self._owner])
@@ -79,6 +81,7 @@ class Spool:
         return offset
 
     def _write(self, parts: list[bytes]) -> None:
+        leave_if_orphaned()
         want = sum(map(len, parts))
         try:
             wrote = os.writev(self._file.fileno(), parts)
@@ -130,5 +133,6 @@ class Spool:
 
     def discard(self) -> None:
         """Close and remove: the shard is done."""
+        leave_if_orphaned()
         self.close()
         self.path.unlink(missing_ok=True)
