@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from huggingface_hub import DatasetCard
 
-from builder.card import root_card, with_scores
+from builder.card import is_ours, offer, root_card, with_scores, without_scores
 from builder.shards import image_schema
 
 from .roots import CARRIED
@@ -57,24 +57,53 @@ def test_tars_offer_their_pictures():
     assert config["data_files"] == [{"split": "train", "path": "images/train-*.tar"}]
 
 
-@pytest.mark.parametrize("carried", [None, pa.schema([("box", pa.struct([("x", pa.int32())]))])])
-def test_scores_are_added_once(carried):
+NESTED = pa.schema([("box", pa.struct([("x", pa.int32())]))])
+
+
+@pytest.mark.parametrize("carried", [None, NESTED])
+def test_scores_are_added_once_and_no_config_is_the_default_any_more(carried):
     before = root_card(["train", "validation"], "parquet", carried)
     after = with_scores(before)
     card, old = DatasetCard(after), DatasetCard(before)
-    assert card.data.configs[:-1] == old.data.configs
-    assert card.data.dataset_info[:-1] == old.data.dataset_info
-    assert card.data.configs[-1] == {
+    (pairs, *others), (unfiltered, *rest, scores) = old.data.configs, card.data.configs
+    assert unfiltered == {"config_name": "unfiltered", "data_files": pairs["data_files"]}
+    assert rest == others
+    assert scores == {
         "config_name": "scores",
         "data_files": [
             {"split": "train", "path": "scores/train-*.parquet"},
             {"split": "validation", "path": "scores/validation-*.parquet"},
         ],
     }
-    added = [line for line in card.text.splitlines() if line not in old.text.splitlines()]
-    assert [line[:13] for line in added] == ["| `scores/` |"]
-    assert [line for line in card.text.splitlines() if line not in added] == old.text.splitlines()
+    described = [
+        info | {"config_name": "unfiltered"} for info in old.data.dataset_info if "pairs" in info.values()
+    ]
+    described += [info for info in old.data.dataset_info if "pairs" not in info.values()]
+    assert card.data.dataset_info[:-1] == described
+    rows = [line for line in card.text.splitlines() if line.startswith("|") and line not in old.text]
+    assert [line[:13] for line in rows] == ["| `scores/` |"]
     assert with_scores(after) == after
+    assert without_scores(after) == before
+    assert without_scores(before) == before
+
+
+OLD = """
+- config_name: scores
+  data_files:
+  - split: train
+    path: scores/train-*.parquet
+dataset_info:"""
+
+
+def test_a_card_of_the_first_build_that_offered_scores_is_turned_too():
+    """There `pairs` stayed the default, and yielded what was dropped."""
+    before = root_card(["train"], "parquet")
+    old = before.replace("\ndataset_info:", OLD, 1)
+    old = old.replace(
+        "| `ledger/` |", "| `scores/` | one row per row of `images/`: old words |\n| `ledger/` |"
+    )
+    assert with_scores(old) == with_scores(before)
+    assert without_scores(old) == before
 
 
 def test_what_a_user_wrote_into_the_card_stays():
@@ -85,6 +114,7 @@ def test_what_a_user_wrote_into_the_card_stays():
     assert DatasetCard(found).data.license == "other"
     assert "pretty_name: 我的\n" in found
     assert "## 目录\n" in found
+    assert is_ours(found)
     assert found.endswith("\n---\n\nmore\n")
 
 
@@ -104,5 +134,12 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("card", OTHERS.values(), ids=list(OTHERS))
-def test_other_cards_are_left_alone(card):
-    assert with_scores(card) == card
+def test_other_cards_are_left_alone(card, tmp_path):
+    (tmp_path / "README.md").write_text(card)
+    assert offer(str(tmp_path), scored=True) == is_ours(card) == (card == OTHERS["tars"])
+    assert (tmp_path / "README.md").read_text() == with_scores(card) == without_scores(card) == card
+
+
+def test_usage_that_a_user_took_out_comes_back_with_the_scores():
+    card = root_card(["train"], "parquet").partition("```")[0] + "Ask me.\n"
+    assert "Ask me.\n\n```python\nimport danqing" in with_scores(card)

@@ -137,18 +137,6 @@ def test_scores_before_the_verdicts(tmp_path):
     assert list(stream(tmp_path, "scores").features) == schema.SCORED.names
 
 
-def test_stock_datasets_load_the_config_of_the_card(tmp_path):
-    from builder.card import root_card, with_scores
-
-    make_root(tmp_path)
-    rows = make_scored(tmp_path)
-    (tmp_path / "README.md").write_text(with_scores(root_card(["train"], "parquet", CARRIED)))
-    found = datasets.load_dataset(str(tmp_path), "scores", split="train", streaming=True)
-    assert found.features == danqing.FEATURES["scores"]
-    assert keys(found) == keys(rows)
-    assert len(list(datasets.load_dataset(str(tmp_path), "pairs", split="train", streaming=True))) == 100
-
-
 # What spoils a root, by what the message must say of it.
 
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from .. import ledger
 from ..arrow import without_pandas
-from ..card import root_card
+from ..card import offer, root_card
 from ..console import Bar, Console
 from ..errors import EnvironmentProblem
 from ..files import Lock, environment, join, read_bytes, remove, sweep, work_folder, write_atomic
@@ -234,6 +234,8 @@ def _begin(plan: Plan, config: Config, work: Path) -> None:
         write_atomic(
             card, root_card(_splits(plan, config), config.format, carried(plan.manifest.schema)).encode()
         )
+        if read_bytes(join(config.output, "ledger", "revalidate", "decision.json")) is not None:
+            offer(config.output, scored=True)
 
 
 def _splits(plan: Plan, config: Config) -> list[str]:

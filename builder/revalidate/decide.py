@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 
 from .. import ledger
-from ..card import with_scores
+from ..card import offer
 from ..console import Console
 from ..errors import InputError
-from ..files import environment, join, read_bytes, remove, write_atomic
+from ..files import environment, join, remove, write_atomic
 from ..ledger import DIGEST, ShardLedger
 from .columns import Pairs, Scores
 from .config import Config
@@ -68,7 +68,12 @@ def decide(root: str, config: Config, console: Console) -> Summary:
             "checkpoint": {name: said[0].get(name) for name in CHECKPOINT} if said else {},
             "rebuild_dropped": sum(sum(one.reasons.values()) for one in ledger.read_all(root, "rebuild")),
         }
-        _offer(root)
+        # Before the decision: a scored root is never offered as if it were not.
+        if not offer(root, scored=True):
+            console.warn(
+                f"{join(root, 'README.md')} is not the card that danqing writes, and stays as it is: who loads the "
+                "root without importing danqing gets the dropped pairs too"
+            )
         write_atomic(_document(root), json.dumps(document, sort_keys=True, ensure_ascii=False).encode())
     summary = Summary(root, document)
     for line in summary.warnings():
@@ -110,14 +115,6 @@ def _threads(config: Config) -> int:
 
 def _document(root: str) -> str:
     return join(root, "ledger", STAGE, "decision.json")
-
-
-def _offer(root: str) -> None:
-    """Let the card of the root offer the scores too, so that stock `datasets` finds them."""
-    path = join(root, "README.md")
-    card = (read_bytes(path) or b"").decode("utf-8", "surrogateescape")
-    if (offering := with_scores(card)) != card:
-        write_atomic(path, offering.encode("utf-8", "surrogateescape"))
 
 
 def _load(scores: Scores, pairs: Pairs) -> dict[str, Any]:

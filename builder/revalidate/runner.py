@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import ledger
 from ..arrow import without_pandas
+from ..card import offer
 from ..console import Bar, Console
 from ..errors import Interrupted
 from ..files import environment, join, remove
@@ -189,6 +190,7 @@ class _Run:
         remove(
             join(root, "ledger", STAGE, "decision.json")
         )  # the verdicts are not those of the scores any more
+        offer(root, scored=False)
         shards = _limited(_own(self.config, todo), self.config.limit)
         cutter = Cutter(reference, panel, captions)
         scorer = Scorer(siglip, panel, captions, embeddings=self.config.embeddings)

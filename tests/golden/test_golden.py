@@ -91,6 +91,20 @@ def test_a_scored_root_is_decided_anew_and_streams_what_it_keeps(golden: Path) -
     assert sum(1 for _ in stream) == DECIDED
 
 
+def test_the_card_of_a_scored_root_names_no_default_any_more(golden: Path, web: FaultHost) -> None:
+    """Then it offered all pairs to stock `datasets`; a card that got lost comes back as what the root is now."""
+    root, card = golden / "scored", golden / "scored" / "README.md"
+    assert revalidate(root, "--decide", *SCORING) == 0
+    for _ in "decided", "rebuilt":
+        with pytest.raises(ValueError, match=r"\['unfiltered', 'outcomes', 'scores'\]"):
+            load_dataset(str(root), split="train", streaming=True)
+        card.unlink()
+        assert rebuild(str(golden / "manifest.parquet"), root, *KEPT) == 0
+    assert revalidate(root, "--overwrite", "--limit", "1", *SCORING) == 0
+    assert not (root / "ledger" / "revalidate" / "decision.json").exists()
+    assert len(list(load_dataset(str(root), split="train", streaming=True))) > DECIDED
+
+
 @pytest.mark.parametrize("name", ["release-manifest", "release-images", "release-tars"])
 def test_a_release_holds_what_it_says(golden: Path, name: str) -> None:
     assert main(["verify", str(golden / name), "--quiet"]) == 0

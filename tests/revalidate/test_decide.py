@@ -47,6 +47,19 @@ def test_a_placeholder_is_known_by_its_company_in_other_shards_and_splits(root: 
     assert [verdicts.count("placeholder") for verdicts in each] == [2, 2, 2]
 
 
+@pytest.mark.parametrize("card", ["# A set of mine\n", None])
+def test_a_card_that_is_not_ours_stays_and_is_named(
+    root: Path, card: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if card:
+        (root / "README.md").write_text(card)
+    decide(str(root), Config(root=str(root)), Console())
+    assert f"{root}/README.md is not the card that danqing writes" in capsys.readouterr().err
+    assert {name: text for name, text in files_of(root).items() if name == "README.md"} == (
+        {"README.md": card.encode()} if card else {}
+    )
+
+
 def test_what_pass_1_wrote_stays_as_it_is(root: Path) -> None:
     path = root / "scores" / f"{STEMS[0]}.parquet"
     before = pq.ParquetFile(path)
