@@ -94,7 +94,7 @@ SCORED = pa.schema(
         pa.field("host", pa.string()),  # of the url
         pa.field("score_alt_text", pa.float32()),  # cosine; null: not asked for, or no caption or picture
         pa.field("score_recaption", pa.float32()),
-        pa.field("code", CODE),  # of the picture as it is now
+        pa.field("code", CODE),  # of the picture as it is now; all zero where the pair came to no numbers
         pa.field("p_code", pa.float32()),  # null: no code recorded, or the bytes are the same
         pa.field("p_caption", pa.float32()),  # null: no caption, or the bytes are the same
         pa.field("same", pa.bool_()),  # the bytes hash as recorded; null: no hash recorded

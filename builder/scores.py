@@ -20,5 +20,6 @@ def tested(scores: pa.Table, captions: Sequence[str]) -> npt.NDArray[np.float32]
 
 
 def floats(column: Any) -> npt.NDArray[np.float32]:
-    """Numbers as float32 (n,), NaN for null."""
-    return np.asarray(pc.fill_null(column.cast(pa.float32()), float("nan")).to_numpy(), np.float32)
+    """Numbers as float32 (n,), NaN for null and for what is not finite."""
+    numbers = np.asarray(pc.fill_null(column.cast(pa.float32()), float("nan")).to_numpy(), np.float32)
+    return np.where(np.isfinite(numbers), numbers, np.float32("nan"))

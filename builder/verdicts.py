@@ -32,4 +32,5 @@ class Cause(StrEnum):
     CODE = "code"  # moved
     CAPTION = "caption"  # matching
     UNRELATED = "unrelated"  # drifted
+    NO_SCORE = "no_score"  # drifted, and never kept: the checkpoint gave no number for picture or caption
     MIN_SCORE = "min_score"  # kept by its verdict, dropped by --min-score

@@ -39,7 +39,7 @@ REASONS: dict[str, str] = {
     Verdict.DEAD: "the stored picture cannot be decoded",
     Verdict.PLACEHOLDER: "one picture under many pairs whose captions disagree",
     Verdict.DRIFTED: "the picture has nothing to do with the recorded one, nor with the caption",
-    Cause.MIN_SCORE: "the score is below the least that was asked for",
+    Cause.MIN_SCORE: "the score does not reach the least that was asked for",
     # Where --keep left them out.
     Verdict.SAME: "the same bytes, left out on request",
     Verdict.MOVED: "the recorded picture in other bytes, left out on request",

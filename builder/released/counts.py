@@ -189,9 +189,9 @@ def _added(one: Bins, other: Bins) -> Bins:
 
 
 def _numbers(column: Any) -> npt.NDArray[Any]:
-    """What is there of a column of numbers: no nulls, no NaN."""
+    """What is there of a column of numbers: no nulls, nothing that is not finite."""
     numbers: npt.NDArray[Any] = column.drop_null().to_numpy()
-    return numbers[~np.isnan(numbers)] if numbers.dtype.kind == "f" else numbers
+    return numbers[np.isfinite(numbers)] if numbers.dtype.kind == "f" else numbers
 
 
 def _values(column: Any) -> dict[str, int]:

@@ -158,7 +158,7 @@ def _count_scores(numbers: Numbers, table: pa.Table) -> None:
     score = scores_of(table, numbers.plan)
     for group in pc.unique(fate):
         chosen = score[pc.equal(fate, group).to_numpy(zero_copy_only=False)]
-        numbers.histograms[_word(group.as_py())] += histogram(chosen[~np.isnan(chosen)])
+        numbers.histograms[_word(group.as_py())] += histogram(chosen)
 
 
 def _fate(table: pa.Table) -> pa.ChunkedArray[Any]:
@@ -186,7 +186,8 @@ def scores_of(table: pa.Table, plan: dict[str, Any]) -> npt.NDArray[np.float64]:
 
 
 def histogram(scores: npt.NDArray[Any]) -> Counts:
-    """How many of `scores` (cosines, no NaN) fall in each of BINS; what is outside [-1, 1] counts at the end."""
+    """How many of `scores` (cosines) fall in each of BINS: outside [-1, 1] at the end, and nowhere if not finite."""
+    scores = scores[np.isfinite(scores)]
     number = np.clip(((scores + 1) * (BINS / 2)).astype(np.int64), 0, BINS - 1)
     return np.bincount(number, minlength=BINS).astype(np.int64)
 

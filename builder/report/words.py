@@ -21,7 +21,8 @@ CAUSES: dict[str, str] = {
     Cause.CODE: "close to the recorded code",
     Cause.CAPTION: "the caption fits",
     Cause.UNRELATED: "neither the recorded code nor the caption fits",
-    Cause.MIN_SCORE: "the score is below the least that was asked for",
+    Cause.NO_SCORE: "the checkpoint gave no number for it",
+    Cause.MIN_SCORE: "the score does not reach the least that was asked for",
 }
 # What became of a scored pair, as charts and the tables of hosts tell it.
 FATES: dict[str, str] = {

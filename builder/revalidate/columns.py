@@ -26,7 +26,7 @@ from ..parquet import parquet
 from ..schema import CODE_BITS, DECIDED, SCORED, SCORES, said_by, saying
 from ..scores import floats, tested
 from ..shards import writer
-from .clusters import hash_codes
+from .clusters import NONE, hash_codes
 from .judge import PAIR
 from .plan import STAGE, Shard
 
@@ -107,8 +107,10 @@ class Scores:
         except pa.ArrowInvalid as error:
             raise InputError(f"{self.path}: a code that has not {CODE_BITS} bits") from error
         pairs["decoded"] = decoded = code.is_valid().to_numpy(zero_copy_only=False)
-        pairs["code"][decoded] = hash_codes(_bytes_of(codes))
+        pairs["code"][decoded] = np.where(_bytes_of(codes).any(axis=1), hash_codes(_bytes_of(codes)), NONE)
         pairs["score"] = tested(table, ("alt_text", "recaption"))
+        # So does a caption without a score: builds up to 0.1.0 gave such pairs p-values all the same.
+        pairs["code"][(pairs["caption"] != NONE) & np.isnan(pairs["score"]) & ~pairs["same"]] = NONE
         return pairs
 
     def rewrite(self, decided: pa.Table, decision: str) -> None:

@@ -31,7 +31,7 @@ from .columns import Pairs, Scores
 from .config import Config
 from .decision import Decision
 from .hosts import Counts, by_host, merged, worst
-from .judge import PAIR
+from .judge import PAIR, check_numbers
 from .plan import STAGE, Shard, find_shards
 from .summary import Summary
 
@@ -45,7 +45,8 @@ def decide(root: str, config: Config, console: Console) -> Summary:
     """Give every pair of a scored root its verdict.
 
     Of `config` alpha, min_score, keep and workers count. InputError, before anything is overwritten, where shards
-    are not scored, where a file is no file of scores or does not match images/, or where two checkpoints are mixed.
+    are not scored, where a file is no file of scores or does not match images/, or where two checkpoints are mixed;
+    VerificationError, likewise, where too many pairs came to no numbers.
     """
     shards = find_shards(root)
     markers = _markers(root, shards)
@@ -58,6 +59,7 @@ def decide(root: str, config: Config, console: Console) -> Summary:
         said = list(pool.map(lambda scores, span: _load(scores, pairs[span]), files, spans))
         _check_same(files, said)
         decision = Decision.of(pairs, config)
+        check_numbers(root, decision.void, len(pairs))
         done = [one.get("decision") == decision.name for one in said]
         if not all(done):
             remove(_document(root))
@@ -75,6 +77,11 @@ def decide(root: str, config: Config, console: Console) -> Summary:
                 "root without importing danqing gets the dropped pairs too"
             )
         write_atomic(_document(root), json.dumps(document, sort_keys=True, ensure_ascii=False).encode())
+    if decision.unknown:
+        console.warn(
+            f"{decision.unknown:,} pairs have no score, and so do not reach --min-score {config.min_score}: a pair "
+            "with the recorded bytes has the score that the reference recorded, if any"
+        )
     summary = Summary(root, document)
     for line in summary.warnings():
         console.warn(line)

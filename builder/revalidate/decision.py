@@ -20,6 +20,7 @@ from .config import Config
 from .judge import CAUSES, VERDICTS, Judged
 
 _LOW = CAUSES.index(Cause.MIN_SCORE)
+_VOID = CAUSES.index(Cause.NO_SCORE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Decision:
     """What was decided of n pairs; arrays of shape (n,).
 
     name: a hash of the options, the rules and the numbers judged by: the same decision has the same name.
-    cause: as judged, or min_score; suspect: of kept pairs only.
+    cause: as judged, or min_score; suspect: of kept pairs only; unknown: how many min_score drops as they have none.
     """
 
     name: str
@@ -36,20 +37,29 @@ class Decision:
     cause: npt.NDArray[np.uint8]
     suspect: npt.NDArray[np.bool_]
     kept: npt.NDArray[np.bool_]
+    unknown: int
 
     @classmethod
     def of(cls, pairs: Pairs, config: Config) -> Self:
-        """Judge the pairs, of dtype PAIR; a pair without a score is not below --min-score."""
+        """Judge the pairs, of dtype PAIR; a pair without a score does not reach --min-score."""
         asked = {"alpha": config.alpha, "min_score": config.min_score, "keep": list(config.kept)}
         judged = Judged.of(pairs, config.alpha)
         kept = np.isin(judged.verdict, [VERDICTS.index(verdict) for verdict in config.kept])
-        low = kept & (pairs["score"] < (-np.inf if config.min_score is None else config.min_score))
+        kept &= judged.cause != _VOID
+        low = kept & (config.min_score is not None) & ~(pairs["score"] >= (config.min_score or 0))
         cause = np.where(low, np.uint8(_LOW), judged.cause)
         kept &= ~low
         constants = {name: value for name, value in vars(rules).items() if name.isupper()}
         hasher = xxhash.xxh3_128(json.dumps([asked, constants], sort_keys=True).encode())
         hasher.update(pairs.view(np.uint8).data)
-        return cls(hasher.hexdigest(), asked, judged, cause, judged.suspect & kept, kept)
+        if unknown := int(np.count_nonzero(np.isnan(pairs["score"][low]))):
+            hasher.update(b"null is low")  # up to 0.1.0 it was not: not the same decision
+        return cls(hasher.hexdigest(), asked, judged, cause, judged.suspect & kept, kept, unknown)
+
+    @property
+    def void(self) -> int:
+        """How many pairs came to no numbers."""
+        return int(np.count_nonzero(self.cause == _VOID))
 
     def table(self, span: slice) -> pa.Table:
         """The columns DECIDED of some of the pairs."""

@@ -12,21 +12,25 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import VerificationError
 from ..verdicts import Cause, Verdict
-from .clusters import placeholders
+from .clusters import NONE, placeholders
 from .rules import SUSPECT_DISTANCE, SUSPECT_PAIRS, SUSPECT_QUANTILE
 from .statistics import benjamini_hochberg, combine, least_level, storey
 
 VERDICTS = tuple(Verdict)  # a verdict is kept as its place in here, one byte a pair
 CAUSES = tuple(Cause)
+# The share of pairs without numbers up to which they are odd pairs, each dropped on its own; beyond, the checkpoint or
+# its precision is broken, and the pairs that did get a number are not to be believed either.
+UNSCORED = 0.003
 PAIR = np.dtype(
     [
-        ("decoded", "?"),  # there is a code: the picture could be decoded
+        ("decoded", "?"),  # there is a code, be it all zero: the picture could be decoded
         ("same", "?"),  # the bytes hash as recorded
         ("p_code", "<f4"),  # NaN: null, here and below
         ("p_caption", "<f4"),
         ("phash", "<u8"),  # 0: null, here and below
-        ("code", "<u8"),  # a hash of it
+        ("code", "<u8"),  # a hash of it; 0 of a decoded picture: the pair came to no numbers
         ("caption", "<u8"),
         ("distance", "<i2"),  # -1: null
         ("change", "<f4"),
@@ -63,7 +67,9 @@ class Judged:
             verdict[rows], cause[rows] = VERDICTS.index(what), CAUSES.index(why)
 
         settle(np.flatnonzero(pairs["same"]), Verdict.SAME, Cause.HASH)
-        changed = np.flatnonzero(pairs["decoded"] & ~pairs["same"])
+        seen, scored = pairs["decoded"] & ~pairs["same"], pairs["code"] != NONE
+        settle(np.flatnonzero(seen & ~scored), Verdict.DRIFTED, Cause.NO_SCORE)
+        changed = np.flatnonzero(seen & scored)
         kinds = (("code", Cause.CODE_CLUSTER), ("phash", Cause.PHASH_CLUSTER))
         rest = np.ones(changed.shape, np.bool_)
         for column, why in kinds:
@@ -96,3 +102,13 @@ def suspects(
         limit = np.quantile(change[changed][near], SUSPECT_QUANTILE)
         found[changed] = change[changed] < limit
     return found
+
+
+def check_numbers(what: str, void: int, pairs: int) -> None:
+    """VerificationError where more than UNSCORED of so many pairs came to no numbers."""
+    if void > UNSCORED * pairs:
+        raise VerificationError(
+            f"{what}: {void:,} of {pairs:,} pairs have embeddings that are no finite numbers, so there are no "
+            "verdicts: take --dtype float32 or bfloat16, with --overwrite where shards are scored; if it is so in "
+            "those too, the checkpoint is damaged"
+        )

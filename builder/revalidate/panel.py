@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from ..digests import KEY, keys_of, unhex
 from ..errors import InputError
 from ..files import join, read_bytes, write_atomic
 from . import rules
+from .judge import check_numbers
 from .plan import STAGE, Shard
 from .reference import Reference
 from .values import caption_hashes, pc
@@ -67,6 +68,19 @@ class Panel:
             hasher.update(name.encode() + caption.tobytes())
         return hasher.hexdigest()
 
+    def sound(self, root: str) -> Panel:
+        """The panel without the pairs that came to no numbers; VerificationError where they are too many."""
+        vectors = np.stack([self.image, *self.captions.values()])
+        sound = np.asarray(np.isfinite(vectors).all(axis=(0, 2)), np.bool_)
+        sound &= self.image.any(axis=1) & self.caption.any(axis=1)
+        check_numbers(f"{root}: panel", int(np.count_nonzero(~sound)), len(sound))
+        return self.only(sound)
+
+    def only(self, which: npt.NDArray[np.bool_] | slice) -> Panel:
+        """Some of its pairs."""
+        captions = {name: caption[which] for name, caption in self.captions.items()}
+        return Panel(self.keys[which], self.identities[which], self.image[which], captions)
+
     def write(self, root: str) -> None:
         """Publish panel.npz: the arrays by name, keys as 32 hex characters."""
         keys = np.array([key.hex().encode() for key in _raw(self.keys)], "S32")
@@ -84,7 +98,11 @@ def mean_caption(captions: Sequence[Floats]) -> Floats:
 
 
 def read_panel(root: str, columns: Sequence[str]) -> Panel | None:
-    """The panel that a run has published, None where none has; columns: of the captions. InputError when torn."""
+    """The panel that a run has published, None where none has; columns: of the captions. InputError when torn.
+
+    Of one that a build up to 0.1.0 made the pairs without numbers are left out: what was ranked among them is ranked
+    anew, as the panel is another one now.
+    """
     data = read_bytes(_path(root))
     if data is None:
         return None
@@ -93,7 +111,7 @@ def read_panel(root: str, columns: Sequence[str]) -> Panel | None:
             keys = np.frombuffer(bytes.fromhex(b"".join(arrays["keys"]).decode()), KEY)
             names = {name: name if len(columns) > 1 else "caption" for name in columns}
             captions = {name: arrays[array] for name, array in names.items()}
-            return Panel(keys, arrays["identities"], arrays["image"], captions)
+            return Panel(keys, arrays["identities"], arrays["image"], captions).sound(root)
     except (KeyError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{_path(root)}: no panel ({error}); --overwrite scores the root anew") from error
 
@@ -107,16 +125,19 @@ def make_panel(
 ) -> Panel:
     """Choose and embed the panel; columns: of the captions that are scored.
 
-    Raises InputError where no pair of the root is in the reference, and for a damaged shard.
+    Raises InputError where no pair of the root is in the reference, and for a damaged shard; VerificationError where
+    too many pairs come to no numbers.
     """
+    root = shards[0].root if shards else ""
     asked, looked = rules.PANEL + SLACK, 0
     parts: list[Panel] = []
     while True:
         places = select(shards, reference, asked, columns)
         parts.append(_embedded(shards, places[looked:], siglip, columns))
-        lacking = rules.PANEL - sum(len(part.keys) for part in parts)
+        panel = _together(parts).sound(root)
+        lacking = rules.PANEL - len(panel.keys)
         if lacking <= 0 or len(places) < asked:
-            return _first_of(parts)
+            return panel.only(slice(rules.PANEL))
         # Many without picture or caption: look at the next ones too, at as many as if half of them were.
         asked, looked = asked + 2 * lacking + SLACK, len(places)
 
@@ -200,17 +221,13 @@ def _embedded(
     )
 
 
-def _first_of(parts: Sequence[Panel]) -> Panel:
-    """The first rules.PANEL of panels that follow each other."""
-
-    def together(arrays: Iterable[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-        return np.concatenate(list(arrays))[: rules.PANEL]
-
+def _together(parts: Sequence[Panel]) -> Panel:
+    """Panels that follow each other."""
     return Panel(
-        together(part.keys for part in parts),
-        together(part.identities for part in parts),
-        together(part.image for part in parts),
-        {name: together(part.captions[name] for part in parts) for name in parts[0].captions},
+        np.concatenate([part.keys for part in parts]),
+        np.concatenate([part.identities for part in parts]),
+        np.concatenate([part.image for part in parts]),
+        {name: np.concatenate([part.captions[name] for part in parts]) for name in parts[0].captions},
     )
 
 

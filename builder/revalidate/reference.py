@@ -265,7 +265,10 @@ def _records(table: pa.Table, recorded: Recorded) -> npt.NDArray[np.void]:
         records["sha256"], records["hashed"] = unhex(table["sha256"], 32)
     if "code" in table.column_names:
         code = table["code"].cast(pa.binary())
-        records["code"], records["coded"] = blobs(code, CODE_BITS // 8)
+        records["code"], there = blobs(code, CODE_BITS // 8)
+        records["coded"] = there & records["code"].any(
+            axis=1
+        )  # all zero: what an embedding without numbers gave
     if recorded.scored:
         for i, name in enumerate(SCORES):
             # A manifest of one caption may call its score just that.

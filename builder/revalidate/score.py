@@ -43,10 +43,11 @@ HALF = pa.float16()
 class Ranked:
     """What is computed of m pairs, (m,) or more: their rows in the piece, scores by caption, p-values and such.
 
-    NaN: there is none.
+    NaN: there is none. void: the rows whose picture or caption came to no numbers, of which nothing is computed.
     """
 
     rows: npt.NDArray[np.intp]
+    void: npt.NDArray[np.intp]
     scores: dict[str, Floats]
     p_caption: Floats
     p_code: Floats
@@ -88,6 +89,10 @@ class Scorer:
         from ..siglip2 import code
 
         rows, image, each = self._together(piece, made)
+        sound = torch.stack([torch.isfinite(values).all(dim=1) for values in (image, *each)]).all(dim=0)
+        image, *each = (values[sound] for values in (image, *each))
+        numbers = sound.cpu().numpy()
+        rows, void = rows[numbers], rows[~numbers]
         there = [caption.any(dim=1) for caption in each]
         mean = sum(each[1:], each[0]) / sum(there[1:], there[0].int()).clamp(min=1)[:, None]
         own = torch.from_numpy(self._own(piece, rows)).to(image.device)
@@ -107,6 +112,7 @@ class Scorer:
         kept = {"image": image, **dict(zip(self._captions, each, strict=True))} if self._wanted else {}
         return Ranked(
             rows,
+            void,
             {name: cosine.cpu().numpy() for name, cosine in zip(self._captions, cosines, strict=True)},
             _spread(len(rows), told, p_caption),
             _spread(len(rows), coded, p_code),
@@ -180,6 +186,7 @@ class Scorer:
             scores[name] = values
         code, coded = np.zeros((n, CODE_BITS // 8), np.uint8), there | (copied & piece.found.coded)
         code[copied], code[rows] = piece.found.code[copied], ranked.code
+        coded[ranked.void] = True  # all zero, by which a decision knows them
         phash, hashed = _phash(piece.rows)
         made: dict[str, Any] = {
             "key": piece.rows["key"],

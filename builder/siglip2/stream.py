@@ -53,8 +53,9 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """The answer to a Work of n rows, on the device, float32, each row of length one or zero where there is none.
+    """The answer to a Work of n rows, on the device, float32.
 
+    Each row is of length one, zero where there was nothing to embed, or NaN where the tower came to no direction.
     image: (n, dim); intact: which pictures could be decoded; captions: (n, dim) of each column.
     """
 

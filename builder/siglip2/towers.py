@@ -63,11 +63,11 @@ class Towers:
         self._text = torch.compile(self._caption, dynamic=False)
 
     def image(self, pixels: Tensor, grid: Tensor) -> Tensor:
-        """Float32 embeddings (n, dim) of length one. grid: (n, 2) on the CPU, height and width in patches."""
+        """Float32 embeddings (n, dim), see _unit. grid: (n, 2) on the CPU, height and width in patches."""
         return self._image(pixels, grid)
 
     def text(self, ids: Tensor) -> Tensor:
-        """Float32 embeddings (n, dim) of length one."""
+        """Float32 embeddings (n, dim), see _unit."""
         return self._text(ids)
 
     def _square(self, pixels: Tensor, grid: Tensor) -> Tensor:
@@ -94,9 +94,12 @@ class Towers:
 
 
 def _unit(output: Any) -> Tensor:
+    """Rows of length one; all NaN where a row is not finite, or has no direction."""
     import torch
 
-    return torch.nn.functional.normalize(output.pooler_output.float(), dim=-1)
+    rows = output.pooler_output.float()
+    length = rows.norm(dim=-1, keepdim=True)
+    return torch.where((length > 0) & (length < torch.inf), rows / length, torch.nan)
 
 
 class _Positions:
@@ -166,7 +169,7 @@ def load(checkpoint: Checkpoint, options: Options) -> Loaded:
     # Before the weights lose their precision: bfloat16 would round the scale by up to 0.4 %.
     scale, bias = float(model.logit_scale.detach().exp()), float(model.logit_bias.detach())
     model = model.to(chosen.device, chosen.dtype).eval().requires_grad_(False)
-    levels = _normalisation(processor, preparation, chosen.device)
+    levels = _normalisation(checkpoint, processor, preparation, chosen.device)
     return Loaded(
         towers=Towers(model, levels, naflex=checkpoint.naflex),
         place=chosen,
@@ -198,7 +201,9 @@ def _preparation(checkpoint: Checkpoint, processor: Any, vision: Any, options: O
     return Squash(vision.image_size, resample, fast)
 
 
-def _normalisation(processor: Any, preparation: Preparation, device: torch.device) -> tuple[Tensor, Tensor]:
+def _normalisation(
+    checkpoint: Checkpoint, processor: Any, preparation: Preparation, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """(gain, shift), to be applied to uint8 levels in the last dimension: (level * factor - mean) / std."""
     import torch
 
@@ -207,6 +212,10 @@ def _normalisation(processor: Any, preparation: Preparation, device: torch.devic
     factor = processor.rescale_factor if processor.do_rescale else 1.0
     times = preparation.shape[-1] // 3  # a row of a patch repeats red, green, blue
     gain, shift = (factor / std).repeat(times), (-mean / std).repeat(times)
+    if not (torch.isfinite(gain).all() and torch.isfinite(shift).all()):
+        raise InputError(
+            f"{checkpoint.model}: its processor divides levels by {std.tolist()}; take the one published with it"
+        )
     return gain.float().to(device), shift.float().to(device)
 
 

@@ -29,7 +29,7 @@ def scored(stem: str) -> dict[str, Any]:
     same = np.arange(ROWS) < 30
     good, banner = (np.arange(ROWS) >= 34) & (np.arange(ROWS) < 54), np.isin(np.arange(ROWS), (32, 33))
     p = np.where(good, 0.0003, rng.uniform(0.2, 1, ROWS))
-    code = [None if i in (30, 31) else bytes(32) if banner[i] else rng.bytes(32) for i in range(ROWS)]
+    code = [None if i in (30, 31) else bytes([7]) * 32 if banner[i] else rng.bytes(32) for i in range(ROWS)]
     numbers = np.arange(1, ROWS + 1) + ROWS * STEMS.index(stem)
     urls = [f"http://图片{n % 4}.test/{n}.jpg" for n in numbers]
     return {

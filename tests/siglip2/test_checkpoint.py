@@ -173,6 +173,14 @@ def test_a_processor_of_another_size_is_refused(tmp_path: Path, load: Load) -> N
     assert "64x64, and the tower takes 32x32" in problem(InputError, load, folder)
 
 
+def test_a_processor_that_divides_by_nothing_is_refused(tmp_path: Path, load: Load) -> None:
+    folder = make_fixed(tmp_path / "a")
+    processor = json.loads((folder / "processor_config.json").read_text())
+    processor["image_processor"]["image_std"] = [0.5, 0, 0.5]
+    (folder / "processor_config.json").write_text(json.dumps(processor))
+    assert "divides levels by [0.5, 0.0, 0.5]" in problem(InputError, load, folder)
+
+
 def test_a_gpu_that_is_not_there(fixed: Path, load: Load) -> None:
     said = problem(EnvironmentProblem, lambda: load(fixed, device="cuda:63"))
     assert said.startswith("--device cuda:63: this machine has ")
