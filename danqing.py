@@ -13,6 +13,13 @@ lived here would get the replacements. What looks for files and into rows, and t
 
 from __future__ import annotations
 
+if (
+    __name__ == "__main__"
+):  # python -m danqing: the command, before anything heavy and before a second registration
+    from builder.cli import script
+
+    script()
+
 import contextlib
 import functools
 import hashlib

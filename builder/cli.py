@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, Protocol, TextIO, cast
 
 from . import __version__
-from .console import Console
+from .console import Console, harmless, harmless_json
 from .errors import DanqingError, EnvironmentProblem, Interrupted, UsageError
 from .options import add_arguments
 from .tokens import withhold
@@ -135,7 +135,8 @@ def main(arguments: Sequence[str] | None = None, stages: Mapping[str, Row] = STA
         _print(stage.run(config, console), as_json=config.json)
     except (Exception, KeyboardInterrupt) as error:
         if "--debug" in words:
-            traceback.print_exc()
+            for line in traceback.format_exc().splitlines():
+                print(harmless(line), file=sys.stderr)
         failure = explain(error)
         console.error(str(failure))
         return failure.exit_code
@@ -186,7 +187,10 @@ def _front(stages: Mapping[str, Row]) -> Parser:
 
 def _print(summary: Summary, *, as_json: bool) -> None:
     """The result to stdout; a reader that has left, as `| head` does, is no error."""
-    text = json.dumps(summary.as_dict(), ensure_ascii=False) if as_json else "\n".join(summary.lines())
+    if as_json:
+        text = harmless_json(json.dumps(summary.as_dict(), ensure_ascii=False))
+    else:
+        text = "\n".join(map(harmless, summary.lines()))
     try:
         print(text, flush=True)
     except BrokenPipeError:

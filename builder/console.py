@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+# C0, C1 and DEL; line and paragraph separators; marks, embeddings, overrides and isolates of direction.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 INTERVAL = 30.0  # seconds between two progress lines where there is no terminal
 
 
@@ -179,8 +181,18 @@ def in_time(seconds: float) -> str:
 
 
 def one_line(text: str) -> str:
-    """`text` without line breaks and control characters: names of files and hosts stay harmless."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "?", " ".join(text.split()))
+    """`text` on one line, harmless: line breaks and runs of blanks become one blank."""
+    return harmless(" ".join(text.split()))
+
+
+def harmless(text: str) -> str:
+    """`text` with ? for what moves a terminal's cursor or turns the direction of writing: names come from anybody."""
+    return _UNSEEN.sub("?", text)
+
+
+def harmless_json(text: str) -> str:
+    """JSON that says the same with those characters escaped."""
+    return _UNSEEN.sub(lambda one: f"\\u{ord(one[0]):04x}", text)
 
 
 def columns_wide(text: str) -> int:

@@ -116,7 +116,7 @@ def publish(local: Path, url: str) -> None:
         fsync_folder(target.parent)
         return
     fs, path = filesystem(url)
-    fs.makedirs(fs._parent(path), exist_ok=True)
+    fs.makedirs(path.rpartition("/")[0], exist_ok=True)
     fs.put_file(str(local), path)
     local.unlink()
 
@@ -160,7 +160,7 @@ def write_atomic(url: str, data: bytes) -> None:
         publish(temporary, url)
         return
     fs, path = filesystem(url)
-    fs.makedirs(fs._parent(path), exist_ok=True)
+    fs.makedirs(path.rpartition("/")[0], exist_ok=True)
     fs.pipe_file(path, data)
 
 

@@ -131,6 +131,13 @@ def _client() -> httpx2.Client:
     return client
 
 
+def sends_by_xet() -> bool:
+    """Whether huggingface_hub sends files by Xet: its package is there, and HF_HUB_DISABLE_XET does not forbid it."""
+    from huggingface_hub.utils._runtime import is_xet_available
+
+    return is_xet_available()
+
+
 def _wait(error: Exception, pause: float, only: str) -> float | None:
     """Seconds to wait before trying again; None where that is no use."""
     import httpx2

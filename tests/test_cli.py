@@ -264,9 +264,10 @@ cli.script()
     assert (done.returncode, done.stdout) == (3, "registered\n")
 
 
-def test_the_module_runs_as_a_command(tmp_path: Path) -> None:
+@pytest.mark.parametrize("module", ["builder.cli", "danqing"])
+def test_the_module_runs_as_a_command(tmp_path: Path, module: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "builder.cli", "status", str(tmp_path)],
+        [sys.executable, "-m", module, "status", str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,

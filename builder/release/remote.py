@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..console import Console
 from ..errors import EnvironmentProblem, InputError
-from ..hub import api, hub_errors, hushed, patiently
+from ..hub import api, hub_errors, hushed, patiently, sends_by_xet
 from .progress import Sent, sending, watching
 
 if TYPE_CHECKING:
@@ -221,7 +221,6 @@ class Remote:
     def _send_part(self, folder: Path, part: Sequence[str], branch: str, message: str, sent: Sent) -> None:
         """One upload_folder; what is too large for one request goes in halves."""
         from huggingface_hub.errors import HfHubHTTPError
-        from huggingface_hub.utils._runtime import is_xet_available
 
         def upload() -> None:
             with warnings.catch_warnings():
@@ -234,7 +233,7 @@ class Remote:
         sizes = {str((folder / file).resolve()): (folder / file).stat().st_size for file in part}
         with hub_errors(f"uploading to {self.where(branch)}"):
             try:
-                if is_xet_available():
+                if sends_by_xet():
                     with watching(sent, sizes):
                         upload()
                 else:  # the client reads each file twice, and does not try the commit again
