@@ -29,7 +29,7 @@ import measure  # noqa: E402
 
 from builder.demo.hub import Hub  # noqa: E402
 from builder.verdicts import Cause  # noqa: E402
-from tests.release.roots import with_ledger  # noqa: E402
+from tests.release.roots import FROM, with_ledger  # noqa: E402
 from tests.roots import pair, write_shard  # noqa: E402
 from tests.scored import Scoring, make_scored  # noqa: E402
 
@@ -102,12 +102,12 @@ class Bench:
     pairs: int
 
     def danqing(self, *words: str, hub: Hub | None = None) -> measure.Usage:
-        """Run `danqing` as a user does."""
+        """Run `danqing release` as a user does, of a root of DanQing."""
         home = {"HF_HOME": str(self.folder / "hf"), "XDG_CACHE_HOME": str(self.folder / "cache")}
         said = home | {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_UPDATE_DOWNLOAD_COUNTS": "0"}
         said |= {"HF_ENDPOINT": hub.url, "HF_TOKEN": hub.token} if hub else {"HF_HUB_OFFLINE": "1"}
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-        command = [sys.executable, "-m", "builder.cli", *words]
+        command = [sys.executable, "-m", "builder.cli", *words, *FROM]
         log = self.folder / "log.txt"
         return measure.run(command, log=log, env=kept | said, cwd=REPOSITORY).check()
 

@@ -25,6 +25,7 @@ OWNER = "demo"
 IMAGES, MANIFEST = f"{OWNER}/danqing", f"{OWNER}/danqing-manifest"
 FIRST, SECOND = "v2025.11", "v2026.11"
 SHARDS = ("--divide-by", "2")  # of so few pairs
+LICENSE = ("--license", "cc0-1.0")  # of pictures and captions that were made up here
 SHOWN = 4  # pairs of a stream
 # What a stranger types, with nothing of ours; prints key and hash of each pair, then the captions of some.
 STREAM = f"""
@@ -42,7 +43,9 @@ os._exit(0)  # as builder.cli.script ends, and why
 
 def release(demo: Demo, root: Path, repository: str, what: str, *options: str) -> None:
     """Release a root to the Hub by the command line."""
-    demo.run(["release", str(root), f"hf://datasets/{repository}", "--what", what, *SHARDS, *options])
+    demo.run(
+        ["release", str(root), f"hf://datasets/{repository}", "--what", what, *LICENSE, *SHARDS, *options]
+    )
 
 
 def release_the_first(demo: Demo) -> None:

@@ -43,7 +43,7 @@ def write_card(
 
 def default_title(release: Release) -> str:
     """DanQing100M, verified manifest: by the source and what is released."""
-    source = release.source.rstrip("/").rpartition("/")[2] or "DanQing"
+    source = release.source.rstrip("/").rpartition("/")[2] or "Image–text pairs"
     return f"{source}, {'verified manifest' if release.what == 'manifest' else 'images'}"
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..errors import UsageError
 from ..options import byte_size, check_values, option
-from ..released.address import repository
+from ..released.address import address, is_path, repository, repository_of
 
 SOURCE = "DeepGlint-AI/DanQing100M"
 SOURCE_LICENSE = "cc-by-nc-4.0"  # of SOURCE since 2026-03-25; the card tells the history
@@ -48,11 +48,13 @@ class Config:
         content=True,
     )
     source: str = option(
-        SOURCE, "data set that the root was rebuilt from, as the card names it", content=True
+        "",
+        "data set that the root was rebuilt from, such as ORG/NAME; default: what the root's own plan tells of it",
+        content=True,
     )
     license: str = option(
         "",
-        f"identifier of the Hub; default, with the --source above: {SOURCE_LICENSE}, inherited from it",
+        f"identifier of the Hub; default, where the source is {SOURCE}: {SOURCE_LICENSE}, inherited from it",
         content=True,
     )
     remove: str = option(
@@ -92,9 +94,15 @@ class Config:
     debug: bool = option(False, "print tracebacks", shared=True)
 
     @property
+    def source_name(self) -> str:
+        """The source as the card names it: ORG/NAME of the Hub however it was typed, else as it was."""
+        found = repository_of(address(self.source))
+        return found.id if found else self.source
+
+    @property
     def license_id(self) -> str:
-        """The license of the release: as said, else that of the data set it derives from."""
-        return self.license or SOURCE_LICENSE
+        """The license of the release: as said, else that of the data set it derives from, else empty."""
+        return self.license or (SOURCE_LICENSE if self.source_name == SOURCE else "")
 
     @property
     def repository_id(self) -> str:
@@ -121,7 +129,11 @@ class Config:
             raise UsageError(
                 f"--repository {self.repository}: OUTPUT says {self.repository_id}; leave it out"
             )
-        if self.source != SOURCE and not self.license:
+        if is_path(self.source):
+            raise UsageError(
+                f"--source {self.source}: a path of this machine, which the card must not name; write ORG/NAME"
+            )
+        if self.source and not self.license_id:
             raise UsageError(
                 f"--source {self.source}: say --license too, as what derives from it inherits its terms"
             )

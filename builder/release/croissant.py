@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from ..errors import EnvironmentProblem, VerificationError
 from ..released.document import Release
+from .config import SOURCE
 from .words import described
 
 NAME = "croissant.json"
@@ -41,6 +42,7 @@ def _checked(release: Release, schema: pa.Schema, title: str, repository: str) -
     """The document, and what mlcroissant says of it when it reads it back."""
     mlc = _library()
     context = mlc.Context()
+    of_danqing, url = release.source == SOURCE, f"https://huggingface.co/datasets/{repository}"
     encoding = _TAR if any(path.endswith(".tar") for path in release.shards()) else _PARQUET
     files = [
         mlc.FileObject(
@@ -62,14 +64,14 @@ def _checked(release: Release, schema: pa.Schema, title: str, repository: str) -
         metadata = mlc.Metadata(
             ctx=context,
             name=title,
-            description=f"{title}: Chinese image–text pairs rebuilt from {release.source} by danqing.",
+            description=f"{title}: image–text pairs rebuilt from {release.source or 'a manifest'} by danqing.",
             license=[release.license],
-            url=f"https://huggingface.co/datasets/{repository}",
+            url=url,
             version=_version(release.version),
             date_published=datetime.datetime.fromisoformat(release.created_at),
-            cite_as=_PAPER,
-            in_language=["zh"],
-            keywords=["image-text", "Chinese", "danqing"],
+            cite_as=_PAPER if of_danqing else url,
+            in_language=["zh"] if of_danqing else [],
+            keywords=["image-text", *(["Chinese"] if of_danqing else []), "danqing"],
             distribution=[*files, together],
             record_sets=[] if encoding == _TAR else [_records(mlc, context, release, schema)],
         )

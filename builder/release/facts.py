@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ..released.address import bare
 from ..released.counts import CAPTIONS, MILLIONTHS, SIDE_STEP
 from ..released.document import Release
 from ..told import Told
@@ -33,8 +34,8 @@ def facts(release: Release, schema: pa.Schema, told: Told) -> dict[str, Any]:
         "version": told.text(release.version),
         "date": told.text(release.created_at[:10]),
         "danqing": told.text(release.danqing),
-        "source": told.text(release.source),
-        "source_link": _link(release.source, told),
+        "source": told.text(release.source) if release.source else "",
+        "source_link": _link(release.source, told) if release.source else "",
         "license": told.text(_license(release.license)),
         "inherited": of_danqing and release.license in _DERIVED,
         "of_danqing": of_danqing,
@@ -74,7 +75,7 @@ def _counted(number: int, one: str, several: str, told: Told) -> str:
 
 def _link(source: str, told: Told) -> str:
     name = told.text(source)
-    return f"[{name}](https://huggingface.co/datasets/{name})" if source.count("/") == 1 else f"`{name}`"
+    return f"[{name}](https://huggingface.co/datasets/{name})" if bare(source) else f"`{name}`"
 
 
 def _column(field: pa.Field[Any], meaning: str, told: Told) -> dict[str, str]:

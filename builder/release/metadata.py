@@ -7,14 +7,15 @@ Configurations, splits, features and sizes are those of the files. The Hub check
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pyarrow as pa
 
 from ..errors import InputError
+from ..released.address import bare
 from ..released.document import Release
 from ..released.shards import split_of
+from .config import SOURCE
 from .words import PARTS
 
 # The identifiers that the Hub takes; `other` would need a name and a link of its own.
@@ -32,7 +33,6 @@ LICENSES = frozenset(_LICENSES.split())
 EXTENSIONS = {"jpeg": "jpg"}  # of stored pictures, where it is not the name of the format
 TASKS = ("image-to-text", "text-to-image", "zero-shot-image-classification")
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
-_DATASET = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def check_license(identifier: str) -> None:
@@ -56,19 +56,20 @@ def front_matter(release: Release, schema: pa.Schema, title: str) -> str:
     from huggingface_hub import DatasetCardData
 
     check_license(release.license)
+    of_danqing = release.source == SOURCE
     data = DatasetCardData(
-        language="zh",
+        language="zh" if of_danqing else None,
         license=release.license,
         pretty_name=title,
         size_categories=[size_category(release.counts["kept"])],
         task_categories=[*TASKS],
-        source_datasets=[release.source if _DATASET.fullmatch(release.source) else "extended"],
+        source_datasets=_derived(release.source),
         multilinguality="monolingual",
         annotations_creators=["machine-generated" if release.validated else "no-annotation"],
         tags=[
             "image-text",
             "vision-language",
-            "chinese",
+            *(["chinese"] if of_danqing else []),
             "danqing",
             *(["webdataset"] if is_tars(release) else []),
         ],
@@ -76,6 +77,11 @@ def front_matter(release: Release, schema: pa.Schema, title: str) -> str:
     MetadataConfigs(configs(release)).to_dataset_card_data(data)
     DatasetInfosDict(_infos(release, schema)).to_dataset_card_data(data)
     return str(data.to_yaml(line_break="\n"))
+
+
+def _derived(source: str) -> list[str] | None:
+    """What the Hub is told of the source: its id there, else that there is one, else nothing."""
+    return [source if bare(source) else "extended"] if source else None
 
 
 def is_tars(release: Release) -> bool:

@@ -31,6 +31,7 @@ from .assemble import Assembly
 from .columns import columns_of
 from .config import Config
 from .metadata import check_license
+from .origin import sourced
 from .plan import Plan
 from .source import Root, open_root
 from .staging import STAGE, Limits, Staging
@@ -109,7 +110,8 @@ def check_needs(config: Config) -> None:
     missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
     if missing and not config.dry_run:
         raise EnvironmentProblem(f"{' and '.join(missing)} missing; pip install 'danqing[release]'")
-    check_license(config.license_id)
+    if config.license:
+        check_license(config.license)
 
 
 def check_places(config: Config) -> None:
@@ -130,8 +132,9 @@ def check_places(config: Config) -> None:
 
 
 def open_job(config: Config, console: Console) -> Job:
-    """Look at the root, at what is released already, and at the removal lists of both."""
+    """Look at the root and its source, at what is released already, and at the removal lists of both."""
     root = open_root(config.root)
+    config = sourced(config)
     target = open_target(config, console)
     previous = target.previous()
     if previous is not None and previous.what != config.what:

@@ -85,8 +85,11 @@ class Root:
 
     @property
     def model(self) -> dict[str, Any]:
-        """The checkpoint that scored it, as a release tells it."""
-        return {name: self.said.get(name) for name in MODEL} if self.validated else {}
+        """The checkpoint that scored it, as a release tells it: of one without a revision, a folder, only its name."""
+        if not self.validated:
+            return {}
+        told = {name: self.said.get(name) for name in MODEL}
+        return told if told["revision"] else told | {"model": told["name"]}
 
     @property
     def fingerprint(self) -> str:

@@ -68,7 +68,7 @@ _PAIR = {
     "key": "stable id of the pair: BLAKE2b-128 of URL and `alt_text`, in hex",
     "url": "where the picture was fetched",
     "alt_text": "the text that the web page gives for the picture",
-    "recaption": "a synthetic caption of the source, where it has one",
+    "recaption": "a second caption of the source, where it has one",
     "sha256": "SHA-256 of the file as fetched, in hex",
     "phash": "perceptual hash of the picture: 64-bit DCT, in hex",
     "score": "SigLIP cosine of picture and caption: the one that was tested, of both captions the mean",

@@ -22,6 +22,8 @@ _FILE = re.compile(
     r"\.(?:parquet|csv|tsv|txt|jsonl?|ndjson)(?:\.\w+)?$", re.IGNORECASE
 )  # no data set is called so
 
+_PATH = re.compile(r"[/~\\]|\.{1,2}(?:/|$)|file:|[A-Za-z]:\\")
+
 
 class Repository(NamedTuple):
     """A data set repository of the Hub. id: ORG/NAME; revision: branch, tag or commit, None: its main branch."""
@@ -68,6 +70,12 @@ def bare(text: str) -> Repository | None:
     """The repository that ORG/NAME, without more, may mean; None for any other text, such as folder/pairs.tsv."""
     found = None if _FILE.search(text) else _BARE.fullmatch(text)
     return Repository(found[1], found[2]) if found else None
+
+
+def is_path(text: str) -> bool:
+    """Whether a text spells a path of some machine, or is one of this machine."""
+    looks_so = _PATH.match(text) or ("://" not in text and _FILE.search(text))
+    return bool(looks_so) or os.path.exists(text)  # noqa: PTH110  any text, however long
 
 
 def repository(url: str) -> Repository | None:

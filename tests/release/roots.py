@@ -30,6 +30,7 @@ from builder.verdicts import Cause
 from tests.roots import make_root, pair, write_shard
 from tests.scored import DECISION, Scoring, make_scored
 
+FROM = ("--source", "DeepGlint-AI/DanQing100M")
 NONE = Removals.of(())
 SOME = (
     Cause.HASH,
@@ -76,8 +77,8 @@ def with_ledger(root: Path, done: int | None = None) -> None:
 
 
 def release(root: Path, out: Path, *flags: str) -> int:
-    """The exit code of danqing release."""
-    return main(["release", str(root), str(out), "--quiet", *flags])
+    """The exit code of danqing release, of a root of DanQing unless the flags say otherwise."""
+    return main(["release", str(root), str(out), *FROM, "--quiet", *flags])
 
 
 def released(out: Path) -> Release:
@@ -99,7 +100,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def opened(root: Path, **options: Any) -> tuple[Config, Root]:
     """A configuration and the root it names."""
-    return Config(str(root), "out", **options), open_root(str(root))
+    return Config(str(root), "out", source=FROM[1], **options), open_root(str(root))
 
 
 def planned(root: Path, removals: Removals = NONE, **options: Any) -> tuple[Root, Plan]:

@@ -13,6 +13,9 @@ REFUSED: dict[str, dict[str, Any]] = {
     "--staging-budget -1: must be at least 0": {"staging_budget": -1},
     "--tag v1/2: write letters": {"tag": "v1/2"},
     "--source ORG/OTHER: say --license too": {"source": "ORG/OTHER"},
+    "--source /data/mine.tsv: a path of this machine": {"source": "/data/mine.tsv", "license": "mit"},
+    "--source ../mine: a path of this machine": {"source": "../mine", "license": "mit"},
+    "--source data/mine.jsonl: a path of this": {"source": "data/mine.jsonl", "license": "mit"},
     "--repository name: write ORG/NAME": {"repository": "name"},
     "--format webdataset: a manifest has no pictures": {"format": "webdataset"},
 }
@@ -24,9 +27,11 @@ def test_options_that_make_no_sense(message: str) -> None:
         Config("root", "out", **REFUSED[message]).check()
 
 
-def test_the_license_is_that_of_the_source_unless_one_is_said() -> None:
-    assert Config("root", "out").license_id == "cc-by-nc-4.0"
-    assert Config("root", "out", license="cc-by-4.0").license_id == "cc-by-4.0"
+def test_the_license_is_that_of_danqing_where_that_is_the_source_unless_one_is_said() -> None:
+    assert Config("root", "out").license_id == ""
+    for danqing in ("DeepGlint-AI/DanQing100M", "hf://datasets/DeepGlint-AI/DanQing100M/data/*.parquet"):
+        assert Config("root", "out", source=danqing).license_id == "cc-by-nc-4.0"
+        assert Config("root", "out", source=danqing, license="cc-by-4.0").license_id == "cc-by-4.0"
     other = Config("root", "out", source="ORG/OTHER", license="mit")
     other.check()
     assert other.license_id == "mit"

@@ -14,14 +14,14 @@ from builder.release.preview import Change, Preview
 from builder.verdicts import Cause
 from tests.hubhost import client_env, run_client
 from tests.release.publishing import make, names
-from tests.release.roots import release, released, scored_root, tree
+from tests.release.roots import FROM, release, released, scored_root, tree
 
 IMAGES = ("--what", "images", "--tag")
 
 
 def dry(root: Path, out: Path | str, capsys: pytest.CaptureFixture[str], *flags: str) -> dict[str, Any]:
     """What --dry-run tells."""
-    assert main(["release", str(root), str(out), "--dry-run", "--json", "--quiet", *flags]) == 0
+    assert main(["release", str(root), str(out), *FROM, "--dry-run", "--json", "--quiet", *flags]) == 0
     return json.loads(capsys.readouterr().out)
 
 
@@ -129,7 +129,7 @@ def test_nothing_on_the_hub_is_touched(hub: Hub, tmp_path: Path) -> None:
         path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
     }
     hub.push("tester/x", dict(files))
-    command = ["danqing", "release", str(root), "hf://datasets/tester/x", "--tag", "v1", "--dry-run"]
+    command = ["danqing", "release", str(root), "hf://datasets/tester/x", "--tag", "v1", "--dry-run", *FROM]
     done = run_client(command, client_env(hub, tmp_path, token=None))
     assert "hf://datasets/tester/x: would be v1, manifest" in done.stdout
     assert "40 dropped" in done.stdout

@@ -14,7 +14,7 @@ import pytest
 
 from builder.verdicts import Cause
 from tests import renames
-from tests.release.roots import SOME, release, released, scored_root, tree
+from tests.release.roots import FROM, SOME, release, released, scored_root, tree
 from tests.roots import pair
 
 SHIFTED = (*SOME[:-1], Cause.UNRELATED)
@@ -86,7 +86,16 @@ POINTS = {
 
 @pytest.mark.parametrize("point", POINTS)
 def test_kill_9_just_before(here: Path, begun: Path, point: str) -> None:
-    words = ["release", str(here / "root"), str(here / "out"), *flags(begun), "--quiet", "--workers", "1"]
+    words = [
+        "release",
+        str(here / "root"),
+        str(here / "out"),
+        *FROM,
+        *flags(begun),
+        "--quiet",
+        "--workers",
+        "1",
+    ]
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, POINTS[point], *words], capture_output=True, check=False
     )
@@ -139,7 +148,7 @@ sys.exit(main(sys.argv[1:]))
 
 def test_a_write_that_the_system_refuses(here: Path, begun: Path) -> None:
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
-    words = ["release", str(here / "root"), str(here / "out"), *flags(begun), "--quiet"]
+    words = ["release", str(here / "root"), str(here / "out"), *FROM, *flags(begun), "--quiet"]
     ended = subprocess.run(
         [sys.executable, "-c", LIMITED, *words], capture_output=True, text=True, check=False
     )

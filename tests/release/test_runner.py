@@ -14,7 +14,7 @@ import pytest
 from builder import removals
 from builder.files import Lock
 from builder.verdicts import Cause
-from tests.release.roots import SOME, planned, read, release, released, scored_root, tree, with_ledger
+from tests.release.roots import FROM, SOME, planned, read, release, released, scored_root, tree, with_ledger
 from tests.roots import make_root, pair
 
 SHIFTED = (*SOME[:-1], Cause.UNRELATED)
@@ -185,7 +185,10 @@ def test_a_root_in_a_store(root: Path, tmp_path: Path) -> None:
     from builder.cli import main
 
     assert (
-        main(["release", "memory://release/root", str(tmp_path / "far"), "--quiet", "--what", "images"]) == 0
+        main(
+            ["release", "memory://release/root", str(tmp_path / "far"), *FROM, "--quiet", "--what", "images"]
+        )
+        == 0
     )
     assert release(root, tmp_path / "near", "--what", "images") == 0
     assert tree(tmp_path / "far") == tree(tmp_path / "near")

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from builder.demo.hub import Hub
 from builder.verdicts import Cause
 from tests.hubhost import client_env, hub_contents, run_client
-from tests.release.roots import SOME, scored_root
+from tests.release.roots import FROM, SOME, scored_root
 from tests.roots import pair
 
 REPO = "tester/pairs"
@@ -16,7 +16,16 @@ SHIFTED = (*SOME[:-1], Cause.UNRELATED)
 
 
 def command(hub: Hub, tmp: Path, *flags: str) -> dict:
-    words = ["danqing", "release", str(tmp / "root"), f"hf://datasets/{REPO}", "--json", "--quiet", *flags]
+    words = [
+        "danqing",
+        "release",
+        str(tmp / "root"),
+        f"hf://datasets/{REPO}",
+        *FROM,
+        "--json",
+        "--quiet",
+        *flags,
+    ]
     return json.loads(run_client(words, client_env(hub, tmp)).stdout)
 
 
