@@ -38,7 +38,9 @@ def benjamini_hochberg(p: Floats, alpha: float) -> tuple[Bools, float]:
 
 def least_level(p: Floats) -> float:
     """The smallest alpha at which benjamini_hochberg rejects anything: the minimum of n p(k) / k; 1.0 of no p."""
-    return float(np.min(p.size * np.sort(p) / np.arange(1, p.size + 1))) if p.size else 1.0
+    if not p.size:
+        return 1.0
+    return float(np.min(p.size * np.sort(p).astype(np.float64) / np.arange(1, p.size + 1)))
 
 
 def storey(p: Floats, at: float = LAMBDA) -> float:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Context
 from typing import Any
 
 from ..console import table
 from ..verdicts import Cause, Verdict
+from .config import BOUNDS
 
 HOSTS_SHOWN = 10
 
@@ -66,7 +68,7 @@ class Summary:
         if one["tested"] and not one["threshold"]:
             yield (
                 f"none of the {one['tested']:,} changed pairs tested is kept at level {one['alpha']:g}: "
-                f"too few of them, or no checkpoint sharp enough; from --alpha {one['least_level']:.2g} on some are"
+                f"too few of them, or no checkpoint sharp enough; {_way(one['least_level'])}"
             )
 
     def _hosts(self) -> list[str]:
@@ -85,6 +87,15 @@ def shares(title: str, counts: dict[str, int], order: Sequence[str]) -> list[str
     return table(
         [(title, "pairs", "share"), *((n, f"{c:,}", _share(c, rows)) for n, c in [*told, ("total", rows)])]
     )
+
+
+def _way(least_level: float) -> str:
+    """The level to ask for: two digits, rounded up, as one that is rounded down keeps nothing either."""
+    level = float(Context(prec=2, rounding=ROUND_CEILING).create_decimal_from_float(least_level))
+    highest = BOUNDS["alpha"][1]
+    if level > highest:
+        return f"no --alpha up to {highest:g}, the highest, keeps any"
+    return f"from --alpha {level:g} on some are"
 
 
 def _share(count: int, rows: int) -> str:

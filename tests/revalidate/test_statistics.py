@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from builder.revalidate.config import Config
 from builder.revalidate.statistics import benjamini_hochberg, combine, least_level, storey
+from builder.revalidate.summary import Summary
 
 NAN = float("nan")
 
@@ -90,3 +92,21 @@ def test_combined_p_of_junk_is_no_smaller_than_chance() -> None:
     for other in (one, rng.random(50_000), 1 - one):
         p = combine(one, other)
         assert all((p <= level).mean() <= level * 1.1 for level in (0.01, 0.05, 0.2))
+
+
+@pytest.mark.parametrize("p", [0.1649, 0.17, 0.011, 1e-5, 0.25, 0.499, 0.5])
+def test_the_level_that_is_advised_keeps_some(p: float) -> None:
+    values = np.array([p, 0.9, 0.95], np.float32)[: 1 if p > 0.16 else 3]
+    document = {"tested": values.size, "threshold": 0, "alpha": 1e-6, "least_level": least_level(values)}
+    (said,) = Summary("root", document).warnings()
+    level = said.rpartition("from --alpha ")[2].removesuffix(" on some are")
+    Config(alpha=float(level)).check()
+    assert benjamini_hochberg(values, float(level))[0].any()
+
+
+@pytest.mark.parametrize("p", [0.501, 1.0])
+def test_a_level_that_is_refused_is_never_advised(p: float) -> None:
+    values = np.array([p], np.float32)
+    document = {"tested": 1, "threshold": 0, "alpha": 0.01, "least_level": least_level(values)}
+    (said,) = Summary("root", document).warnings()
+    assert said.endswith("no --alpha up to 0.5, the highest, keeps any")
