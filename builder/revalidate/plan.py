@@ -98,11 +98,13 @@ class Plan:
         write_atomic(join(root, "ledger", STAGE, "plan.json"), self.as_json())
 
 
-def make_plan(config: Config, checkpoint: Checkpoint, reference: str | None) -> Plan:
-    """Lay out the shards; refuse a root that was scored in another way. Writes nothing.
+def make_plan(
+    config: Config, shards: tuple[Shard, ...], checkpoint: Checkpoint, reference: str | None
+) -> Plan:
+    """Lay out the scoring of a root's shards; refuse one that was scored in another way. Writes nothing.
 
-    reference: its fingerprint. Raises InputError for a root that is not whole, UsageError where an option, the
-    checkpoint or the reference is not the one that the root was scored with.
+    reference: its fingerprint. Raises UsageError where an option, the checkpoint or the reference is not the one
+    that the root was scored with.
     """
     options = {
         f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.metadata.get("content")
@@ -116,7 +118,7 @@ def make_plan(config: Config, checkpoint: Checkpoint, reference: str | None) -> 
     before = agree(config, made_from)
     # The same checkpoint may be called by another path now; scores of one root all call it as the first run did.
     called = before.get("checkpoint") or checkpoint.as_dict()
-    plan = Plan(find_shards(config.root), before.get("config") or options, dict(called), made_from)
+    plan = Plan(shards, before.get("config") or options, dict(called), made_from)
     return plan.settled({name: called[name] for name in SETTLED if name in called})
 
 

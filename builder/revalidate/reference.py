@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +53,7 @@ RECORD = np.dtype(
 BATCH = 65_536  # rows read at once
 BUCKET = 500_000  # rows sorted at once: 45 MB, and twice that while they are
 PARALLEL = 16
+Parts = Sequence[tuple[Source, Source]]  # as Recorded.files
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,19 @@ class Recorded:
     fingerprint: str
     meta: Mapping[str, Any]
     scored: bool
+
+    @classmethod
+    def of(cls, source: str, parts: Parts, checkpoint: Checkpoint) -> Recorded:
+        """The reference of these parts; InputError where codes or scores in it are of another checkpoint."""
+        metas = [said_by(scores.schema) for _, scores in parts]
+        for (rows, scores), meta in zip(parts, metas, strict=True):
+            _check_codes(rows, scores, meta, checkpoint)
+        digest = hashlib.blake2b(digest_size=16)
+        for pair in parts:
+            for one in dict.fromkeys(part.fingerprint for part in pair):
+                digest.update(one.encode())
+        scored = metas[0].get("fingerprint") == checkpoint.fingerprint
+        return cls(source, tuple(parts), digest.hexdigest(), metas[0], scored)
 
     def warn(self, console: Console, preprocessing: str, caption: str) -> None:
         """Say what makes recorded codes and scores differ from new ones though the pictures do not."""
@@ -111,24 +125,18 @@ class Reference:
         return Found(known, rows["hashed"], rows["coded"], rows["sha256"], rows["code"], scores)
 
 
-def look(source: str, checkpoint: Checkpoint) -> Recorded:
-    """See what is at `source`: a file, folder or glob of Parquet, or a scored root. Reads footers alone.
+def find_parts(source: str) -> Parts:
+    """The parts of a reference: of a file, folder or glob of Parquet, or of a scored root. Reads footers alone.
 
-    Raises InputError where it is neither, lacks the columns, or holds codes or scores of another checkpoint.
+    Raises InputError where it is neither, or lacks the columns.
     """
-    files = _of_root(source) or _of_manifest(source)
-    metas = [said_by(scores.schema) for _, scores in files]
-    for (rows, scores), meta in zip(files, metas, strict=True):
-        _check(rows, scores, meta, checkpoint)
-    digest = hashlib.blake2b(digest_size=16)
-    for pair in files:
-        for one in dict.fromkeys(part.fingerprint for part in pair):
-            digest.update(one.encode())
-    scored = metas[0].get("fingerprint") == checkpoint.fingerprint
-    return Recorded(source, tuple(files), digest.hexdigest(), metas[0], scored)
+    parts = _of_root(source) or _of_manifest(source)
+    for rows, scores in parts:
+        _check_columns(rows, scores)
+    return parts
 
 
-def _of_root(root: str) -> list[tuple[Source, Source]]:
+def _of_root(root: str) -> Parts:
     """The shards of a scored root; nothing where `root` is none: a release of images has no codes, and is refused."""
     try:
         names = [name for name in listdir(join(root, "images")) if name.endswith(".parquet")]
@@ -146,7 +154,7 @@ def _of_root(root: str) -> list[tuple[Source, Source]]:
     return list(zip(*(_probed(join(root, folder), names) for folder in ("images", "scores")), strict=True))
 
 
-def _of_manifest(source: str) -> list[tuple[Source, Source]]:
+def _of_manifest(source: str) -> Parts:
     fs, entries = find(source)
     with ThreadPoolExecutor(PARALLEL) as pool:
         files = list(pool.map(lambda entry: probe(fs, entry), entries))
@@ -167,7 +175,7 @@ def _probed(folder: str, names: list[str]) -> list[Source]:
         return list(pool.map(one, names))
 
 
-def _check(rows: Source, scores: Source, meta: Mapping[str, Any], checkpoint: Checkpoint) -> None:
+def _check_columns(rows: Source, scores: Source) -> None:
     names = {*rows.schema.names, *scores.schema.names}
     if "key" not in rows.schema.names or not names & {"sha256", "code"}:
         raise InputError(
@@ -178,6 +186,10 @@ def _check(rows: Source, scores: Source, meta: Mapping[str, Any], checkpoint: Ch
         raise InputError(
             f"{scores.url}: {scores.rows:,} rows, but images/ has {rows.rows:,}; score that root again"
         )
+
+
+def _check_codes(rows: Source, scores: Source, meta: Mapping[str, Any], checkpoint: Checkpoint) -> None:
+    names = {*rows.schema.names, *scores.schema.names}
     if "code" in names and meta.get("fingerprint") != checkpoint.fingerprint:
         of = meta.get("model", "a checkpoint that it does not name")
         raise InputError(

@@ -30,7 +30,7 @@ from .output import Output
 from .panel import Panel, make_panel, read_panel, texts_of
 from .pieces import Cutter, Pictures, Piece
 from .plan import SETTLED, STAGE, Plan, Shard, agree, find_shards, make_plan
-from .reference import Recorded, Reference, look, open_reference
+from .reference import Recorded, Reference, find_parts, open_reference
 from .score import Scorer
 from .summary import Summary
 
@@ -97,9 +97,15 @@ def run(config: Config, console: Console) -> Summary | Progress:
                 return decide(config.root, config, console)
         from ..siglip2 import find
 
+        # What costs little comes first: the model may have to come over the network.
+        shards = find_shards(config.root)
+        with shards[0].opened(config.captions):
+            pass  # it opens, and has the columns
+        source = config.reference and read_from(config.reference, console.info)
+        parts = find_parts(source) if source else ()
         checkpoint = find(config.model, config.revision)
-        recorded = look(read_from(config.reference, console.info), checkpoint) if config.reference else None
-        plan = make_plan(config, checkpoint, recorded.fingerprint if recorded else None)
+        recorded = Recorded.of(source, parts, checkpoint) if source else None
+        plan = make_plan(config, shards, checkpoint, recorded.fingerprint if recorded else None)
         if config.dry_run:
             return _progress(config, plan, _panel(config), dry=True)
         with locked(config.root, config.place[0]) as work:

@@ -6,6 +6,7 @@ before the seconds that they take. Scores are comparable where, and only where, 
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,8 +56,12 @@ class Checkpoint:
 def find(model: str, revision: str | None = None) -> Checkpoint:
     """The checkpoint of a local folder, or of a Hub id, which is downloaded where it is not in the cache.
 
-    Raises InputError where it is no SigLIP, lacks files, or does not exist; EnvironmentProblem without a network.
+    Raises InputError where it is no SigLIP, lacks files, or does not exist; EnvironmentProblem without a network, and
+    before anything is looked for where what runs it is not installed.
     """
+    for package in ("torch", "transformers", "safetensors", "tokenizers"):
+        if not _installed(package):
+            raise EnvironmentProblem(f"{package} is not installed: pip install 'danqing[siglip2]'")
     local = Path(model).expanduser()
     if local.is_dir():
         if revision is not None:
@@ -69,6 +74,14 @@ def find(model: str, revision: str | None = None) -> Checkpoint:
         revision = folder.name
     naflex = _checked(folder, model)
     return Checkpoint(folder, model, local.resolve().name, revision, _fingerprint(folder), naflex)
+
+
+def _installed(package: str) -> bool:
+    """Whether a package is there; it is not imported, which takes seconds."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ImportError:
+        return False
 
 
 def _downloaded(model: str, revision: str | None) -> Path:

@@ -24,7 +24,7 @@ from builder.revalidate.decision import Decision
 from builder.revalidate.judge import Judged
 from builder.revalidate.panel import Panel, make_panel, read_panel
 from builder.revalidate.pieces import Cutter
-from builder.revalidate.reference import Reference, look, open_reference
+from builder.revalidate.reference import Reference, open_reference
 from builder.revalidate.score import Scorer
 from builder.schema import pair_key, saying
 from builder.siglip2 import Embedded, Work
@@ -33,6 +33,7 @@ from tests.drift import write_root
 from .runs import CHECKPOINT, column, planted, revalidate, shards, siglip
 from .smallroot import run, shard
 from .test_judge import NAN, pairs, words
+from .test_reference import look
 
 Change = Callable[[dict[str, torch.Tensor]], None]
 

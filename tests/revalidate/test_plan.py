@@ -40,7 +40,7 @@ def with_ledger(root: Path, done: int = 3, config: dict[str, Any] | None = None)
 
 def plan_of(root: Path, reference: str | None = None, **options: Any) -> Plan:
     """A plan, written down as a run does."""
-    plan = make_plan(Config(str(root), **options), CHECKPOINT, reference)
+    plan = make_plan(Config(str(root), **options), find_shards(str(root)), CHECKPOINT, reference)
     plan = plan.settled({"dtype": "float32", "preprocessing": "squash"})
     plan.write(str(root))
     return plan
@@ -131,7 +131,7 @@ def test_scores_of_two_models_never_mix(root: Path) -> None:
     plan_of(root)
     other = Checkpoint(Path("x"), "org/tiny", "tiny", None, "e" * 32, naflex=False)
     with pytest.raises(UsageError, match=r"--model tiny f+ then, tiny e+ now: use the same, or --overwrite"):
-        make_plan(Config(str(root)), other, None)
+        make_plan(Config(str(root)), find_shards(str(root)), other, None)
 
 
 def test_what_decides_no_score_does_not_change_the_hash(root: Path) -> None:
@@ -142,6 +142,6 @@ def test_what_decides_no_score_does_not_change_the_hash(root: Path) -> None:
 def test_the_same_checkpoint_by_another_path_goes_on_under_its_first_name(root: Path) -> None:
     first = plan_of(root)
     moved = dataclasses.replace(CHECKPOINT, model="/elsewhere/tiny")
-    again = make_plan(Config(str(root), model="/elsewhere/tiny"), moved, None)
+    again = make_plan(Config(str(root), model="/elsewhere/tiny"), find_shards(str(root)), moved, None)
     assert again == first
     assert again.checkpoint["model"] == "org/tiny"

@@ -15,7 +15,7 @@ from builder.console import Console
 from builder.digests import keys_of
 from builder.errors import InputError
 from builder.revalidate import reference
-from builder.revalidate.reference import Found, Reference, look, open_reference
+from builder.revalidate.reference import Found, Recorded, Reference, find_parts, open_reference
 from builder.siglip2 import Checkpoint
 from tests.roots import make_root
 from tests.scored import CHECKPOINT as SCORED_BY
@@ -52,6 +52,10 @@ def manifest(folder: Path, keys: list[str] = KEYS, **columns: Any) -> str:
 
 def codes(count: int = len(KEYS)) -> Any:
     return pa.array([bytes([i]) * 32 for i in range(count)], pa.binary())
+
+
+def look(source: str, checkpoint: Checkpoint) -> Recorded:
+    return Recorded.of(source, find_parts(source), checkpoint)
 
 
 def index(source: str, work: Path) -> Reference:

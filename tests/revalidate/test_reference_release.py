@@ -14,12 +14,14 @@ from builder.digests import keys_of
 from builder.errors import InputError
 from builder.manifest import Columns, open_manifest
 from builder.rebuild.assemble import keys_of as keys_of_rows
-from builder.revalidate.reference import look, open_reference
+from builder.revalidate.reference import open_reference
 from builder.schema import saying
 from builder.siglip2 import Checkpoint
 from tests.hubhost import answers, client_env
 from tests.releases import files_of, listed, pairs, write_release
 from tests.scored import CHECKPOINT as SCORED_BY
+
+from .test_reference import look
 
 CHECKPOINT = Checkpoint(Path("x"), "org/tiny", "tiny", None, SCORED_BY["fingerprint"], naflex=False)
 URLS = [f"http://a.test/{i}.jpg" for i in range(30)]
@@ -72,11 +74,12 @@ def test_a_release_on_the_hub_is_a_reference(hub: Any, tmp_path: Path) -> None:
         import json
         from pathlib import Path
         import pyarrow as pa
-        from builder.revalidate.reference import look, open_reference
+        from builder.revalidate.reference import Recorded, find_parts, open_reference
         from builder.digests import keys_of
         from builder.siglip2 import Checkpoint
         checkpoint = Checkpoint(Path("x"), "org/tiny", "tiny", None, "{CHECKPOINT.fingerprint}", naflex=False)
-        index = open_reference(look("hf://datasets/tester/x@{revision}", checkpoint), Path("{tmp_path}/work"))
+        source = "hf://datasets/tester/x@{revision}"
+        index = open_reference(Recorded.of(source, find_parts(source), checkpoint), Path("{tmp_path}/work"))
         keys = {pairs(URLS)["key"].to_pylist()!r}
         print(json.dumps(index.lookup(keys_of(pa.array(keys))[0]).code[:, 5].tolist()))
     """

@@ -1,6 +1,7 @@
 """Bad input is one line, and nothing is overwritten."""
 
 import json
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -118,6 +119,29 @@ def test_a_root_half_rebuilt_or_none_is_one_line(tmp_path: Path, capsys: pytest.
     assert main(["revalidate", str(tmp_path / "none"), "--model", CHECKPOINT, "--quiet"]) == 3
     assert "no images/*.parquet in it" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("wrong", ["root", "column", "reference"])
+def test_what_costs_little_is_looked_at_before_the_model_is_fetched(
+    root: Path, capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    """No Hub can be reached here, which would be said if the model had been asked for."""
+    where = root.parent / "none" if wrong == "root" else root
+    if wrong == "column":
+        file = root / "images" / "train-00000-of-00004.parquet"
+        pq.write_table(pq.read_table(file).drop_columns(["alt_text"]), file)
+    flags = ["--reference", str(root / "no.parquet")] if wrong == "reference" else []
+    assert main(["revalidate", str(where), "--model", "org/model", "--quiet", *flags]) == 3
+    said = {"root": "no images/*.parquet in it", "column": "no column alt_text", "reference": "no.parquet"}
+    assert said[wrong] in capsys.readouterr().err
+
+
+def test_without_torch_no_model_is_fetched(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert main(["revalidate", str(root), "--model", "org/model", "--quiet"]) == 4
+    assert "torch is not installed: pip install 'danqing[siglip2]'" in capsys.readouterr().err
 
 
 def test_a_column_that_is_lacking_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
