@@ -10,10 +10,11 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import shutil
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from fsspec.core import url_to_fs
 from .errors import EnvironmentProblem, InputError
 from .life import leave_if_orphaned
 
+# What is not finished is called .NAME.PID.tmp by write_atomic, .NAME.PID-THREAD.tmp by Lock.clear, and a shard of
+# scores .NAME.tmp while its verdicts are written.
+TEMPORARY = re.compile(r"\.(?:.+\.\d+(?:-\d+)?|\w+-\d{5,}(?:-of-\d+)?\.parquet)\.tmp")
 CLEARED = 100  # tries to remove a folder into which another process may just be writing
 
 
@@ -51,6 +55,18 @@ def local_path(url: str) -> Path:
 def join(root: str, *names: str) -> str:
     """`root` with `names` appended, whatever the file system."""
     return "/".join([root.rstrip("/") or "/", *names]) if root != "/" else "/" + "/".join(names)
+
+
+def resolved(url: str) -> str:
+    """Where `url` leads whatever it is spelt like: through links and dots, with the name of the file system."""
+    fs, path = filesystem(url)
+    protocol = fs.protocol if isinstance(fs.protocol, str) else fs.protocol[0]
+    return f"{protocol}:{os.path.realpath(path) if is_local(url) else path.rstrip('/')}"
+
+
+def is_within(url: str, folder: str) -> bool:
+    """Whether `url` is that folder or lies in it; both as `resolved` gives them."""
+    return url == folder or url.startswith(f"{folder.rstrip('/')}/")
 
 
 def read_bytes(url: str) -> bytes | None:
@@ -166,17 +182,35 @@ def write_atomic(url: str, data: bytes) -> None:
 
 def sweep(folder: str) -> None:
     """Remove what writes that were killed left in a local folder; nobody may be writing there meanwhile."""
-    if is_local(folder):
-        for left in local_path(folder).glob(".*.tmp"):
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+    if is_local(folder) and local_path(folder).is_dir():
+        for left in local_path(folder).iterdir():
+            if TEMPORARY.fullmatch(left.name):
+                shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
 
 
 def remove(url: str) -> None:
-    """Remove a file or folder if it is there."""
+    """Remove a file if it is there."""
+    folder, _, name = url.rpartition("/")
+    remove_files(folder, [name])
+
+
+def remove_files(folder: str, names: Sequence[str]) -> None:
+    """Remove files of a folder; of a link, the link. One that is gone already is no error."""
     leave_if_orphaned()
-    fs, path = filesystem(url)
+    if is_local(folder):
+        for name in names:
+            (local_path(folder) / name).unlink(missing_ok=True)
+        return
+    fs, path = filesystem(folder)
     with contextlib.suppress(FileNotFoundError):
-        fs.rm(path, recursive=True)
+        fs.rm([f"{path.rstrip('/')}/{name}" for name in names])
+
+
+def remove_if_empty(folder: str) -> None:
+    """Remove a folder that holds nothing; of a store without folders there is nothing to do."""
+    fs, path = filesystem(folder)
+    if not listdir(folder) and fs.isdir(path):
+        fs.rmdir(path)
 
 
 class Lock:

@@ -241,7 +241,8 @@ def read_plan(root: str, stage: str) -> dict[str, Any] | None:
     if "plan.json" not in listdir(folder):
         return None
     ((path, plan),) = _documents(folder, ["plan.json"])
-    if not (isinstance(plan.get("rows"), dict) and isinstance(plan.get("shards"), dict)):
+    counts = [plan.get(name) for name in ("rows", "shards")]
+    if not all(isinstance(one, dict) and all(type(n) is int for n in one.values()) for one in counts):
         raise InputError(f"{path}: no plan of a stage: rows or shards are missing")
     return plan
 

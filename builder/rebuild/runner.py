@@ -22,14 +22,16 @@ from ..arrow import without_pandas
 from ..card import offer, root_card
 from ..console import Bar, Console
 from ..errors import EnvironmentProblem
-from ..files import Lock, environment, join, read_bytes, remove, sweep, work_folder, write_atomic
+from ..files import Lock, environment, join, read_bytes, sweep, work_folder, write_atomic
 from ..ledger import ShardLedger, Tally
 from ..options import in_words
 from ..released.address import read_from
 from ..removals import Removals
+from ..root import REBUILD, Earlier, claim, earlier
 from ..schema import Reason, carried
 from ..status import Summary, summary_of
 from . import removed
+from .apart import check_apart
 from .assemble import Layout
 from .config import Config, Rules
 from .messages import Done, Setup, Task, Told
@@ -37,8 +39,6 @@ from .plan import STAGE, Plan, Shard, make_plan, write_plan
 from .pool import Pool
 
 PROGRESS_SECONDS = 5.0  # between two writes of progress-<rank>.json
-# What --overwrite removes: what was made here, and the scores of pictures that are then gone.
-MADE = ("images", "outcomes", "scores", "embeddings", "ledger", "README.md")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ class PlanSummary:
     config: Config
     pending: int
     removals: Removals | None
+    earlier: Earlier | None
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as JSON."""
@@ -61,6 +62,7 @@ class PlanSummary:
             "root": self.config.output,
             "options": self.plan.config,
             "removals": None if self.removals is None else len(self.removals),
+            **({} if self.earlier is None else {"overwritten": self.earlier.names}),
         }
 
     def lines(self) -> list[str]:
@@ -80,6 +82,7 @@ class PlanSummary:
             f"root      {self.config.output}: {len(self.plan.shards)} shards, {self.pending} to do",
             f"options   {options}",
             *removals,
+            *(self.earlier.lines() if self.earlier else []),
             "nothing was written: --dry-run",
         ]
 
@@ -161,15 +164,19 @@ def run(config: Config, console: Console) -> Summary | PlanSummary:
     without_pandas()
     config = dataclasses.replace(config, input=read_from(config.input, console.info))
     with environment(f"cannot use {config.output}"):
+        check_apart(config.input, config.output)
+        claim(config.output, REBUILD, overwrite=config.overwrite)
         plan = make_plan(config)
         removals = removed.look(config)
+        before = earlier(config.output, REBUILD) if config.overwrite else None
         if config.dry_run:
-            return PlanSummary(plan, config, len(_todo(plan, _markers(config), config)), removals)
+            markers = {} if config.overwrite else _markers(config)
+            return PlanSummary(plan, config, len(_todo(plan, markers, config)), removals, before)
         work = work_folder(config.output, ".spool")
         layout = Layout(config.output, work, config.format, config.validation, plan.config_hash)
         locks = _lock(layout.work, config)
         try:
-            _begin(plan, config, layout.work)
+            _begin(plan, config, layout.work, console)
             grown = removed.keep(config, removals)
             markers = _markers(config)
             if grown and markers:
@@ -222,12 +229,15 @@ def _unlock(work: Path, locks: list[Lock]) -> None:
         lock.release()
 
 
-def _begin(plan: Plan, config: Config, work: Path) -> None:
+def _begin(plan: Plan, config: Config, work: Path, console: Console) -> None:
     if config.overwrite:
-        for name in MADE:
-            remove(join(config.output, name))
+        before = earlier(config.output, REBUILD)
+        before.remove()
         for spool in work.glob("*.spool"):
-            spool.unlink()
+            if before.named.file(spool.name):
+                spool.unlink()
+        if before.stays:
+            console.warn(f"there stays {before.stays}")
     write_plan(config, plan)
     card = join(config.output, "README.md")
     if read_bytes(card) is None:

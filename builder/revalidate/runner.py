@@ -7,6 +7,7 @@ A marker names the checksum of its images file and the panel: a shard that was r
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,9 +20,10 @@ from .. import ledger
 from ..arrow import without_pandas
 from ..card import offer
 from ..console import Bar, Console
-from ..errors import Interrupted
-from ..files import environment, join, remove
+from ..errors import Interrupted, UsageError
+from ..files import environment, is_within, join, remove, resolved
 from ..released.address import read_from
+from ..root import REVALIDATE, Earlier, claim, earlier
 from ..stop import Stop
 from .config import Config
 from .decide import decide
@@ -37,7 +39,6 @@ from .summary import Summary
 if TYPE_CHECKING:
     from ..siglip2 import Checkpoint, Embedded, Options, Siglip, Work
 
-MADE = ("scores", "embeddings", f"ledger/{STAGE}")  # what --overwrite removes
 ROUND = 500_000  # rows after which the threads of the model are drained: what they hold is bounded by it
 NAMED = 3  # shards that are named where some are missing
 
@@ -54,6 +55,7 @@ class Progress:
     todo: tuple[Shard, ...]
     mine: int
     dry: bool
+    earlier: Earlier | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """It as JSON."""
@@ -66,6 +68,7 @@ class Progress:
             "missing": [shard.stem for shard in self.todo],
             "checkpoint": self.plan.checkpoint,
             "options": self.plan.config,
+            **({} if self.earlier is None else {"overwritten": self.earlier.names}),
         }
 
     def lines(self) -> list[str]:
@@ -79,6 +82,7 @@ class Progress:
             f"to score  {len(self.todo):,} shards, {left:,} pairs; {self.mine:,} shards are of this rank",
             *([f"missing   {names}"] if self.todo else []),
             f"options   {options}",
+            *(self.earlier.lines() if self.earlier else []),
             "nothing was written: --dry-run" if self.dry else end,
         ]
 
@@ -95,6 +99,8 @@ def run(config: Config, console: Console) -> Summary | Progress:
             find_shards(config.root)  # before anything is made in what may be no root at all
             with locked(config.root, config.place[0]) as work, alone(work / "decide.lock"):
                 return decide(config.root, config, console)
+        claim(config.root, REVALIDATE, overwrite=config.overwrite)
+        before = _before(config)
         from ..siglip2 import find
 
         # What costs little comes first: the model may have to come over the network.
@@ -107,9 +113,20 @@ def run(config: Config, console: Console) -> Summary | Progress:
         recorded = Recorded.of(source, parts, checkpoint) if source else None
         plan = make_plan(config, shards, checkpoint, recorded.fingerprint if recorded else None)
         if config.dry_run:
-            return _progress(config, plan, _panel(config), dry=True)
+            return dataclasses.replace(_progress(config, plan, _panel(config), dry=True), earlier=before)
         with locked(config.root, config.place[0]) as work:
             return _Run(config, console, work, checkpoint, recorded).whole(plan)
+
+
+def _before(config: Config) -> Earlier | None:
+    """What --overwrite removes; UsageError where that would be the reference."""
+    if not config.overwrite:
+        return None
+    if config.reference and is_within(resolved(config.reference), resolved(config.root)):
+        raise UsageError(
+            f"--reference {config.reference}: --overwrite would remove it; copy it to another place"
+        )
+    return earlier(config.root, REVALIDATE)
 
 
 def _progress(config: Config, plan: Plan, panel: Panel | None, *, dry: bool) -> Progress:
@@ -223,8 +240,8 @@ class _Run:
             if panel is None:
                 self.console.info("choosing the panel, the pairs among which each pair is ranked")
                 panel = make_panel(plan.shards, reference, siglip, captions)
-                for name in MADE if self.config.overwrite else ():
-                    remove(join(root, name))
+                if self.config.overwrite:
+                    earlier(root, REVALIDATE).remove()
                 plan.write(root)
                 panel.write(root)
                 return read_panel(root, captions) or panel  # a rank on another machine may have been later

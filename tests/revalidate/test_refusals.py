@@ -98,7 +98,10 @@ def test_a_second_run_of_a_rank_is_refused(root: Path, capsys: pytest.CaptureFix
 
 def test_what_a_kill_left_half_written_is_gone_after_the_next_run(root: Path) -> None:
     assert revalidate(root) == 0
-    left = [root / "ledger" / "revalidate" / ".decision.json.7.tmp", root / "scores" / ".train.parquet.tmp"]
+    left = [
+        root / "ledger" / "revalidate" / ".decision.json.7.tmp",
+        root / "scores" / ".train-00000-of-00004.parquet.tmp",
+    ]
     for path in left:
         path.touch()
     assert revalidate(root, "--decide", "--alpha", "0.2") == 0
@@ -170,3 +173,32 @@ def test_torchrun_says_the_rank_where_no_flag_does(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("WORLD_SIZE", "8")
     assert Config().place == (3, 8)
     assert Config(rank=1, world_size=2).place == (1, 2)
+
+
+def test_overwrite_removes_scores_alone_and_tells_so_before(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert revalidate(root, "--embeddings") == 0
+    for name in ("scores/exam.csv", "embeddings/words.npy"):
+        (root / name).write_text("mine")
+    capsys.readouterr()
+    assert revalidate(root, "--overwrite", "--dry-run", "--json") == 0
+    told = json.loads(capsys.readouterr().out)["overwritten"]
+    assert {name.split("/")[0] for name in told} == {"ledger", "scores", "embeddings"}
+    assert not {"scores/exam.csv", "embeddings/words.npy"} & set(told)
+    assert revalidate(root, "--overwrite") == 0
+    assert (root / "scores" / "exam.csv").read_text() == "mine"
+    assert [path.name for path in (root / "embeddings").iterdir()] == ["words.npy"]
+
+
+def test_scores_of_anothers_are_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "scores").mkdir()
+    (root / "scores" / "exam.csv").write_text("mine")
+    for flags in ((), ("--overwrite",)):
+        assert "but it holds scores" in refused(root, 2, capsys, *flags)
+
+
+def test_overwrite_does_not_remove_its_reference(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert revalidate(root) == 0
+    said = refused(root, 2, capsys, "--overwrite", "--reference", f"{root}/./scores")
+    assert "--overwrite would remove it" in said
