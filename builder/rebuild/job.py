@@ -11,13 +11,16 @@ import pyarrow as pa
 
 @dataclass(slots=True)
 class Job:
-    """One row to fetch. owner: whatever the caller needs to find its row; digest: (algorithm, hex) or None."""
+    """One row to fetch. owner: whatever the caller needs to find its row; digest: (algorithm, hex) or None; waited:
+    seconds that its URL was waited for because it asked for that.
+    """
 
     owner: Any
     row: int
     url: str
     digest: tuple[str, str] | None = None
     attempts: int = 0
+    waited: float = 0.0
 
 
 def digests_of(table: pa.Table, hash_column: tuple[str, str] | None) -> list[tuple[str, str] | None]:

@@ -23,7 +23,7 @@ from ..errors import EnvironmentProblem
 from ..schema import Reason
 from .config import Rules
 from .fetch import Fetcher, Response
-from .hosts import UNANSWERED, Host, Limit
+from .hosts import PAUSE_CAP, UNANSWERED, Host, Limit
 from .job import Job, verify
 from .outage import Outage
 from .outcome import Dropped, Outcome
@@ -148,7 +148,7 @@ class Scheduler:
     # ---- hosts and time
 
     def _list(self, host: Host, now: float) -> None:
-        if host.listed or not host.queue or host.active >= host.slots:
+        if host.listed or not host.queue or host.full:
             return
         host.listed = True
         if host.ready_at > now and not host.given_up(now):
@@ -221,7 +221,7 @@ class Scheduler:
         job.attempts += 1
         response = await self._fetcher.fetch(job.url)
         now = time.monotonic()
-        self._learn(host, response, started, now)
+        self._learn(host, job, response, started, now)
         if self._again(host, job, response, now):
             return
         outcome = Outcome(
@@ -275,11 +275,11 @@ class Scheduler:
         if not self.failure.done():
             self.failure.set_exception(error)
 
-    def _learn(self, host: Host, response: Response, started: float, now: float) -> None:
+    def _learn(self, host: Host, job: Job, response: Response, started: float, now: float) -> None:
         host.active -= 1
         self._limit.count(response.reason)
         if response.reason is Reason.THROTTLED:
-            host.throttled(started, now, response.retry_after)
+            host.throttled(job.url, started, now, response.retry_after)
         elif response.reason in UNANSWERED:
             host.failed(response.reason, now)
         else:
@@ -291,18 +291,19 @@ class Scheduler:
         unescaped = fallback(job.url) if response.reason is Reason.HTTP_4XX else None
         if unescaped is not None:
             job.url = unescaped
-            self._at(now, host, job)
+            wait = 0.0
         elif not response.transient or host.given_up(now):
             return False
         elif response.reason is Reason.THROTTLED:
-            if job.attempts > self._rules.retries + THROTTLED_TRIES:
+            wait = 2.0 ** (job.attempts - 1) if response.retry_after is None else response.retry_after
+            job.waited += wait
+            if job.attempts > self._rules.retries + THROTTLED_TRIES or job.waited > PAUSE_CAP:
                 return False
-            self._at(now, host, job)  # the host's own pause says when
         elif job.attempts > self._rules.retries:
             return False
         else:
-            delay = 2.0 ** (job.attempts - 1) * self._random.uniform(0.5, 1.5)
-            self._at(now + delay, host, job)
+            wait = min(PAUSE_CAP, 2.0 ** (job.attempts - 1) * self._random.uniform(0.5, 1.5))
+        self._at(now + wait, host, job)
         self.queued += 1
         return True
 
