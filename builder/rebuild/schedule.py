@@ -1,8 +1,9 @@
 """Which pair is fetched next: rows of several open shards, queued by host, a bounded number in flight.
 
-Jobs in, `(job, outcome)` out, in order of arrival. Hosts take turns, so a slow one holds up only its own rows;
-what can change is tried again later; decoding runs in threads while the loop fetches. A pair counts as in flight
-from its first request until its outcome was handed over, which is all that a kill can cost.
+Jobs in, `(job, outcome)` out, in order of arrival; `(job, None)` where the row will be asked again. Hosts take turns,
+so a slow one holds up only its own rows; what can change is tried again later; decoding runs in threads while the
+loop fetches. A pair counts as in flight from a request until its outcome, or the time of its next try, was handed
+over, which is all that a kill can cost.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import itertools
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -49,9 +50,10 @@ async def first_of(event: asyncio.Event, failure: asyncio.Future[None]) -> None:
 class Scheduler:
     """Runs jobs through a Fetcher and the decoder; to be made inside a running loop.
 
-    emit is called in the loop with each finished (job, outcome); hungry when few rows are left or none is
-    ready, so that the caller can add more; guard is entered in a decode thread around each job. An exception
-    in any of them (a full disk) stops the scheduler and is set on `failure`.
+    emit is called in the loop with each finished (job, outcome), and with (job, None) for one that is asked again at
+    job.due; hungry when few rows are left or none is ready, so that the caller can add more; guard is entered in a
+    decode thread around each job. An exception in any of them (a full disk) stops the scheduler and is set on
+    `failure`.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class Scheduler:
         fetcher: Fetcher,
         options: PictureOptions,
         rules: Rules,
-        emit: Callable[[Job, Outcome], None],
+        emit: Callable[[Job, Outcome | None], None],
         hungry: Callable[[], None],
         guard: Callable[[Job], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
@@ -89,15 +91,19 @@ class Scheduler:
     # ---- the caller's side
 
     def add(self, job: Job) -> None:
-        """Queue a row behind the others of its host; `go` starts what may start."""
+        """Queue a row behind the others of its host, once it is due; `go` starts what may start."""
         name = urlsplit(job.url).netloc.lower()
         host = self._hosts.get(name)
         if host is None:
             host = self._hosts[name] = Host(name, self._rules.per_host)
-        host.queue.append(job)
         self.queued += 1
         self.quiet.clear()
-        self._list(host, time.monotonic())
+        wait = job.wait(time.time())
+        if wait > 0:
+            self._at(time.monotonic() + wait, host, job)
+        else:
+            host.queue.append(job)
+            self._list(host, time.monotonic())
 
     def go(self) -> None:
         """Start as many requests as the slots, the hosts and the decode backlog allow."""
@@ -262,8 +268,8 @@ class Scheduler:
         """A URL that an earlier run got an answer from."""
         self._outage.witnesses.append(url)
 
-    def _pass_on(self, source: Callable[[], list[tuple[Job, Outcome]]]) -> None:
-        """Give finished rows to the caller; what goes wrong there, or a lost network, ends the run."""
+    def _pass_on(self, source: Callable[[], Sequence[tuple[Job, Outcome | None]]]) -> None:
+        """Give rows to the caller; what goes wrong there, or a lost network, ends the run."""
         try:
             for job, outcome in source():
                 self._emit(job, outcome)
@@ -290,7 +296,7 @@ class Scheduler:
         """Queue the row for another try if that can change anything."""
         unescaped = fallback(job.url) if response.reason is Reason.HTTP_4XX else None
         if unescaped is not None:
-            job.url = unescaped
+            job.url, job.unescaped = unescaped, True
             wait = 0.0
         elif not response.transient or host.given_up(now):
             return False
@@ -303,6 +309,8 @@ class Scheduler:
             return False
         else:
             wait = min(PAUSE_CAP, 2.0 ** (job.attempts - 1) * self._random.uniform(0.5, 1.5))
+        job.due = time.time() + wait
+        self._pass_on(lambda: [(job, None)])
         self._at(now + wait, host, job)
         self.queued += 1
         return True
