@@ -17,6 +17,7 @@ from typing import Any, TypeGuard
 import pyarrow as pa
 import yaml
 
+from .console import harmless
 from .files import join, read_bytes, write_atomic
 from .schema import OUTCOMES, PAIR, PICTURE, SCORES
 
@@ -71,7 +72,7 @@ def root_card(splits: Sequence[str], format: str, carried: pa.Schema | None = No
     else:
         data["configs"] = [_config("pairs", "images", "tar", splits)]
     template = Template(resources.files("cards").joinpath("root.md").read_text(encoding="utf-8"))
-    return template.substitute(metadata=_dump(data), usage=_USAGE[format])
+    return template.substitute(metadata=dump(data), usage=_USAGE[format])
 
 
 _OUTCOMES_ROW = "| `outcomes/` | one row per manifest row: kept or dropped, and why |\n"
@@ -132,7 +133,7 @@ def _turned(card: str, name: str) -> str:
     body = _ROW.sub("", body).replace(_OUTCOMES_ROW, _OUTCOMES_ROW + _SCORES_ROW * scored, 1)
     usage = f"```python\n{_USAGE['scored' if scored else 'parquet']}\n```"
     body = _SHOWN.sub(lambda _: usage, body, count=1) if _SHOWN.search(body) else f"{body}\n{usage}\n"
-    return f"---\n{_dump(data)}\n---\n{body}"
+    return f"---\n{dump(data)}\n---\n{body}"
 
 
 def _pairs_of(data: dict[str, Any]) -> dict[str, Any] | None:
@@ -163,9 +164,13 @@ def _parsed(card: str) -> tuple[dict[str, Any], str]:
     return (data, body) if isinstance(data, dict) else ({}, card)
 
 
-def _dump(data: dict[str, Any]) -> str:
-    # What the hub's DatasetCardData writes; importing the hub would cost every rebuild 60 ms.
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True).strip()
+def dump(data: dict[str, Any]) -> str:
+    """Front matter as the hub's DatasetCardData writes it, but for characters that nobody sees: those are escaped."""
+    # Importing the hub would cost every rebuild 60 ms.
+    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True).strip()
+    if harmless(text.replace("\n", "")) != text.replace("\n", ""):
+        text = yaml.safe_dump(data, sort_keys=False, allow_unicode=False).strip()
+    return text
 
 
 def _described(name: str, schema: pa.Schema) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .console import one_line
 from .errors import EnvironmentProblem, VerificationError
 
 CARDS = "cards"  # the package of the templates
@@ -68,11 +69,16 @@ class Told:
         """Words of the release that may hold digits: a version, a name, a path."""
         if not value:
             raise VerificationError(f"cards/{self.card}: a field of the release is empty")
-        return OPEN + value.replace(OPEN, "").replace(CLOSE, "") + CLOSE
+        return OPEN + one_line(value.replace(OPEN, "").replace(CLOSE, "")) + CLOSE
 
     def cell(self, value: str | None) -> str:
         """Words in a table, where a bar would end the cell."""
-        return self.text((value or "").replace("|", "\\|").replace("\n", " "))
+        return self.text((value or "").replace("|", "\\|"))
+
+    def code(self, value: str) -> str:
+        """A name in a table, set as code: in more backticks than it has itself."""
+        fence = "`" * (max(map(len, re.findall("`+", value)), default=0) + 1)
+        return self.cell(f"{fence} {value} {fence}" if len(fence) > 1 else f"`{value}`")
 
     def number(self, value: int) -> str:
         """1234567 as 1,234,567."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from ..errors import InputError, VerificationError
 from ..released.document import Release
 from ..told import Told, fill
 from . import croissant, figures
@@ -39,6 +40,28 @@ def write_card(
         (folder / "figures" / figure).write_bytes(data)
     (folder / croissant.NAME).write_bytes(described)
     (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def check_columns(what: str, schema: pa.Schema) -> None:
+    """InputError, before any shard is made, for a column that the card or Croissant cannot describe."""
+    from datasets import Features
+
+    for field in schema:
+        try:
+            Features.from_arrow_schema(pa.schema([field]))
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f"column {field.name}: {field.type} has no place in a release: {error}"
+            ) from error
+    shard = {f"{what}/train-00000-of-00001.parquet": {"rows": 0, "bytes": 0, "sha256": "0" * 64}}
+    day = "2026-01-01T00:00:00Z"
+    empty = Release(
+        what, "v0", day, validated=False, license="mit", source="", files=shard, counts={}, funnel={}
+    )
+    try:
+        croissant.document(empty, schema, "columns", REPOSITORY)
+    except VerificationError as error:
+        raise InputError(f"a column has no place in a release: {error}") from error
 
 
 def default_title(release: Release) -> str:

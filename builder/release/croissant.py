@@ -13,6 +13,7 @@ import json
 import logging
 import re
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -113,10 +114,11 @@ def _records(mlc: Any, context: Any, release: Release, schema: pa.Schema) -> Any
         extract=mlc.Extract(ctx=context, file_property="fullpath"),
         transforms=[mlc.Transform(ctx=context, regex=rf"{release.what}/([a-z]+)-")],
     )
-    fields = [_field(mlc, context, release.what, ("split", "split of the pair", mlc.DataType.TEXT), split)]
-    for column, meaning in described(release.what, schema):
+    ids = identifiers(["split", *schema.names])
+    fields = [_field(mlc, context, release.what, (ids[0], "split of the pair", mlc.DataType.TEXT), split)]
+    for (column, meaning), name in zip(described(release.what, schema), ids[1:], strict=True):
         kind, repeated = _kind(mlc, column)
-        if kind is None:
+        if kind is None or not column.name:
             continue
         source = mlc.Source(
             ctx=context,
@@ -124,10 +126,30 @@ def _records(mlc: Any, context: Any, release: Release, schema: pa.Schema) -> Any
             extract=mlc.Extract(ctx=context, column=column.name),
             transforms=[mlc.Transform(ctx=context, json_path="bytes")] if column.name == "image" else [],
         )
-        field = _field(mlc, context, release.what, (column.name, meaning, kind), source)
+        field = _field(mlc, context, release.what, (name, meaning, kind), source)
         field.repeated = repeated or None
         fields.append(field)
     return mlc.RecordSet(ctx=context, id=release.what, name=release.what, fields=fields)
+
+
+def identifiers(names: Sequence[str]) -> list[str]:
+    """An identifier for each name, no two alike: the name itself, or its letters and digits where it has others.
+
+    Croissant takes no white space in one, and JSON-LD reads `..` and some other signs as its own.
+    """
+    found: dict[int, str] = {}
+    for place in sorted(range(len(names)), key=lambda place: _clean(names[place]) != names[place]):
+        clean = one = _clean(names[place])  # those that need no cleaning come first, and stay as they are
+        number = 1
+        while one in found.values():
+            number += 1
+            one = f"{clean}-{number}"
+        found[place] = one
+    return [found[place] for place in range(len(names))]
+
+
+def _clean(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name).strip(".") or "_"
 
 
 def _field(mlc: Any, context: Any, what: str, told: tuple[str, str, Any], source: Any) -> Any:

@@ -87,7 +87,7 @@ def _column(field: pa.Field[Any], meaning: str, told: Told) -> dict[str, str]:
     elif pa.types.is_list(field.type):
         value = str(field.type.value_type)
         kind = f"list of {_NAMES.get(value, value)}"
-    return {"name": told.cell(field.name), "type": told.cell(_NAMES.get(kind, kind)), "told": meaning}
+    return {"name": told.code(field.name or " "), "type": told.cell(_NAMES.get(kind, kind)), "told": meaning}
 
 
 def _files(release: Release, told: Told) -> list[dict[str, str]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ..card import dump
 from ..errors import InputError
 from ..released.address import bare
 from ..released.document import Release
@@ -76,7 +77,7 @@ def front_matter(release: Release, schema: pa.Schema, title: str) -> str:
     )
     MetadataConfigs(configs(release)).to_dataset_card_data(data)
     DatasetInfosDict(_infos(release, schema)).to_dataset_card_data(data)
-    return str(data.to_yaml(line_break="\n"))
+    return dump(dict(data.to_dict()))  # type: ignore[no-untyped-call]
 
 
 def _derived(source: str) -> list[str] | None:

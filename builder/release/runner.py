@@ -228,8 +228,12 @@ class _Run:
 
     def whole(self) -> Summary:
         """From the plan, made or found, to the release."""
-        job, plan = self._job, self._begin()
+        from .card import check_columns
+
+        job = self._job
         columns = columns_of(job.root, job.config.what)
+        check_columns(job.config.what, columns.schema)
+        plan = self._begin()
         staging = Staging(self._work, plan, job.root, columns, job.target)
         assembly = Assembly(job.config, staging, job.removals.dated(plan.version))
         release = assembly.sealed()

@@ -131,8 +131,8 @@ def _unindexed(metadata: Any) -> str | None:
     for group in range(metadata.num_row_groups):
         for number in range(metadata.num_columns):
             column = metadata.row_group(group).column(number)
-            # Without statistics, as for pictures, there is nothing but the offsets.
-            if not column.has_offset_index or (column.is_stats_set and not column.has_column_index):
+            # Bounds a page has only where it can: none of pictures, of NaN, of values of 4 kB; offsets it always has.
+            if not column.has_offset_index:
                 return str(column.path_in_schema)
     return None
 
