@@ -23,6 +23,9 @@ from .messages import Done, Fatal, Finish, Setup, Stop, Task, Told, Want
 CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL})
 AHEAD = 2  # shards read from the manifest before a worker asks
 JOIN_SECONDS = 30.0
+GUARD = (
+    'a script that runs danqing does so under if __name__ == "__main__":, as each worker imports the script'
+)
 RESTARTS = 100  # of crashed workers in one run: a few bad pictures, not a broken machine
 
 
@@ -32,6 +35,7 @@ class _Worker:
     pipe: Connection
     suspects: Any
     tasks: dict[int, Task] = field(default_factory=dict)  # by shard number, until Done
+    began: bool = False  # it has asked for work
 
 
 def _work(setup: Setup, pipe: Connection) -> None:
@@ -118,7 +122,14 @@ class Pool:
         process = self._context.Process(
             target=_work, args=(replace(self._setup, suspects=suspects), theirs), daemon=True
         )
-        process.start()
+        try:
+            process.start()
+        except RuntimeError as error:
+            if "bootstrapping" in str(
+                error
+            ):  # Python's word: this process is a worker itself, and not yet at work
+                raise UsageError(GUARD) from error
+            raise
         theirs.close()
         worker = _Worker(process, ours, suspects)
         self._workers.add(worker)
@@ -135,6 +146,7 @@ class Pool:
         if sender is None:
             self._take_fed(message)
         elif isinstance(message, Want):
+            sender.began = True
             self._wanting.append(sender)
         elif isinstance(message, Fatal):
             raise _error(message)
@@ -182,10 +194,7 @@ class Pool:
         if code == 0 or self._stops:
             return
         if code is None or -code not in CRASHES:
-            how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with {code}"
-            raise EnvironmentProblem(
-                f"a worker {how} (out of memory?); nothing is lost: run the same command again, with fewer --workers"
-            )
+            raise EnvironmentProblem(_how(code, worker.began))
         self._restarts += 1
         if self._restarts > RESTARTS:
             raise EnvironmentProblem(
@@ -204,6 +213,17 @@ class Pool:
             self._told_stop = True
             for worker in self._workers:
                 self._send(worker, Stop())
+
+
+def _how(code: int | None, began: bool) -> str:
+    """What to tell of a worker that has ended with a code that is no crash's. began: it had asked for work."""
+    if code is not None and code > 0 and not began:
+        return f"a worker ended with {code} before it began: {GUARD}"
+    again = "nothing is lost: run the same command again"
+    if code == -signal.SIGKILL:
+        return f"a worker was killed by signal 9 (out of memory?); {again}, with fewer --workers"
+    how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with {code}"
+    return f"a worker {how}; {again}"
 
 
 def _error(fatal: Fatal) -> DanqingError:

@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder.cli import main
+from builder.rebuild import pool
 from tests.faulthost import FaultHost
 
 from .runs import Launcher, ended, kill_all, ledgers, names, outcomes, reasons, rebuild, table, write_manifest
@@ -172,6 +175,33 @@ def test_a_decoder_that_crashes_costs_no_other_row(web: FaultHost, started: Laun
     web.open_gate()
     ended(process, 0)
     assert reasons(tmp_path / "root") == [None] * 50
+
+
+SCRIPT = """
+import sys, tempfile
+from builder.cli import main
+sys.exit(main(["rebuild", {manifest!r}, tempfile.mkdtemp(dir={folder!r}) + "/root", "--workers", "1", "--quiet"]))
+"""
+
+
+def test_a_script_without_a_main_guard_is_told_so(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    manifest = write_manifest(tmp_path / "m.parquet", ["http://127.0.0.1/a.jpg"])
+    script.write_text(SCRIPT.format(manifest=manifest, folder=str(tmp_path)))
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 4
+    assert "memory" not in done.stderr
+    lines = done.stderr.splitlines()
+    assert lines == [line for line in lines if 'does so under if __name__ == "__main__":' in line]
+    assert len(lines) == 2  # the worker's own, and that it ended before it began
+
+
+def test_how_a_worker_ended_is_not_made_up() -> None:
+    assert pool._how(1, True) == "a worker ended with 1; nothing is lost: run the same command again"
+    assert "by signal 15; nothing is lost" in pool._how(-15, True)
+    assert "(out of memory?)" in pool._how(-9, False)
 
 
 def test_a_worker_that_is_killed_ends_the_run_resumably(
