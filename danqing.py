@@ -13,9 +13,7 @@ lived here would get the replacements. What looks for files and into rows, and t
 
 from __future__ import annotations
 
-if (
-    __name__ == "__main__"
-):  # python -m danqing: the command, before anything heavy and before a second registration
+if __name__ == "__main__":  # the command, before anything heavy and before a second registration
     from builder.cli import script
 
     script()
@@ -45,7 +43,6 @@ from datasets.builder import Key
 __version__ = "0.1.0"
 NAME = "danqing"
 SPLITS = ("train", "validation", "test")
-CAPTIONS = ("alt_text", "recaption", "random")
 
 log = logging.getLogger(NAME)
 skipped: Counter[str] = Counter()  # shard -> rows that this process left out because their picture is broken
@@ -55,7 +52,7 @@ _PICTURE = {
     "image": Image(),
     **dict.fromkeys(("width", "height", "original_width", "original_height"), Value("int32")),
     **dict.fromkeys(("sha256", "phash", "format"), Value("string")),
-    "fetched_at": Value("timestamp[ms, tz=UTC]"),
+    "fetched_at": Value("int64"),
 }
 _OUTCOME = {
     **dict.fromkeys(("key", "url", "outcome", "reason"), Value("string")),
@@ -67,7 +64,7 @@ _OUTCOME = {
     **dict.fromkeys(("content_type", "etag", "last_modified"), Value("string")),
     "hash_verified": Value("bool"),
     "decoder": Value("string"),
-    "fetched_at": Value("timestamp[ms, tz=UTC]"),
+    "fetched_at": Value("int64"),
 }
 _SCORE = {
     **dict.fromkeys(("key", "host"), Value("string")),
@@ -77,13 +74,14 @@ _SCORE = {
     "same": Value("bool"),
     "code_distance": Value("int16"),
     "score_change": Value("float32"),
-    **dict.fromkeys(("phash", "caption_hash"), Value("uint64")),
+    **dict.fromkeys(("phash", "caption_hash"), Value("string")),
     "p": Value("float32"),
     **dict.fromkeys(("verdict", "cause"), Value("string")),
     **dict.fromkeys(("suspect", "kept"), Value("bool")),
 }
 # What each config promises; `pairs` and `manifest` add the columns that the shards carry from their manifest, and
-# in a scored root those of `scores` that builder.schema.SERVED names.
+# in a scored root those of `scores` that builder.schema.SERVED names. Dates are milliseconds since 1970 and 64-bit
+# hashes 16 hex characters, as torch has types for neither.
 FEATURES = {
     "pairs": Features({**_PAIR, **_PICTURE}),
     "outcomes": Features(_OUTCOME),
@@ -141,23 +139,10 @@ class DanqingConfig(datasets.BuilderConfig):  # type: ignore[misc]
         return location(root, self.revision, log.warning)
 
     def _resolve_data_files(self, base_path: str | None, download_config: Any) -> None:
-        from builder import layout, sidecar
+        from builder import asked, layout
 
-        self._check()
-        sidecar.check_verdicts(self.verdicts, self.name)
-        named = self.data_files is not None
-        if not named:
-            self.data_files = layout.find_shards(self.name, self.location(), download_config)
-        elif not any(self.data_files.values()):
-            raise FileNotFoundError("data_files= matches no file: name files, or globs that match some")
-        if self.name in ("pairs", "manifest"):
-            self.scores = layout.find_scores(self.data_files, named, download_config)
-
-    def _check(self) -> None:
-        if self.caption not in (None, *CAPTIONS):
-            raise ValueError(f"caption={self.caption!r} is not one of {', '.join(CAPTIONS)}")
-        if not 0 <= self.validation < 1:
-            raise ValueError(f"validation={self.validation} is not a share: 0 <= validation < 1")
+        asked.check(self)
+        self.data_files, self.scores = layout.resolve(self, download_config)
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Features | None = None) -> str:
         """Name the Arrow cache after the options and the files found with their dates or ETags.
@@ -183,6 +168,11 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     ]
     DEFAULT_CONFIG_NAME = "pairs"
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        from builder.layout import placed
+
+        super().__init__(*args, **placed(kwargs))
+
     def _create_builder_config(self, *args: Any, **kwargs: Any) -> tuple[DanqingConfig, str]:
         # Without any option the base class hands out, and then changes, the config that all builders share.
         kwargs.setdefault("root", None)
@@ -194,7 +184,7 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         found = dl_manager.download(self.config.data_files)
         at = self.config.scores
-        scores = at.beside(dl_manager.download(at.files)) if at else {}
+        scores = at.beside(self.config.data_files, dl_manager.download(at.files)) if at else {}
         if self.info.features is None:
             self.info.features = self._features(
                 next((file for files in found.values() for file in files), "")
@@ -211,34 +201,27 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
 
     def _features(self, file: str) -> Features:
         """What the options leave of the columns in a shard, with the types that FEATURES promises."""
-        config = self.config
-        promised = FEATURES[config.name]
-        there = promised if config.name == "live" else self._found(file)
-        found = Features({name: promised.get(name, feature) for name, feature in there.items()})
-        if "image" in found and not config.decode:
-            found["image"] = Image(decode=False)
-        if config.scores:
-            from builder.schema import SERVED
+        from builder import asked
 
-            found.update({name: FEATURES["scores"][name] for name in SERVED})
-        added = ["caption"] if config.caption else []
-        found.update(dict.fromkeys(added, Value("string")))
-        columns = dict.fromkeys([*(found if config.columns is None else config.columns), *added])
-        if missing := columns.keys() - found.keys():
-            raise ValueError(f"no column {', '.join(missing)} in {file}: there are {', '.join(found)}")
-        return Features({name: found[name] for name in columns})
+        there = FEATURES["live"] if self.config.name == "live" else self._found(file)
+        return asked.features(self.config, there, FEATURES, file)
 
     def _found(self, file: str) -> Features:
         """The columns of a shard; a manifest has those of a pair even where it does not hold them."""
+        from builder import filters
         from builder.batches import chosen
+        from builder.schema import SCORES
 
         try:
             with open(file, "rb") as source:  # noqa: PTH123 - reads URLs too: see above
                 schema = pq.read_schema(source)
         except pa.ArrowInvalid as error:
             raise ValueError(f"{file} is not a Parquet file: {str(error).splitlines()[0]}") from error
-        if not self.config.scores:
-            chosen(schema, self.config.verdicts)  # refuses verdicts that are not there
+        beside = [field for field in SCORES if field.name not in schema.names] if self.config.scores else []
+        chosen(
+            schema, self.config.verdicts, mixed=bool(self.config.scores)
+        )  # refuses verdicts that are not there
+        filters.check(self.config.filters, pa.schema([*schema, *beside]), file)
         found = Features.from_arrow_schema(schema)
         if (required := _REQUIRED[self.config.name]) not in found:
             raise ValueError(f"no column {required} in {file}: there are {', '.join(found)}")
@@ -293,7 +276,7 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
 
         at = self.config
         scan = (at.filters, at.batch_size, part, at.validation, at.fragment_scan_options, at.verdicts)
-        reading = batches.Reading(self._needed(part), *scan)
+        reading = batches.Reading(self._needed(part), *scan, mixed=bool(at.scores))
         second = open(beside.file, "rb") if beside else contextlib.nullcontext()  # noqa: PTH123, SIM115
         with open(file, "rb") as source, second as scores:  # noqa: PTH123
             if beside is None:

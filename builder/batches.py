@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.dataset as pds
 import pyarrow.parquet as pq
 
-from .schema import pair_key, said_by
+from .filters import Filters
+from .schema import SCORES, TIMESTAMP, pair_key, said_by
 
 pc: Any = compute  # its stubs know no mix of column and constant
 Verdicts = str | Sequence[str] | None  # some, or `all`; None: of the pairs that are kept
@@ -36,6 +38,7 @@ class Reading:
     part: `validation`, `train` for what that leaves, or None for all; share: of the validation split
     scan_options: how Arrow reads
     verdicts: those whose pairs to read, of a shard that is scored
+    mixed: other shards are scored; of this one the columns of scores that it lacks are null
     """
 
     columns: list[str]
@@ -45,23 +48,26 @@ class Reading:
     share: float = 0.0
     scan_options: pds.ParquetFragmentScanOptions | None = None
     verdicts: Verdicts = None
+    mixed: bool = False
 
 
 def read(source: Any, groups: tuple[int, ...] | None, reading: Reading) -> Iterator[pa.Table]:
     """The rows of an open Parquet file, or of some of its row groups, in batches."""
-    filters = reading.filters
-    if isinstance(filters, list):
-        filters = pq.filters_to_expression(filters)
     fragment = open_fragment(source, reading)
-    terms = [chosen(fragment.physical_schema, reading.verdicts), filters]
-    terms = [term for term in terms if term is not None]
+    schema = fragment.physical_schema
+    if reading.mixed:
+        schema = pa.schema(
+            [*schema, *(field for field in SCORES if field.name not in schema.names)], schema.metadata
+        )
+    terms = [chosen(fragment.physical_schema, reading.verdicts, reading.mixed)]
+    terms = [term for term in (*terms, Filters(reading.filters, schema).whole) if term is not None]
     filters = functools.reduce(operator.and_, terms) if terms else None
     if groups is not None:
         fragment = fragment.subset(row_group_ids=groups)
     present = fragment.physical_schema.names
     if reading.part == "validation" and "key" in present:
         fragment = with_validation(fragment, reading.share)
-    for table in scan(fragment, reading.columns, reading.batch_size, filters):
+    for table in scan(fragment, reading.columns, reading.batch_size, filters, schema):
         if "key" in reading.columns and "key" not in present:
             table = with_key(table)
         yield table if reading.part is None else part_of(table, reading.part, reading.share)
@@ -72,22 +78,24 @@ def words_of(verdicts: Verdicts) -> list[str]:
     return [verdicts] if isinstance(verdicts, str) else [*(verdicts or ())]
 
 
-def chosen(schema: pa.Schema, verdicts: Verdicts) -> Any:
+def chosen(schema: pa.Schema, verdicts: Verdicts, mixed: bool = False) -> Any:
     """The filter of a shard whose own columns say what is kept, as a release's do; None: all of its rows.
 
-    Raises ValueError where verdicts are asked for and the shard has none.
+    Raises ValueError where verdicts are asked for and the shard has none, unless other shards have some.
     """
     # Else `verdict` was carried from a manifest, or these are the scores themselves, which have no url.
     released = {"url", "verdict"} <= {*schema.names} and bool(said_by(schema))
+    words = words_of(verdicts)
     if verdicts is None:
         return pc.field("kept") if released and "kept" in schema.names else None
-    if not released:
+    if words == ["all"]:
+        return None
+    if not (released or mixed):
         raise ValueError(
             "verdicts= needs a root with scores or a release with verdicts: "
             "make them with `danqing revalidate ROOT`"
         )
-    words = words_of(verdicts)
-    return None if words == ["all"] else pc.field("verdict").isin(words)
+    return pc.field("verdict").isin(words) if released else pc.scalar(False)
 
 
 def open_fragment(source: Any, reading: Reading) -> Any:
@@ -97,9 +105,12 @@ def open_fragment(source: Any, reading: Reading) -> Any:
 
 
 def scan(
-    fragment: Any, columns: list[str], batch_size: int | None, filters: Any = None
+    fragment: Any, columns: list[str], batch_size: int | None, filters: Any = None, schema: Any = None
 ) -> Iterator[pa.Table]:
-    """The rows of a fragment in order, in batches within its row groups; of the columns, those that it has."""
+    """The rows of a fragment in order, in batches within its row groups; of the columns, those that it has.
+
+    schema: of the columns that `filters` may name, where these are more; those that it has not are null.
+    """
     if not fragment.row_groups:
         return
     present = fragment.physical_schema.names
@@ -107,6 +118,7 @@ def scan(
         batch_size=batch_size or fragment.row_groups[0].num_rows,
         columns=[name for name in columns if name in present],
         filter=filters,
+        schema=schema,
         batch_readahead=0,  # of batches that hold pictures; as the Parquet builder of `datasets` has it
         fragment_readahead=0,
     ):
@@ -190,8 +202,28 @@ def conform(table: pa.Table, target: pa.Schema) -> pa.Table:
         if field.name not in table.column_names:
             table = table.append_column(field.name, pa.nulls(table.num_rows, field.type))
     table = table.select(target.names)
-    if table.schema.types == target.types:
-        return pa.Table.from_arrays(table.columns, schema=target)
+    columns = [_served(column, kind) for column, kind in zip(table.columns, target.types, strict=True)]
+    if [column.type for column in columns] == target.types:
+        return pa.Table.from_arrays(columns, schema=target)
     from datasets.table import table_cast
 
-    return table_cast(table, target)  # type: ignore[no-any-return]
+    return table_cast(pa.table(columns, target.names), target)  # type: ignore[no-any-return]
+
+
+def _served(column: Any, kind: pa.DataType) -> Any:
+    """A column as the loader hands it out: torch knows no dates, and turns large hashes into negative numbers."""
+    if pa.types.is_timestamp(column.type) and kind == pa.int64():
+        return column.cast(TIMESTAMP, safe=False).cast(kind)
+    if column.type == pa.uint64() and kind == pa.string():
+        return hexadecimal(column)
+    return column
+
+
+def hexadecimal(column: Any) -> Any:
+    """64-bit hashes as 16 hex characters each, null where there is none."""
+    numbers = pc.fill_null(column, 0).to_numpy()
+    # 16 characters each: the text of all of them, and where each begins.
+    text = pa.py_buffer(numbers.astype(">u8").tobytes().hex().encode())
+    starts = pa.py_buffer((np.arange(len(numbers) + 1, dtype=np.int32) * 16).tobytes())
+    strings = pa.StringArray.from_buffers(len(numbers), starts, text)
+    return pc.if_else(column.is_valid(), strings, None)

@@ -8,7 +8,7 @@ pictures in which no pair is wanted is not read.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
-from .batches import Reading, Verdicts, in_validation, open_fragment, scan, words_of
-from .schema import SCORES, SERVED, Verdict, said_by
+from .batches import Reading, in_validation, open_fragment, scan, words_of
+from .filters import Filters
+from .schema import SCORES, SERVED, said_by
 
 if TYPE_CHECKING:
     from .layout import ScoreFile
@@ -35,19 +36,6 @@ class Join:
     at: ScoreFile
 
 
-def check_verdicts(verdicts: Verdicts, config: str) -> None:
-    """Raise ValueError for words that are no verdicts, and where `config` has no pairs to choose from."""
-    if verdicts is None:
-        return
-    if config not in ("pairs", "manifest"):
-        raise ValueError(
-            f"verdicts= chooses among pairs: give it to the configs pairs or manifest, not to {config}"
-        )
-    words = words_of(verdicts)
-    if words != ["all"] and (not words or {*words} - {*Verdict}):
-        raise ValueError(f"verdicts={verdicts!r}: give some of {', '.join(Verdict)}, or all")
-
-
 def read(source: Any, groups: tuple[int, ...] | None, reading: Reading, join: Join) -> Iterator[pa.Table]:
     """The wanted pairs of an open file of images/, or of some of its row groups, in batches.
 
@@ -58,7 +46,7 @@ def read(source: Any, groups: tuple[int, ...] | None, reading: Reading, join: Jo
     fragment = open_fragment(source, reading)
     images = [field for field in fragment.physical_schema if field.name not in SERVED]
     own = set(SCORES.names) - {field.name for field in images}
-    filters = _Filters(reading.filters, pa.schema([*images, *(SCORES.field(name) for name in own)]))
+    filters = Filters(reading.filters, pa.schema([*images, *(SCORES.field(name) for name in own)]))
     appended = sorted(own & {*reading.columns, *filters.named})
 
     starts = [0, *itertools.accumulate(group.num_rows for group in fragment.row_groups)]
@@ -156,42 +144,3 @@ def _wanted(scores: pa.Table, reading: Reading, filters: Any) -> Any:
         passing = rows.filter(filters)[WANTED]
         wanted = pc.and_(wanted, pc.is_in(rows[WANTED], value_set=passing))
     return wanted
-
-
-class _Filters:
-    """The filters of a reading, and what they imply of some of the columns alone.
-
-    whole: as an expression, or None; named: the columns that it is about.
-    """
-
-    def __init__(self, given: Any, schema: pa.Schema) -> None:
-        self.whole = pq.filters_to_expression(given) if isinstance(given, list) else given
-        self.named: set[str] = set()
-        # Any of these must hold: lists of terms, each of them about one column.
-        self._choices: list[list[tuple[Any, ...]]] = []
-        if isinstance(given, list):
-            self._choices = [given] if isinstance(given[0][0], str) else given
-            self.named = {term[0] for terms in self._choices for term in terms}
-        elif given is not None:
-            said = [name for name in schema.names if name in str(given)]
-            self.named = {name for name in said if _needs(given, schema, name)}
-
-    def beyond(self, names: Collection[str]) -> Any:
-        """The whole, or None where it is about `names` alone; one that names no column known is for Arrow to refuse."""
-        return None if self.named and self.named <= {*names} else self.whole
-
-    def implied(self, names: Collection[str]) -> Any:
-        """An expression over `names` alone that holds wherever the whole does, or None where nothing follows."""
-        if self.beyond(names) is None:
-            return self.whole
-        about = [[term for term in terms if term[0] in names] for terms in self._choices]
-        return pq.filters_to_expression(about) if about and all(about) else None  # type: ignore[arg-type]
-
-
-def _needs(expression: Any, schema: pa.Schema, name: str) -> bool:
-    """Whether an expression is about a column; pyarrow does not tell, but refuses a table that lacks it."""
-    try:
-        schema.remove(schema.get_field_index(name)).empty_table().filter(expression)
-    except pa.ArrowInvalid:
-        return True
-    return False

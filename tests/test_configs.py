@@ -8,6 +8,7 @@ import os
 import datasets
 import fsspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,13 +16,17 @@ import danqing
 from builder import schema
 from builder.card import root_card, with_scores
 
-from .roots import CARRIED, jpeg, make_root, outcome, pair, write_shard
+from .roots import CARRIED, FETCHED, jpeg, make_root, outcome, pair, write_shard
+from .scored import make_scored
 
 
 @pytest.fixture(autouse=True)
 def _cache(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / ".cache")
     monkeypatch.delenv("DANQING_ROOT", raising=False)
+
+
+MILLISECONDS = int(FETCHED.timestamp() * 1000)
 
 
 def stream(root, config="pairs", split="train", **options):
@@ -37,11 +42,17 @@ SCHEMAS = {
 }
 
 
+SERVED = {
+    schema.TIMESTAMP: pa.int64(),
+    pa.uint64(): pa.string(),
+}  # instead of what lies on disk, as torch has none
+
+
 @pytest.mark.parametrize("config", SCHEMAS)
 def test_features_are_the_schema(config):
     promised = danqing.FEATURES[config].arrow_schema
     assert promised.names == SCHEMAS[config].names
-    assert promised.types == SCHEMAS[config].types
+    assert promised.types == [SERVED.get(kind, kind) for kind in SCHEMAS[config].types]
 
 
 @pytest.mark.parametrize("config", ["pairs", "outcomes", "scores"])
@@ -51,7 +62,8 @@ def test_features_are_the_yaml_of_the_card(config):
     card = DatasetCard(with_scores(root_card(["train"], "parquet")))
     described = {info["config_name"]: info["features"] for info in card.data.dataset_info}
     name = "unfiltered" if config == "pairs" else config
-    assert datasets.Features._from_yaml_list(described[name]) == danqing.FEATURES[config]
+    assert datasets.Features._from_yaml_list(described[name]).arrow_schema.types == SCHEMAS[config].types
+    assert [*datasets.Features._from_yaml_list(described[name])] == SCHEMAS[config].names
 
 
 def test_pairs_carry_the_columns_of_the_manifest(tmp_path):
@@ -61,9 +73,10 @@ def test_pairs_carry_the_columns_of_the_manifest(tmp_path):
     expected = pair(0)
     assert list(first) == list(pairs.features) == list(expected)
     assert first["image"].size == (16, 16)
-    assert {name: first[name] for name in ("key", "tags", "fetched_at")} == {
-        name: expected[name] for name in ("key", "tags", "fetched_at")
+    assert {name: first[name] for name in ("key", "tags")} == {
+        name: expected[name] for name in ("key", "tags")
     }
+    assert first["fetched_at"] == MILLISECONDS
 
 
 def test_outcomes(tmp_path):
@@ -103,6 +116,62 @@ def test_filters_are_pushed_down(tmp_path):
     make_root(tmp_path, shards=2, rows=25, row_group=10)
     pairs = stream(tmp_path, columns=["sha256"], filters=[("similarity", ">", 0.0445)])
     assert [int(row["sha256"], 16) for row in pairs] == [45, 46, 47, 48, 49]
+
+
+SPELLINGS = {
+    "milliseconds": [("fetched_at", ">=", MILLISECONDS)],
+    "milliseconds, one of": [[("fetched_at", "in", [1, MILLISECONDS])]],
+    "date": [("fetched_at", "==", FETCHED)],
+    "expression": pc.field("fetched_at") == pa.scalar(FETCHED, schema.TIMESTAMP),
+}
+
+
+@pytest.mark.parametrize("filters", SPELLINGS.values(), ids=list(SPELLINGS))
+@pytest.mark.parametrize("config", ["pairs", "outcomes", "manifest"])
+def test_dates_are_filtered_by_either_spelling(tmp_path, config, filters):
+    make_root(tmp_path, shards=1, rows=3)
+    assert [row["fetched_at"] for row in stream(tmp_path, config, filters=filters)] == [MILLISECONDS] * 3
+    assert list(stream(tmp_path, config, filters=[("fetched_at", ">", MILLISECONDS)])) == []
+
+
+@pytest.mark.parametrize("config", ["pairs", "outcomes", "manifest"])
+@pytest.mark.parametrize("streaming", [True, False])
+def test_every_config_becomes_tensors(tmp_path, config, streaming):
+    make_root(tmp_path, shards=1, rows=3)
+    found = danqing.load(tmp_path, config, split="train", streaming=streaming).with_format("torch")
+    assert [row["fetched_at"].item() for row in found] == [MILLISECONDS] * 3
+
+
+REFUSED = {
+    "list": ([("clip", ">", 1)], "filters: no column clip in .*: there are key"),
+    "lists": ([[("key", "==", "a")], [("clip", ">", 1)]], "filters: no column clip in"),
+    "expression": (pc.field("clip") > 1, "filters: no column clip in"),
+    "types": ([("key", ">", 1)], r"filters=\[\('key', '>', 1\)\]: .*no kernel"),
+    "tuple": (("key", "==", "a"), "filters=.*: give a list such as"),
+    "text": ("key == 'a'", "filters=.*: give a list such as"),
+    "short": ([("key", "==")], "filters="),
+}
+
+
+@pytest.mark.parametrize(("filters", "message"), REFUSED.values(), ids=list(REFUSED))
+@pytest.mark.parametrize("config", ["pairs", "outcomes", "scores", "manifest"])
+def test_filters_that_cannot_be_applied_are_refused_at_once(tmp_path, config, filters, message):
+    make_root(tmp_path, shards=1, rows=3)
+    make_scored(tmp_path)
+    with pytest.raises(ValueError, match=message) as caught:
+        stream(tmp_path, config, filters=filters)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("config", SCHEMAS)
+def test_columns_that_are_not_there_are_refused(tmp_path, config):
+    make_root(tmp_path, shards=1, rows=3)
+    make_scored(tmp_path)
+    options = {"verdicts": "all"} if config == "live" else {}
+    with pytest.raises(ValueError, match=r"no column clip in .*: there are key"):
+        stream(tmp_path, config, columns=["key", "clip"], **options)
+    with pytest.raises(ValueError, match=r"^columns='key': columns takes a list, as \['key'\]$"):
+        stream(tmp_path, config, columns="key", **options)
 
 
 @pytest.mark.parametrize(
@@ -218,6 +287,37 @@ def test_data_files(tmp_path):
     assert [row["key"] for row in pairs] == keys[2:]
     with pytest.raises(FileNotFoundError, match="data_files= matches no file"):
         danqing.load(data_files=str(tmp_path / "none-*.parquet"), streaming=True)
+
+
+PLACES = {
+    "text": "images/*-00001-*",
+    "list": ["images/train-00001-of-00002.parquet"],
+    "splits": {"train": ["images/train-00001*"]},
+    "home": "~/root/images/*-00001-*",
+}
+
+
+@pytest.mark.parametrize("files", PLACES.values(), ids=list(PLACES))
+@pytest.mark.parametrize("option", ["data_dir", "root"])
+def test_data_files_lie_below_the_root(tmp_path, monkeypatch, files, option):
+    """As in stock `datasets`, where they were looked for in the working directory."""
+    keys = make_root(tmp_path / "root", shards=2, rows=2)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for place in (str(tmp_path / "root"), "../root", "~/root"):
+        pairs = datasets.load_dataset(
+            "danqing", split="train", streaming=True, data_files=files, **{option: place}
+        )
+        assert [row["key"] for row in pairs] == keys[2:]
+
+
+def test_a_root_at_home(tmp_path, monkeypatch):
+    keys = make_root(tmp_path / "root", shards=1, rows=2)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert [row["key"] for row in stream("~/root")] == keys
+    monkeypatch.setenv("DANQING_ROOT", "~/root")
+    assert [row["key"] for row in stream(None)] == keys
 
 
 def test_empty_shards_are_no_trouble(tmp_path):
