@@ -81,11 +81,13 @@ def read_png(body: bytes) -> Header:
 
 
 def read_gif(body: bytes) -> Header:
-    """GIF: every block to the trailer; the size covers the first frame also where it exceeds the canvas."""
+    """GIF: every block to the trailer, or to the end behind a whole frame, as some writers leave the trailer out.
+
+    The size covers the first frame also where it exceeds the canvas.
+    """
     width, height = _little(body, 6, 2), _little(body, 8, 2)
-    at, frames = 13 + _colours(body[10]), 0
-    while body[at] != 0x3B:
-        kind = body[at]
+    at, frames, whole = 13 + _colours(body[10]), 0, False
+    while not (whole and at == len(body)) and (kind := body[at]) != 0x3B:
         if kind == 0x21:
             at = _sub_blocks(body, at + 2)
         elif kind == 0x2C:
@@ -98,6 +100,7 @@ def read_gif(body: bytes) -> Header:
             at += 1
         else:
             raise Dropped(Reason.CORRUPT)
+        whole = kind == 0x2C or (whole and kind == 0)
     if not frames:
         raise Dropped(Reason.CORRUPT)
     return Header("gif", width, height)

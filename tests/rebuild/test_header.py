@@ -41,8 +41,20 @@ def test_refuses_files_cut_short(kind: str, share: float) -> None:
 @pytest.mark.parametrize(
     "kind", [kind for kind in PICTURES if kind.startswith(("jpeg", "png", "gif", "webp", "bmp", "avif"))]
 )
-def test_says_truncated_of_a_missing_last_byte(kind: str) -> None:
-    assert reason_of(PICTURES[kind]()[:-1]) is Reason.TRUNCATED
+def test_says_truncated_of_missing_last_bytes(kind: str) -> None:
+    last = 2 if kind.startswith("gif") else 1  # the last of a GIF is its trailer
+    assert reason_of(PICTURES[kind]()[:-last]) is Reason.TRUNCATED
+
+
+@pytest.mark.parametrize("kind", ["gif", "gif-animated", "gif-transparent"])
+@pytest.mark.parametrize("behind", [b"", bytes(3)], ids=["nothing", "zeros"])
+def test_keeps_a_gif_of_whole_frames_without_its_trailer(kind: str, behind: bytes) -> None:
+    body = PICTURES[kind]()
+    assert check(body[:-1] + behind) == check(body)
+    frame = body.rindex(b"\x21\xf9") if kind == "gif-animated" else None
+    if frame is not None:
+        assert check(body[:frame]).upright == SIZE
+        assert reason_of(body[: frame + 40]) is Reason.TRUNCATED
 
 
 @pytest.mark.parametrize(
