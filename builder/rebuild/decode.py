@@ -35,6 +35,7 @@ from ..schema import Reason
 from .colour import Array
 from .container import opened
 from .header import Header
+from .jpeg import bare, unpadded
 from .outcome import Dropped
 
 # Each decode thread is one core; OpenCV's own pool would fight over them.
@@ -53,9 +54,12 @@ _KINDS: dict[str, type[ImageFile.ImageFile]] = {
     "jp2": Jpeg2KImagePlugin.Jpeg2KImageFile,
 }
 _SPACES = {1: "GRAY", 3: "RGB", 4: "CMYK"}
-# Padding that some cameras leave before the end marker. Of 600 bit flips none was reported as fewer than 5
-# bytes before that marker; browsers show such files, and so do we.
-_PADDING = re.compile(r"\b[1-4] extraneous bytes before marker 0xd9")
+# The warnings that may leave every pixel right. Premature ends, bad codes, scans out of sequence and markers or bytes
+# inside a scan are damage.
+_ODD = re.compile(r"JFIF revision|Adobe color transform|SOS parameters|ICC marker|extraneous bytes before")
+# Padding, of which libjpeg does not report the bytes that it has in hand: the more is cut away, the fewer are those.
+_TIMES = 3
+_LEFT = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 
 
 class Pixels(NamedTuple):
@@ -96,16 +100,14 @@ def verify(body: bytes, header: Header) -> Pixels:
 
 
 def _jpeg(body: bytes, header: Header, least: tuple[int, int] | None) -> Pixels:
-    space = _SPACES.get(header.channels)
-    if space is None:
+    if header.channels not in _SPACES:
         raise Dropped(Reason.CORRUPT)
-    width, height = least or (0, 0)
     try:
-        array = _strict(body, space, width, height)
+        array = _strict(body, header.channels, least or (0, 0))
     except ValueError as error:
         text = str(error)
         if "subsampling" in text:  # a chroma sampling that libjpeg-turbo has no name for
-            return _pillow(body, header)
+            return _pillow(bare(body, header.channels), header)._replace(profile=header.profile)
         raise Dropped(
             Reason.TRUNCATED if text.startswith("Premature end of JPEG") else Reason.CORRUPT
         ) from None
@@ -116,23 +118,28 @@ def _jpeg(body: bytes, header: Header, least: tuple[int, int] | None) -> Pixels:
     return Pixels(array, header.profile, "simplejpeg-fast" if least else "simplejpeg-exact")
 
 
-def _strict(body: bytes, space: str, width: int, height: int) -> Array:
-    """Decode, taking libjpeg's warnings for errors, but for the ones that leave every pixel right."""
+def _strict(body: bytes, channels: int, least: tuple[int, int]) -> Array:
+    """Decode, taking libjpeg's warnings for errors: of what is harmless there is nothing in a bare copy."""
     try:
-        return np.asarray(_turbo(body, space, width, height, strict=True), np.uint8)
+        return _turbo(body, channels, least)
     except ValueError as error:
-        text = str(error)
-        if _PADDING.search(text):
-            return np.asarray(_turbo(body, space, width, height, strict=False), np.uint8)
-        at = body.find(b"JFIF\x00", 0, 64)
-        if "JFIF revision" not in text or at < 0 or body[at + 5] == 1:
+        if not _ODD.search(str(error)):
             raise
-    # A version of JFIF that does not exist hides later warnings; with one that does, they show.
-    return _strict(body[: at + 5] + b"\x01" + body[at + 6 :], space, width, height)
+    lone = bare(body, channels)
+    for _ in range(_TIMES):
+        try:
+            return _turbo(lone, channels, least)
+        except ValueError as error:
+            left = _LEFT.search(str(error))
+            if not left:
+                raise
+        lone = unpadded(lone, int(left[1]))
+    return _turbo(lone, channels, least)
 
 
-def _turbo(body: bytes, space: str, width: int, height: int, *, strict: bool) -> Array:
-    array: Array = simplejpeg.decode_jpeg(body, space, min_width=width, min_height=height, strict=strict)
+def _turbo(body: bytes, channels: int, least: tuple[int, int]) -> Array:
+    width, height = least
+    array: Array = simplejpeg.decode_jpeg(body, _SPACES[channels], min_width=width, min_height=height)
     return array
 
 
