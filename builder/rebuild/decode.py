@@ -37,6 +37,7 @@ from .container import opened
 from .header import Header
 from .jpeg import bare, unpadded
 from .outcome import Dropped
+from .structure import essential
 
 # Each decode thread is one core; OpenCV's own pool would fight over them.
 cv2.setNumThreads(0)
@@ -81,6 +82,8 @@ def decode(body: bytes, header: Header, least: tuple[int, int] | None = None) ->
     try:
         if header.format == "jpeg":
             return _jpeg(body, header, least)
+        if header.format == "png":
+            body = essential(body)
         if header.format in ("webp", "png") and header.plain:
             return _opencv(body, header)
         return _pillow(body, header)

@@ -6,6 +6,7 @@ bytes -> Header, or Dropped: a picture is whole when the walk over its parts rea
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..schema import Reason
@@ -49,35 +50,84 @@ def _little(body: bytes, at: int, size: int) -> int:
     return int.from_bytes(body[at : at + size], "little")
 
 
+def chunks(body: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """The chunks of a PNG to IEND: kind, start and end. Raises Dropped(TRUNCATED) where the body ends first."""
+    kind, at = b"", 8
+    while kind != b"IEND":
+        start, kind = at, body[at + 4 : at + 8]
+        at += 12 + int.from_bytes(body[at : at + 4], "big")
+        if at > len(body):
+            raise Dropped(Reason.TRUNCATED)
+        yield kind, start, at
+
+
+def _checksum(body: bytes, start: int, end: int) -> bool:
+    """Whether the chunk is what its checksum says."""
+    stored = int.from_bytes(body[end - 4 : end], "big")
+    return zlib.crc32(memoryview(body)[start + 4 : end - 4]) == stored
+
+
 def read_png(body: bytes) -> Header:
-    """PNG: every chunk to IEND, and the checksum of those that carry the picture."""
-    view = memoryview(body)
-    at, turned, data = 8, 1, False
-    plain = body[24:26] == b"\x08\x02"
+    """PNG: every chunk to IEND; the checksums and the order of those that carry the picture, and only those."""
+    turned, before = 1, b""
+    plain, once = body[24:26] == b"\x08\x02", set[bytes]()
     if body[12:16] != b"IHDR":
         raise Dropped(Reason.CORRUPT if len(body) >= 16 else Reason.TRUNCATED)
-    while True:
-        if at + 12 > len(body):
-            raise Dropped(Reason.TRUNCATED)
-        length, kind = int.from_bytes(body[at : at + 4], "big"), body[at + 4 : at + 8]
-        end = at + 12 + length
-        if end > len(body):
-            raise Dropped(Reason.TRUNCATED)
-        if not kind[0] & 0x20 and zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(
-            view[end - 4 : end], "big"
-        ):
-            raise Dropped(Reason.CORRUPT)
-        data = data or kind == b"IDAT"
-        if kind == b"eXIf":
-            turned = orientation(body[at + 8 : end - 4])
+    for kind, start, end in chunks(body):
+        critical = not kind[0] & 0x20
+        sound = _checksum(body, start, end) if critical or kind == b"eXIf" else False
+        if critical:
+            again = (
+                kind in once and not kind == before == b"IDAT"
+            )  # data may come in pieces, one behind the other
+            if again or not sound or (kind == b"IDAT" and body[25] == 3 and b"PLTE" not in once):
+                raise Dropped(Reason.CORRUPT)
+            once.add(kind)
+        elif sound:
+            turned = orientation(body[start + 8 : end - 4])
         plain = plain and kind not in _PNG_EXTRAS
-        if kind == b"IEND":
-            break
-        at = end
-    if not data:
+        before = kind
+    if b"IDAT" not in once or body[8:12] != b"\x00\x00\x00\x0d":
         raise Dropped(Reason.CORRUPT)
     width, height = int.from_bytes(body[16:20], "big"), int.from_bytes(body[20:24], "big")
     return Header("png", width, height, turned, plain=plain)
+
+
+def essential(body: bytes) -> bytes:
+    """A checked PNG of the chunks that make its pixels: the critical ones, transparency and profile where sound.
+
+    Decoders differ in what else they stumble over (texts, resolutions, a wrong checksum of either); a damaged tRNS
+    or iCCP is ignored, as libpng and the browsers do.
+    """
+    view, data = memoryview(body), False
+    parts = [view[:8]]
+    for kind, start, end in chunks(body):
+        data = data or kind == b"IDAT"
+        readable = _READABLE.get(kind)
+        if kind in _CRITICAL or (
+            readable and not data and _checksum(body, start, end) and readable(body, start + 8, end - 4)
+        ):
+            parts.append(view[start:end])
+    return b"".join(parts)
+
+
+def _transparency(body: bytes, start: int, end: int) -> bool:
+    """Whether tRNS is as long as the colour type asks: a grey level, an RGB colour, or the alphas of a palette."""
+    return {0: end - start == 2, 2: end - start == 6, 3: end - start <= 256}.get(body[25], False)
+
+
+def _profile(body: bytes, start: int, end: int) -> bool:
+    """Whether iCCP holds a profile of no more than a megabyte."""
+    packed = body[start:end].partition(b"\x00")[2]
+    unpack = zlib.decompressobj()
+    try:
+        return packed[:1] == b"\x00" and bool(unpack.decompress(packed[1:], 1 << 20)) and unpack.eof
+    except zlib.error:
+        return False
+
+
+_CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
+_READABLE = {b"tRNS": _transparency, b"iCCP": _profile}
 
 
 def read_gif(body: bytes) -> Header:

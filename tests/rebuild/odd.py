@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from functools import cache
 
-from ..pictures import icc_profile, save
+from ..pictures import icc_profile, save, scene, with_alpha
 from .photos import after_start, photo, segment
 
 GAMUT = icc_profile("display-p3")
@@ -73,4 +74,37 @@ JPEGS = {
     "progressive": cache(lambda: save(SMALL, "JPEG", quality=85, progressive=True)),
     "restarts": cache(lambda: save(SMALL, "JPEG", quality=85, restart_marker_blocks=4)),
     "grey": cache(lambda: save(SMALL.convert("L"), "JPEG", quality=85)),
+}
+
+
+def chunk(kind: bytes, data: bytes, checksum: int | None = None) -> bytes:
+    right = zlib.crc32(kind + data) if checksum is None else checksum
+    return len(data).to_bytes(4, "big") + kind + data + right.to_bytes(4, "big")
+
+
+MUCH = zlib.compress(bytes(3 << 20))
+CHUNKS = {
+    "profile-checksum": chunk(b"iCCP", b"p\0\0" + zlib.compress(GAMUT), 1),
+    "profile-too-large": chunk(b"iCCP", b"p\0\0" + MUCH),
+    "profile-short": chunk(b"iCCP", b"p"),
+    "profile-method": chunk(b"iCCP", b"p\0\5x"),
+    "resolution-short": chunk(b"pHYs", bytes(5)),
+    "gamma-short": chunk(b"gAMA", b"1"),
+    "intent-empty": chunk(b"sRGB", b""),
+    "text-checksum": chunk(b"tEXt", b"a\0b", 7),
+    "text-too-large": chunk(b"zTXt", b"a\0\0" + MUCH),
+    "text-method": chunk(b"zTXt", b"a\0\7x"),
+    "exif-checksum": chunk(b"eXIf", b"II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0\0\0\0\0", 3),
+    "exif-in-text": chunk(b"tEXt", b"Raw profile type exif\0zz\nzz\nzz\nzz\n"),
+    "frames-short": chunk(b"acTL", b"1"),
+    "frame-wrong": chunk(b"fcTL", b"\0\0\0\5" + bytes(22)),
+    "transparency-checksum": chunk(b"tRNS", bytes(6), 1),
+    "transparency-empty": chunk(b"tRNS", b""),
+    "no-letter": chunk(b"\xe1bcD", b"1"),
+}
+MODES = {
+    "rgb": lambda: save(scene(noise=9), "PNG"),
+    "rgba": lambda: save(with_alpha(), "PNG"),
+    "palette": lambda: save(scene().quantize(16), "PNG"),
+    "grey": lambda: save(scene().convert("L"), "PNG"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -11,10 +12,12 @@ from builder.rebuild.outcome import Dropped
 from builder.rebuild.picture import PictureOptions, make
 from builder.schema import Reason
 
-from .odd import ENDS, GAMUT, HEADERS, JPEGS, SCAN, icc
+from ..pictures import scene
+from .odd import CHUNKS, ENDS, GAMUT, HEADERS, JPEGS, MODES, SCAN, chunk, icc
 from .photos import after_start, segment
 
 AS_IS = PictureOptions(resize="none", encode="png")
+SERVED = [PictureOptions(resize="none", encode="original", decode=mode) for mode in ("exact", "fast")]
 
 
 def pixels(body: bytes) -> bytes:
@@ -87,3 +90,53 @@ def test_a_progressive_file_short_of_a_scan_is_refused() -> None:
     starts = [i for i in range(len(body)) if body.startswith(SCAN, i)]
     dc, refined = next((a, b) for a, b in pairwise(starts) if body[a + 4] > 1)
     assert reason_of(body[:dc] + body[refined:]) is Reason.CORRUPT
+
+
+@pytest.mark.parametrize("extra", CHUNKS)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("late", [False, True], ids=["before", "behind"])
+def test_a_damaged_ancillary_chunk_leaves_a_png_whole(
+    mode: str, extra: str, late: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    clean = MODES[mode]()
+    where = len(clean) - 12 if late else clean.index(b"IDAT") - 4
+    assert pixels(clean[:where] + CHUNKS[extra] + clean[where:]) == pixels(clean)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_damaged_critical_chunk_breaks_a_png(mode: str) -> None:
+    clean = MODES[mode]()
+    data, end = clean.index(b"IDAT") - 4, len(clean) - 12
+    zipped = clean[data + 8 : end - 4]
+    head, tail = chunk(b"IDAT", zipped[:20]), chunk(b"IDAT", zipped[20:])
+    assert pixels(clean[:data] + head + chunk(b"IDAT", b"") + tail + clean[end:]) == pixels(clean)
+    wrong = {
+        "checksum": clean[: data + 9] + bytes([clean[data + 9] ^ 1]) + clean[data + 10 :],
+        "header twice": clean[:33] + clean[8:33] + clean[33:],
+        "no end": clean[:end],
+        "half of the data": clean[:data] + chunk(b"IDAT", zipped[: len(zipped) // 2]) + clean[end:],
+        "data in two places": clean[:data] + head + chunk(b"tEXt", b"a\0b") + tail + clean[end:],
+    }
+    if mode == "palette":
+        colours = clean.index(b"PLTE") - 4
+        wrong |= {
+            "no palette": clean[:colours] + clean[data:],
+            "palette behind": clean[:colours] + clean[data:end] + clean[colours:data] + clean[end:],
+        }
+    assert {
+        name for name, body in wrong.items() if reason_of(body) not in (Reason.CORRUPT, Reason.TRUNCATED)
+    } == set()
+    for options in SERVED:
+        assert reason_of(wrong["checksum"], options) is Reason.CORRUPT
+
+
+def test_a_sound_transparency_and_profile_stay() -> None:
+    clean = MODES["rgb"]()
+    where = clean.index(b"IDAT") - 4
+    colour = make(clean, AS_IS)
+    clear = chunk(b"tRNS", b"".join(bytes([0, level]) for level in scene(noise=9).getpixel((0, 0))))
+    profile = chunk(b"iCCP", b"p\0\0" + zlib.compress(GAMUT))
+    for extra in (clear, profile):
+        odd = clean[:where] + extra + CHUNKS["resolution-short"] + clean[where:]
+        assert pixels(odd) == pixels(clean[:where] + extra + clean[where:]) != colour.data
