@@ -20,6 +20,7 @@ from .colour import Array, to_srgb
 from .config import Config
 from .decode import decode, verify
 from .header import Header, check
+from .intact import is_intact
 from .outcome import Dropped, Picture
 
 __all__ = ["PictureOptions", "check", "make", "phash"]
@@ -75,7 +76,7 @@ def make(body: bytes, options: PictureOptions) -> Picture:
     rgb = to_srgb(_resize(pixels.array, target), pixels.profile)
     rgb = _frame(_turn(rgb, header.orientation), options)
     height, width = rgb.shape[:2]
-    if _may_stay(header, width, height, options):
+    if _may_stay(header, width, height, options) and is_intact(body, header.format):
         data, decoder = body, f"{pixels.decoder}-kept"
     else:
         data, decoder = _encode(rgb, options), pixels.decoder
@@ -121,7 +122,12 @@ def _admit(width: int, height: int, options: PictureOptions) -> None:
 
 
 def _as_served(body: bytes, header: Header, options: PictureOptions) -> Picture:
-    """The body itself; decoded to verify it, unless `fast` is content with its structure."""
+    """The body itself; decoded to verify it, unless `fast` is content with its structure.
+
+    Raises Dropped(CORRUPT) also for a picture that is whole but that Pillow does not open as it was served.
+    """
+    if not is_intact(body, header.format):
+        raise Dropped(Reason.CORRUPT)
     width, height = header.upright
     digest, decoder = None, "none"
     if options.decode == "exact":
