@@ -1,19 +1,22 @@
-"""How a run is stopped from outside: the first Ctrl-C lets it finish the shards in flight, the second stops it now."""
+"""How a run is stopped from outside: the first Ctrl-C lets it finish what is in flight, the second stops it now."""
 
 from __future__ import annotations
 
 import signal
+import threading
 from types import FrameType
 from typing import Any, Self
 
 from .console import Console
 
+SAID = "stopping when what is in flight is written; Ctrl-C again stops now, and redoes it"
+
 
 class Stop:
     """Hears SIGINT and SIGTERM: `asked` is set by the first where `graceful` is; any other is a KeyboardInterrupt."""
 
-    def __init__(self) -> None:
-        self.asked = self.graceful = self._told = False
+    def __init__(self, console: Console, graceful: bool = False) -> None:
+        self.asked, self.graceful, self._console = False, graceful, console
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -25,13 +28,9 @@ class Stop:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def tell(self, console: Console) -> None:
-        """Say, once it was asked and once only, what is being waited for."""
-        if self.asked and not self._told:
-            self._told = True
-            console.warn("stopping when what is in flight is written; Ctrl-C again stops now, and redoes it")
-
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self.asked or not self.graceful:
             raise KeyboardInterrupt
         self.asked = True
+        # at once, but not here: the signal may have come in the midst of a write to the same stream
+        threading.Thread(target=self._console.warn, args=(SAID,)).start()

@@ -46,7 +46,7 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class Drain:
     """To a worker: start nothing more, end what is in flight."""
 
 

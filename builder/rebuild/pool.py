@@ -18,7 +18,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ..errors import DanqingError, EnvironmentProblem, InputError, Interrupted, UsageError
-from .messages import Done, Fatal, Finish, Setup, Stop, Task, Told, Want
+from ..stop import Stop
+from .messages import Done, Drain, Fatal, Finish, Setup, Task, Told, Want
 
 CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL})
 AHEAD = 2  # shards read from the manifest before a worker asks
@@ -53,13 +54,18 @@ class Pool:
     """Runs `tasks` on `count` processes.
 
     tell is called with every Told and Done message, and with None about twice a second. Raises what a worker
-    or the reader of the manifest raised, and Interrupted after `stop`.
+    or the reader of the manifest raised, and Interrupted once `stop` was heard, or at its KeyboardInterrupt.
     """
 
     def __init__(
-        self, setup: Setup, tasks: Iterator[Task], count: int, tell: Callable[[Told | Done | None], None]
+        self,
+        setup: Setup,
+        tasks: Iterator[Task],
+        count: int,
+        tell: Callable[[Told | Done | None], None],
+        stop: Stop,
     ) -> None:
-        self._setup, self._tasks, self._tell = setup, tasks, tell
+        self._setup, self._tasks, self._tell, self._stop = setup, tasks, tell, stop
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["builder.rebuild.worker"])
         self._inbox: queue.SimpleQueue[tuple[_Worker | None, Any]] = queue.SimpleQueue()
@@ -68,14 +74,9 @@ class Pool:
         self._exhausted = False
         self._wanting: deque[_Worker] = deque()
         self._workers: set[_Worker] = set()
-        self._stops = 0
-        self._told_stop = self._leaving = False
+        self._draining = self._leaving = False
         self._count = count
         self._restarts = 0
-
-    def stop(self) -> None:
-        """First call: end what is in flight. Second call: leave now. Safe in a signal handler."""
-        self._stops += 1
 
     def run(self) -> None:
         """Until every task is done."""
@@ -90,7 +91,12 @@ class Pool:
                     self._tell(None)
                 else:
                     self._take(sender, message)
-                self._obey_stops()
+                if self._stop.asked and not self._draining:
+                    self._drain()
+        except KeyboardInterrupt as error:
+            raise Interrupted(
+                "stopped at once; rows in flight are fetched again by the same command"
+            ) from error
         finally:
             self._leaving = True
             self._room.release()  # the reader of the manifest sees it
@@ -98,7 +104,7 @@ class Pool:
                 worker.process.kill()
             for worker in self._workers:
                 worker.process.join()
-        if self._stops:
+        if self._stop.asked:
             raise Interrupted("stopped; everything finished is kept, the same command goes on from there")
 
     # ---- the manifest
@@ -167,7 +173,7 @@ class Pool:
             self._fed.append(message)
 
     def _hand_out(self) -> None:
-        while self._wanting and (self._fed or self._exhausted) and not self._stops:
+        while self._wanting and (self._fed or self._exhausted) and not self._stop.asked:
             worker = self._wanting.popleft()
             if not self._fed:
                 self._send(worker, Finish())
@@ -191,7 +197,7 @@ class Pool:
             self._wanting.remove(worker)
         worker.process.join(JOIN_SECONDS)
         code = worker.process.exitcode
-        if code == 0 or self._stops:
+        if code == 0 or self._stop.asked:
             return
         if code is None or -code not in CRASHES:
             raise EnvironmentProblem(_how(code, worker.began))
@@ -206,13 +212,10 @@ class Pool:
             self._fed.append(replace(task, poison=task.poison | poison))
         self._start()
 
-    def _obey_stops(self) -> None:
-        if self._stops > 1:
-            raise Interrupted("stopped at once; rows in flight are fetched again by the same command")
-        if self._stops and not self._told_stop:
-            self._told_stop = True
-            for worker in self._workers:
-                self._send(worker, Stop())
+    def _drain(self) -> None:
+        self._draining = True
+        for worker in self._workers:
+            self._send(worker, Drain())
 
 
 def _how(code: int | None, began: bool) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import signal
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ from ..removals import Removals
 from ..root import REBUILD, Earlier, claim, earlier
 from ..schema import Reason, carried
 from ..status import Summary, summary_of
+from ..stop import Stop
 from . import removed
 from .apart import check_apart
 from .assemble import Layout
@@ -311,15 +311,10 @@ def _fetch(work: Work, done: list[ShardLedger], layout: Layout, config: Config, 
     total = sum(shard.rows for shard in mine)
     with console.progress(total, initial=finished.rows) as bar:
         progress = Progress(config, bar, finished, shown=finished.rows, bytes_before=finished.bytes)
-        pool = Pool(Setup(config, layout, digest, rules, None), work.tasks(), count, progress.tell)
-        restore = {
-            number: signal.signal(number, lambda *_: pool.stop())
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        setup = Setup(config, layout, digest, rules, None)
         try:
-            pool.run()
+            with Stop(console, graceful=True) as stop:
+                Pool(setup, work.tasks(), count, progress.tell, stop).run()
         finally:
-            for number, handler in restore.items():
-                signal.signal(number, handler)
             progress.write()
         ledger.end_progress(config.output, STAGE, config.rank)

@@ -98,7 +98,7 @@ class Worker:
         self._scheduler: Scheduler | None = None
 
     async def run(self) -> None:
-        """Until there is nothing left to do, or Stop."""
+        """Until there is nothing left to do, or Drain."""
         config = self._setup.config
         loop = asyncio.get_running_loop()
         async with Fetcher(config.limits, Identity.of(config)) as fetcher:

@@ -64,8 +64,8 @@ class Staging:
         todo = [shard for shard in self.plan.shards if not self._is_done(shard)]
         total = sum(shard.rows for shard in self.plan.shards)
         initial = total - sum(shard.rows for shard in todo)
-        with Stop() as stop, console.progress(total, initial=initial) as bar:
-            told = _Told(bar, stop, console)
+        with Stop(console) as stop, console.progress(total, initial=initial) as bar:
+            told = _Told(bar, stop)
             if limits.budget:
                 self._in_turn(todo, limits.budget, told)
             else:
@@ -105,7 +105,6 @@ class Staging:
             try:
                 for future in as_completed(futures):
                     future.result()
-                    told.stop.tell(told.console)
             except BaseException:
                 told.ended.set()
                 raise
@@ -179,8 +178,8 @@ def _name(path: str) -> str:
 class _Told:
     """Counts the pairs written by all threads on one bar, and ends them where `ended` is set."""
 
-    def __init__(self, bar: Bar, stop: Stop, console: Console) -> None:
-        self.stop, self.console = stop, console
+    def __init__(self, bar: Bar, stop: Stop) -> None:
+        self.stop = stop
         self.ended = threading.Event()
         self._bar, self._lock = bar, threading.Lock()
         self._began, self._bytes = time.monotonic(), 0

@@ -187,7 +187,7 @@ class _Run:
         config = self.config
         panel = _panel(config)
         if _own(config, _todo(config.root, plan, panel)):
-            with Stop() as stop:
+            with Stop(self.console) as stop:
                 plan, panel = self._score(plan, stop)
         left = _progress(config, plan, panel, dry=False)
         if left.todo:
@@ -223,7 +223,7 @@ class _Run:
         done = sum(one.rows for one in own) - sum(one.rows for one in _own(self.config, todo))
         with self.console.progress(sum(one.rows for one in own), initial=done) as bar:
             stop.graceful = True
-            _stream(shards, cutter, siglip, _finisher(scorer, output, bar), stop, self.console)
+            _stream(shards, cutter, siglip, _finisher(scorer, output, bar), stop)
         return plan, panel
 
     def _begin(self, plan: Plan, reference: Reference, siglip: Siglip) -> Panel:
@@ -286,7 +286,6 @@ def _stream(
     siglip: Siglip,
     finish: Callable[[Embedded], None],
     stop: Stop,
-    console: Console,
 ) -> None:
     """Embed the shards, and score and write behind: the device waits for neither.
 
@@ -302,7 +301,6 @@ def _stream(
                     if behind is not None:
                         behind.result()
                     behind = pool.submit(finish, made)
-                    stop.tell(console)
                     if stop.asked and made.tag.last:
                         behind.result()
                         raise Interrupted("stopped; the shards scored are on disk, the same command goes on")

@@ -41,10 +41,12 @@ class Launcher:
         self._processes: list[subprocess.Popen[str]] = []
 
     def __call__(
-        self, manifest: str, root: Path, *flags: str, under: Sequence[str] = ()
+        self, manifest: str, root: Path, *flags: str, under: Sequence[str] = (), loud: bool = False
     ) -> subprocess.Popen[str]:
-        """`under` is another command to run it under, such as prlimit."""
-        words = ["rebuild", manifest, str(root), "--allow-private", "--quiet", "--workers", "2", *flags]
+        """`under` is another command to run it under, such as prlimit; `loud`: without --quiet."""
+        words = ["rebuild", manifest, str(root), "--allow-private", "--workers", "2", *flags]
+        if not loud:
+            words.append("--quiet")
         process = subprocess.Popen(
             [*under, sys.executable, "-m", "builder.cli", *words],
             stdout=subprocess.PIPE,

@@ -111,6 +111,19 @@ def test_one_signal_ends_what_is_in_flight_and_redoes_nothing(
     assert web.count() == ROWS
 
 
+def test_the_first_ctrl_c_says_at_once_what_is_waited_for(
+    web: FaultHost, started: Launcher, tmp_path: Path
+) -> None:
+    urls = [web.url(f"/gate/{i}.jpg", i % 4) for i in range(50)]
+    process = started(write_manifest(tmp_path / "m.parquet", urls), tmp_path / "root", *FLAGS, loud=True)
+    web.wait_for(10)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    assert "Ctrl-C again stops now" in process.stderr.readline()
+    web.open_gate()  # only now: nothing in flight could end before
+    assert "the same command goes on" in ended(process, 130)
+
+
 def test_status_counts_what_an_interrupted_run_has_of_its_unfinished_shards(
     web: FaultHost, started: Launcher, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

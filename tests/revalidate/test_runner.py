@@ -1,11 +1,11 @@
 """The whole run: the same scores whatever was killed, shared out, cut or batched; nothing overwritten by mistake."""
 
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -166,17 +166,21 @@ def test_a_signal_while_shards_are_scored_finishes_one(root: Path, untouched: Pa
 
 
 def test_the_first_signal_is_answered_once_and_the_second_stops() -> None:
-    console = Console(stream=io.StringIO())
-    with Stop() as stop:
-        stop.graceful = True
-        stop.tell(console)
+    said = threading.Event()
+
+    class Heard(Console):
+        def warn(self, text: str) -> None:
+            assert "Ctrl-C again stops now" in text
+            assert not said.is_set()
+            said.set()
+
+    with Stop(Heard(), graceful=True) as stop:
         assert not stop.asked
         signal.raise_signal(signal.SIGINT)
-        stop.tell(console)
-        stop.tell(console)
+        assert said.wait(20)
+        assert stop.asked
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    assert console.stream.getvalue().count("Ctrl-C again stops now") == 1
 
 
 def test_ranks_together_make_what_one_run_makes(
