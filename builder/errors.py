@@ -47,3 +47,10 @@ class Interrupted(DanqingError):
     """Stopped by a signal with everything finished so far on disk."""
 
     exit_code = 130
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception that is not ours, as a part of a message; its class where it says nothing."""
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -241,6 +241,9 @@ ROUTES: dict[str, Callable[..., Awaitable[None]]] = {
     r"/status/(\d+)/.*": lambda x, status: x.reply(b"no", int(status)),
     r"/flaky/(\d+)/(\d+)/(.*)": _flaky,
     r"/hop/(\d+)/(.*)": _hop,
+    r"/later/(\d+)/(\d+)/.*": lambda x, status, seconds: x.reply(
+        b"later", int(status), f"Retry-After: {seconds}"
+    ),
     r"/to/(.*)": lambda x, url: redirect(unquote(url).encode())(x),
     r"/made/(.*)": lambda x, kind: x.reply(PICTURES[kind]()),
     r"/big/(length|endless)/(\d+)": lambda x, how, size: big(int(size), how == "length")(x),

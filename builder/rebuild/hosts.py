@@ -1,8 +1,10 @@
 """Politeness: what one host may be asked now, learnt from how it answers.
 
-A host has a few connection slots and no pace until it says 429 or 503. Then it is paused for as long as it asks,
-and asked again at a rate that grows until the next such answer. A host that only fails is given up for a while,
-so that ten thousand rows of a dead site cost a handful of time-outs and not days.
+A host has a few connection slots and no pace. A 429 or 503 is taken to be about its URL alone: that URL waits, and the
+host is asked one thing at a time until it answers another. Three URLs that object, in a row or with few answers
+between them, speak for the host: it is paused, and asked again at a rate that grows until the next objection. A host
+that only objects or only fails is given up for a while, so that ten thousand rows of a dead site cost a handful of
+time-outs and not days.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ from ..schema import Reason
 if TYPE_CHECKING:
     from .job import Job
 
-PAUSE_CAP = 30.0  # seconds; a host that asks for more is given up instead of waited for
-TRIP_AFTER = 8  # failures in a row, none of them an answer, before a host is given up
+PAUSE_CAP = 30.0  # seconds in all; a URL that asks for more is given up instead of waited for
+SPEAK_FOR_HOST = 3  # different URLs that object, and no answer between them
+FORGIVEN = 1 / 8  # of an objection by each answer: a limit is met where more than one URL in nine objects
+TRIP_AFTER = 8  # failures or objections in a row, none of them an answer, before a host is given up
 TRIP_SECONDS = 60.0  # then one request is let through to see
 FIRST_PACE = 8.0  # requests a second after the first 429: under every limit met, doubled each second
 BACK_OFF = 0.7  # of the pace at which the host objected
@@ -37,10 +41,20 @@ class Host:
     pace: float = 0.0  # requests a second; 0: as fast as the slots allow
     objected_at: float = -1.0
     growing: bool = True  # until the second objection
+    objectors: dict[str, bool] = field(
+        default_factory=dict
+    )  # URLs since the last answer: do they ask too much?
+    doubt: float = 0.0  # objections of different URLs, less what answers have forgiven
     pauses: int = 0
     failures: int = 0
     tripped_until: float = -1.0
     trip_reason: Reason = Reason.CONNECT
+
+    @property
+    def full(self) -> bool:
+        """Whether no further request may start: one at a time while it is in doubt that the host answers at all."""
+        in_doubt = self.objectors or self.tripped_until > 0
+        return self.active >= (1 if in_doubt else self.slots)
 
     def given_up(self, now: float) -> bool:
         """Whether rows of this host fail now without a request."""
@@ -59,6 +73,9 @@ class Host:
     def answered(self) -> None:
         """The host answered, whatever the status: it lives, and a pace may grow."""
         self.failures = self.pauses = 0
+        self.objectors.clear()
+        self.doubt = max(0.0, self.doubt - FORGIVEN)
+        self.tripped_until = -1.0
         if self.pace:
             # 0.69 a request doubles the pace each second; later it grows by one request a second each second
             self.pace += 0.69 if self.growing else min(0.69, 1.0 / self.pace)
@@ -69,22 +86,29 @@ class Host:
         if self.failures >= TRIP_AFTER:
             self.trip(reason, now)
 
-    def throttled(self, started_at: float, now: float, retry_after: float | None) -> None:
-        """429 or 503: pause, and go on at a lower pace. Answers to requests sent before the last objection
-        belong to it and change nothing.
-        """
-        if started_at <= self.objected_at:
-            return
+    def throttled(self, url: str, started_at: float, now: float, retry_after: float | None) -> None:
+        """429 or 503 for `url`. Answers to requests sent before the last pause belong to it, and pause no more."""
+        self.doubt += url not in self.objectors
+        self.objectors[url] = retry_after is not None and retry_after > PAUSE_CAP
+        if sum(self.objectors.values()) >= SPEAK_FOR_HOST:
+            self.trip(Reason.THROTTLED, now)
+        elif (self.pace or self.doubt >= SPEAK_FOR_HOST) and started_at > self.objected_at:
+            self._pause(now, retry_after)
+
+    def _pause(self, now: float, retry_after: float | None) -> None:
+        """Wait, and go on at a lower pace; or give the host up, at what then is its eighth objection in a row."""
         self.objected_at = now
-        self.pauses += 1
+        self.pauses = max(self.pauses + 1, 0 if self.pace else SPEAK_FOR_HOST)
         if self.pace:
             self.pace, self.growing = max(0.5, self.pace * BACK_OFF), False
         else:
             self.pace = FIRST_PACE
-        wait = retry_after if retry_after is not None else min(PAUSE_CAP, 2.0 ** (self.pauses - 1))
-        if wait > PAUSE_CAP or self.pauses >= TRIP_AFTER:
+        if self.pauses >= TRIP_AFTER:
             self.trip(Reason.THROTTLED, now)
         else:
+            wait = 2.0 ** max(0, self.pauses - SPEAK_FOR_HOST)
+            if retry_after is not None and retry_after <= PAUSE_CAP:
+                wait = retry_after
             self.ready_at = max(self.ready_at, now + wait)
 
     def trip(self, reason: Reason, now: float) -> None:

@@ -8,16 +8,28 @@ from typing import Any
 
 import pyarrow as pa
 
+from .hosts import PAUSE_CAP
+
 
 @dataclass(slots=True)
 class Job:
-    """One row to fetch. owner: whatever the caller needs to find its row; digest: (algorithm, hex) or None."""
+    """One row to fetch. owner: whatever the caller needs to find its row; digest: (algorithm, hex) or None; attempts:
+    requests made; due: when the next may be made, seconds since the epoch; unescaped: whether url is its fallback;
+    waited: seconds that it was waited for because its host asked for that.
+    """
 
     owner: Any
     row: int
     url: str
     digest: tuple[str, str] | None = None
     attempts: int = 0
+    due: float = 0.0
+    unescaped: bool = False
+    waited: float = 0.0
+
+    def wait(self, now: float) -> float:
+        """Seconds until it is due: never long, as the clock may have been set since an earlier run."""
+        return min(max(self.due - now, 0.0), PAUSE_CAP)
 
 
 def digests_of(table: pa.Table, hash_column: tuple[str, str] | None) -> list[tuple[str, str] | None]:

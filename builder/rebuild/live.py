@@ -138,7 +138,9 @@ class _Live:
             finally:
                 await scheduler.close()
 
-    def _ended(self, job: Job, outcome: Outcome) -> None:
+    def _ended(self, job: Job, outcome: Outcome | None) -> None:
+        if outcome is None:  # it will be asked again
+            return
         job.owner.outcomes[job.row] = outcome
         self.counts[outcome.reason or "kept"] += 1
         self._hand_over()

@@ -1,8 +1,9 @@
 """Which pair is fetched next: rows of several open shards, queued by host, a bounded number in flight.
 
-Jobs in, `(job, outcome)` out, in order of arrival. Hosts take turns, so a slow one holds up only its own rows;
-what can change is tried again later; decoding runs in threads while the loop fetches. A pair counts as in flight
-from its first request until its outcome was handed over, which is all that a kill can cost.
+Jobs in, `(job, outcome)` out, in order of arrival; `(job, None)` where the row will be asked again. Hosts take turns,
+so a slow one holds up only its own rows; what can change is tried again later; decoding runs in threads while the
+loop fetches. A pair counts as in flight from a request until its outcome, or the time of its next try, was handed
+over, which is all that a kill can cost.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import itertools
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -23,7 +24,7 @@ from ..errors import EnvironmentProblem
 from ..schema import Reason
 from .config import Rules
 from .fetch import Fetcher, Response
-from .hosts import UNANSWERED, Host, Limit
+from .hosts import PAUSE_CAP, UNANSWERED, Host, Limit
 from .job import Job, verify
 from .outage import Outage
 from .outcome import Dropped, Outcome
@@ -49,9 +50,10 @@ async def first_of(event: asyncio.Event, failure: asyncio.Future[None]) -> None:
 class Scheduler:
     """Runs jobs through a Fetcher and the decoder; to be made inside a running loop.
 
-    emit is called in the loop with each finished (job, outcome); hungry when few rows are left or none is
-    ready, so that the caller can add more; guard is entered in a decode thread around each job. An exception
-    in any of them (a full disk) stops the scheduler and is set on `failure`.
+    emit is called in the loop with each finished (job, outcome), and with (job, None) for one that is asked again at
+    job.due; hungry when few rows are left or none is ready, so that the caller can add more; guard is entered in a
+    decode thread around each job. An exception in any of them (a full disk) stops the scheduler and is set on
+    `failure`.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class Scheduler:
         fetcher: Fetcher,
         options: PictureOptions,
         rules: Rules,
-        emit: Callable[[Job, Outcome], None],
+        emit: Callable[[Job, Outcome | None], None],
         hungry: Callable[[], None],
         guard: Callable[[Job], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
@@ -89,15 +91,19 @@ class Scheduler:
     # ---- the caller's side
 
     def add(self, job: Job) -> None:
-        """Queue a row behind the others of its host; `go` starts what may start."""
+        """Queue a row behind the others of its host, once it is due; `go` starts what may start."""
         name = urlsplit(job.url).netloc.lower()
         host = self._hosts.get(name)
         if host is None:
             host = self._hosts[name] = Host(name, self._rules.per_host)
-        host.queue.append(job)
         self.queued += 1
         self.quiet.clear()
-        self._list(host, time.monotonic())
+        wait = job.wait(time.time())
+        if wait > 0:
+            self._at(time.monotonic() + wait, host, job)
+        else:
+            host.queue.append(job)
+            self._list(host, time.monotonic())
 
     def go(self) -> None:
         """Start as many requests as the slots, the hosts and the decode backlog allow."""
@@ -148,7 +154,7 @@ class Scheduler:
     # ---- hosts and time
 
     def _list(self, host: Host, now: float) -> None:
-        if host.listed or not host.queue or host.active >= host.slots:
+        if host.listed or not host.queue or host.full:
             return
         host.listed = True
         if host.ready_at > now and not host.given_up(now):
@@ -221,7 +227,7 @@ class Scheduler:
         job.attempts += 1
         response = await self._fetcher.fetch(job.url)
         now = time.monotonic()
-        self._learn(host, response, started, now)
+        self._learn(host, job, response, started, now)
         if self._again(host, job, response, now):
             return
         outcome = Outcome(
@@ -262,8 +268,8 @@ class Scheduler:
         """A URL that an earlier run got an answer from."""
         self._outage.witnesses.append(url)
 
-    def _pass_on(self, source: Callable[[], list[tuple[Job, Outcome]]]) -> None:
-        """Give finished rows to the caller; what goes wrong there, or a lost network, ends the run."""
+    def _pass_on(self, source: Callable[[], Sequence[tuple[Job, Outcome | None]]]) -> None:
+        """Give rows to the caller; what goes wrong there, or a lost network, ends the run."""
         try:
             for job, outcome in source():
                 self._emit(job, outcome)
@@ -275,11 +281,11 @@ class Scheduler:
         if not self.failure.done():
             self.failure.set_exception(error)
 
-    def _learn(self, host: Host, response: Response, started: float, now: float) -> None:
+    def _learn(self, host: Host, job: Job, response: Response, started: float, now: float) -> None:
         host.active -= 1
         self._limit.count(response.reason)
         if response.reason is Reason.THROTTLED:
-            host.throttled(started, now, response.retry_after)
+            host.throttled(job.url, started, now, response.retry_after)
         elif response.reason in UNANSWERED:
             host.failed(response.reason, now)
         else:
@@ -290,19 +296,22 @@ class Scheduler:
         """Queue the row for another try if that can change anything."""
         unescaped = fallback(job.url) if response.reason is Reason.HTTP_4XX else None
         if unescaped is not None:
-            job.url = unescaped
-            self._at(now, host, job)
+            job.url, job.unescaped = unescaped, True
+            wait = 0.0
         elif not response.transient or host.given_up(now):
             return False
         elif response.reason is Reason.THROTTLED:
-            if job.attempts > self._rules.retries + THROTTLED_TRIES:
+            wait = 2.0 ** (job.attempts - 1) if response.retry_after is None else response.retry_after
+            job.waited += wait
+            if job.attempts > self._rules.retries + THROTTLED_TRIES or job.waited > PAUSE_CAP:
                 return False
-            self._at(now, host, job)  # the host's own pause says when
         elif job.attempts > self._rules.retries:
             return False
         else:
-            delay = 2.0 ** (job.attempts - 1) * self._random.uniform(0.5, 1.5)
-            self._at(now + delay, host, job)
+            wait = min(PAUSE_CAP, 2.0 ** (job.attempts - 1) * self._random.uniform(0.5, 1.5))
+        job.due = time.time() + wait
+        self._pass_on(lambda: [(job, None)])
+        self._at(now + wait, host, job)
         self.queued += 1
         return True
 

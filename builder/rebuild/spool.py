@@ -1,8 +1,9 @@
 """The rows of an unfinished shard, one appended record a row: what survives a kill.
 
 Each record is written by one call as soon as its row has ended, so a killed worker loses only what was in
-flight. A torn record at the end, after a power cut or a full disk, fails its hash and is cut off when the
-spool is opened again. Records stand in order of arrival; `read` finds them by row.
+flight. A row that will be asked again leaves a small one too: how often it was asked, and when it is due. A torn
+record at the end, after a power cut or a full disk, fails its hash and is cut off when the spool is opened again.
+Records stand in order of arrival; `read` finds them by row.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import mmap
 import os
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import xxhash
 
@@ -23,8 +24,18 @@ from .outcome import Outcome, Picture
 
 _HEAD = struct.Struct("<4sIIIQ")  # magic, row, bytes of meta, bytes of data, XXH3-64 of both
 _MAGIC = b"DQs1"
+_AGAIN = b"DQa1"  # the magic of a row that will be asked again; its meta is a Tried
+_TRIED = struct.Struct("<Id?")
 _OUTCOME = tuple(f.name for f in dataclasses.fields(Outcome) if f.name != "picture")
 _PICTURE = tuple(f.name for f in dataclasses.fields(Picture) if f.name != "data")
+
+
+class Tried(NamedTuple):
+    """How a row stands that was asked and has not ended. due: seconds since the epoch; unescaped: at url.fallback."""
+
+    attempts: int = 0
+    due: float = 0.0
+    unescaped: bool = False
 
 
 def _digest(meta: bytes, data: bytes) -> int:
@@ -43,6 +54,7 @@ class Spool:
         self._index: dict[
             int, tuple[int, int, int]
         ] = {}  # row -> offset of meta, bytes of meta, bytes of data
+        self._tried: dict[int, Tried] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+b", buffering=0)
         self._end = self._scan()
@@ -67,7 +79,7 @@ class Spool:
                 magic, row, meta_size, data_size, digest = _HEAD.unpack_from(view, offset)
                 start = offset + _HEAD.size
                 end = start + meta_size + data_size
-                if magic != _MAGIC or end > size:
+                if magic not in (_MAGIC, _AGAIN) or end > size:
                     break
                 meta = view[start : start + meta_size]
                 if _digest(meta, view[start + meta_size : end]) != digest:
@@ -75,6 +87,8 @@ class Spool:
                 if offset == 0:
                     if meta != self._owner:
                         return 0
+                elif magic == _AGAIN:
+                    self._tried[row] = Tried(*_TRIED.unpack(meta))
                 else:
                     self._index[row] = (start, meta_size, data_size)
                 offset = end
@@ -105,6 +119,16 @@ class Spool:
         start = self._end + _HEAD.size
         self._write([_HEAD.pack(_MAGIC, row, len(meta), len(data), _digest(meta, data)), meta, data])
         self._index[row] = (start, len(meta), len(data))
+
+    def append_tried(self, row: int, tried: Tried) -> None:
+        """Record that `row` was asked, and will be asked again."""
+        meta = _TRIED.pack(*tried)
+        self._write([_HEAD.pack(_AGAIN, row, len(meta), 0, _digest(meta, b"")), meta])
+        self._tried[row] = tried
+
+    def tried(self, row: int) -> Tried:
+        """How often `row`, which has not ended, was asked by this run or one before, and when it is due."""
+        return self._tried.get(row, Tried())
 
     def read(self, row: int) -> Outcome:
         """The outcome of `row`, with its picture; KeyError when the row has not ended."""

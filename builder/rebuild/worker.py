@@ -38,8 +38,8 @@ from .picture import PictureOptions
 from .plan import STAGE, Shard
 from .retry import reopen
 from .schedule import Scheduler, first_of
-from .spool import Spool
-from .url import normalise
+from .spool import Spool, Tried
+from .url import fallback, normalise
 
 WINDOW_ROWS = 50_000  # in open shards: enough to find ready hosts behind slow ones
 TELL_SECONDS = 0.5
@@ -217,7 +217,7 @@ class Worker:
             try:
                 if reason is not None:
                     raise Dropped(reason)
-                jobs.append(Job(one, row, normalise(url), digests[row]))
+                jobs.append(_job(one, row, normalise(url), digests[row]))
             except Dropped as dropped:
                 outcome = Outcome(reason=dropped.reason)
                 one.spool.append(row, outcome)
@@ -229,8 +229,11 @@ class Worker:
         one.tally.add(outcome.reason, outcome.http_status, host_of(url), outcome.bytes or 0, outcome.attempts)
         one.changed = True
 
-    def _row_ended(self, job: Job, outcome: Outcome) -> None:
+    def _row_ended(self, job: Job, outcome: Outcome | None) -> None:
         one: OpenShard = job.owner
+        if outcome is None:
+            one.spool.append_tried(job.row, Tried(job.attempts, job.due, job.unescaped))
+            return
         one.spool.append(job.row, outcome)
         self._count(one, job.url, outcome)
         if not one.missing:
@@ -250,6 +253,13 @@ class Worker:
         assert self._scheduler is not None
         self._scheduler.stop()
         await self._scheduler.drained()
+
+
+def _job(one: OpenShard, row: int, url: str, digest: tuple[str, str] | None) -> Job:
+    """The row as it stands, asked before or not."""
+    tried = one.spool.tried(row)
+    sent = (fallback(url) if tried.unescaped else None) or url
+    return Job(one, row, sent, digest, tried.attempts, tried.due, tried.unescaped)
 
 
 def main(setup: Setup, pipe: Connection) -> None:

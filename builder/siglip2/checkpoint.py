@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ _BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.jso
 _SHARDS = "model-*-of-*.safetensors"
 FILES = (_CONFIG, *_PICTURES, *_TOKENIZERS, *_BESIDE, _WEIGHTS, _INDEX, _SHARDS)
 _KINDS = {"siglip": False, "siglip2": True}
+_FLOATS = ("F64", "F32", "F16", "BF16")
+_UNREAD = (".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5", ".gguf")  # weights in formats that are not read
+_UNQUANTISED = "give the checkpoint that it was made from, in float32 or bfloat16"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +74,17 @@ def find(model: str, revision: str | None = None) -> Checkpoint:
     elif local.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
         raise InputError(f"{model}: no such folder; give a folder that holds config.json, or a Hub id")
     else:
-        folder = _downloaded(model, revision)
+        folder = _downloaded(model, revision, FILES)
         revision = folder.name
-    naflex = _checked(folder, model)
-    return Checkpoint(folder, model, local.resolve().name, revision, _fingerprint(folder), naflex)
+        named = _weights(folder, _read(folder / _CONFIG, model), model)
+        if not all((folder / name).is_file() for name in named):  # an index may name its files as it likes
+            _downloaded(model, revision, (*FILES, *named))
+    config = _read(folder / _CONFIG, model)
+    naflex = _kind(config, model)
+    weights = _weights(folder, config, model)
+    _check_files(folder, weights, model)
+    fingerprint = _fingerprint(folder, weights)
+    return Checkpoint(folder, model, local.resolve().name, revision, fingerprint, naflex)
 
 
 def _installed(package: str) -> bool:
@@ -84,8 +95,8 @@ def _installed(package: str) -> bool:
         return False
 
 
-def _downloaded(model: str, revision: str | None) -> Path:
-    """The snapshot of a repository on the Hub, in the cache of huggingface_hub."""
+def _downloaded(model: str, revision: str | None, files: Sequence[str]) -> Path:
+    """The files of a repository on the Hub, in the cache of huggingface_hub."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -96,7 +107,7 @@ def _downloaded(model: str, revision: str | None) -> Path:
     )
 
     try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=list(FILES)))
+        return Path(snapshot_download(model, revision=revision, allow_patterns=list(files)))
     except GatedRepoError:
         wrong = "its owners ask for consent; give it on its page and log in with `hf auth login`"
         raise EnvironmentProblem(f"{model}: {wrong}") from None
@@ -117,34 +128,74 @@ def _downloaded(model: str, revision: str | None) -> Path:
         raise EnvironmentProblem(f"{model}: download failed: {error}; run the command again") from error
 
 
-def _checked(folder: Path, model: str) -> bool:
+def _kind(config: dict[str, Any], model: str) -> bool:
     """Whether a whole SigLIP is NaFlex. Raises InputError for anything else."""
-    config = _read(folder / _CONFIG, model)
     kind = config.get("model_type")
-    if kind not in _KINDS or "text_config" not in config or "vision_config" not in config:
+    parts = [config, config.get("text_config"), config.get("vision_config")]
+    if kind not in _KINDS or not all(isinstance(part, dict) for part in parts):
         raise InputError(
             f"{model}: {_CONFIG} says {kind!r}, and not a whole SigLIP; give a checkpoint of SiglipModel or "
             "Siglip2Model, such as google/siglip2-base-patch16-256"
         )
-    missing = [
+    if any(part.get("quantization_config") for part in parts if part):
+        raise InputError(f"{model}: {_CONFIG} says that it is quantised; {_UNQUANTISED}")
+    return _KINDS[kind]
+
+
+def _weights(folder: Path, config: dict[str, Any], model: str) -> list[str]:
+    """The files that transformers reads weights from: one, or those that an index names."""
+    single = (folder / _WEIGHTS).is_file() or not (folder / _INDEX).is_file()
+    chosen = str(config.get("transformers_weights") or (_WEIGHTS if single else _INDEX))
+    names = [chosen]
+    if chosen.endswith(".index.json"):
+        named = _read(folder / chosen, model).get("weight_map")
+        if not isinstance(named, dict) or not named:
+            raise InputError(f"{model}: {chosen} names no weights; download the checkpoint again")
+        names = sorted({str(name) for name in named.values()})
+    outside = [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]
+    if outside:
+        raise InputError(f"{model}: weights are to be in {outside[0]}, outside the checkpoint; do not use it")
+    return names
+
+
+def _check_files(folder: Path, weights: Sequence[str], model: str) -> None:
+    """InputError where files are missing, or hold no weights that SigLIP can be run with."""
+    lacking = [
         " or ".join(names)
         for names in (_PICTURES, _TOKENIZERS)
         if not any((folder / name).is_file() for name in names)
     ]
-    missing += [name for name in _weights(folder, model) if not (folder / name).is_file()]
-    if missing:
-        raise InputError(f"{model}: lacks {', '.join(missing)} in {folder}; download the whole checkpoint")
-    return _KINDS[kind]
+    absent = [name for name in weights if not (folder / name).is_file()]
+    others = sorted(path.name for path in folder.iterdir() if path.suffix in _UNREAD)
+    if absent and others:
+        raise InputError(
+            f"{model}: lacks {', '.join(absent)}, and {others[0]} is not read; save it anew with transformers' "
+            "save_pretrained, which writes safetensors"
+        )
+    if lacking or absent:
+        raise InputError(
+            f"{model}: lacks {', '.join([*lacking, *absent])} in {folder}; download the whole checkpoint"
+        )
+    if (folder / "adapter_config.json").is_file():
+        raise InputError(f"{model}: has an adapter beside its weights; merge it into them, and save that")
+    for name in weights:
+        _check_numbers(folder / name, model)
 
 
-def _weights(folder: Path, model: str) -> list[str]:
-    """The files that hold the weights, by their index where there is one."""
-    if not (folder / _INDEX).is_file():
-        return [_WEIGHTS]
-    named = _read(folder / _INDEX, model).get("weight_map")
-    if not isinstance(named, dict) or not named:
-        raise InputError(f"{model}: {_INDEX} names no weights; download the checkpoint again")
-    return sorted({str(name) for name in named.values()})
+def _check_numbers(path: Path, model: str) -> None:
+    """InputError where a file of weights is torn, or holds other numbers than floats. Reads its header alone."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            types = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise InputError(
+            f"{model}: {path.name} cannot be read: {error}; download the checkpoint again"
+        ) from error
+    for name, kind in types.items():
+        if kind not in _FLOATS and not name.endswith("position_ids"):
+            raise InputError(f"{model}: weight {name} is of {kind}, so it is quantised; {_UNQUANTISED}")
 
 
 def _read(path: Path, model: str) -> dict[str, Any]:
@@ -159,8 +210,9 @@ def _read(path: Path, model: str) -> dict[str, Any]:
     return content
 
 
-def _fingerprint(folder: Path) -> str:
+def _fingerprint(folder: Path, weights: Sequence[str]) -> str:
     """XXH3-128 over the names and XXH3s of every file that has a say in a score: 32 hex characters."""
-    present = sorted({path for pattern in FILES for path in folder.glob(pattern) if path.is_file()})
-    lines = [f"{path.name} {file_digest(path)}\n" for path in present]
+    found = {path for pattern in FILES for path in folder.glob(pattern) if path.is_file()}
+    present = sorted(found | {folder / name for name in weights})
+    lines = [f"{path.relative_to(folder).as_posix()} {file_digest(path)}\n" for path in present]
     return xxhash.xxh3_128_hexdigest("".join(lines).encode())

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..console import Console
-from ..errors import EnvironmentProblem
+from ..errors import EnvironmentProblem, first_line
 from . import towers
 from .batch import Batch, Cutter, Fill, Open, flush
 from .channel import Channel, Stopped, Window
@@ -160,7 +160,7 @@ class Siglip:
         except EnvironmentProblem:
             raise
         except Exception as error:  # the compiler, its compiler and their tools raise classes of their own
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            reason = first_line(error)
             if must:
                 raise EnvironmentProblem(f"--compile on: {reason}; leave it at auto") from error
             self._pace.console.warn(f"running without torch.compile: {reason}")

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import EnvironmentProblem, InputError
+from ..errors import EnvironmentProblem, InputError, first_line
 
 if TYPE_CHECKING:
     from .checkpoint import Checkpoint
 
+PIP = "pip install 'danqing[siglip2]'"
 Ids = npt.NDArray[np.int32]
 
 
@@ -37,11 +38,11 @@ class Captions:
         try:
             tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
         except ImportError as error:
-            raise EnvironmentProblem(
-                f"{checkpoint.model}: its tokenizer needs a package: {error}; install it"
-            ) from error
+            raise lacking(error, checkpoint.model) from error
         except Exception as error:  # a broken file raises nearly every class there is
-            raise InputError(f"{checkpoint.model}: the tokenizer cannot be read: {error}") from error
+            raise InputError(
+                f"{checkpoint.model}: the tokenizer cannot be read: {first_line(error)}"
+            ) from error
         fault = wrong(tokenizer, length)
         if fault:
             raise InputError(f"{checkpoint.model}: {fault}; take the tokenizer that was published with it")
@@ -66,6 +67,13 @@ def _encode(tokenizer: Any, captions: list[str], length: int) -> list[list[int]]
     )
     found: list[list[int]] = encoded["input_ids"]
     return found
+
+
+def lacking(error: ImportError, model: str) -> EnvironmentProblem:
+    """What to tell where a tokenizer needs a package that is not there: of SigLIP, sentencepiece and protobuf."""
+    needed = first_line(error).partition(" but ")[0]
+    ours = any(name in needed.lower() for name in ("sentencepiece", "protobuf"))
+    return EnvironmentProblem(f"{model}: {needed}: {PIP if ours else 'install it'}")
 
 
 def wrong(tokenizer: Any, length: int) -> str | None:

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import EnvironmentProblem, InputError
+from ..errors import DanqingError, EnvironmentProblem, InputError, first_line
 from .device import Options, Place, place
+from .lane import is_out_of_memory
 from .pixels import Patches, Preparation, Squash
 from .probe import Probe
 
@@ -151,13 +152,17 @@ def load(checkpoint: Checkpoint, options: Options) -> Loaded:
                 dtype=torch.float32,
                 attn_implementation="sdpa",
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are in the report
             )
-    lacking = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
-    if lacking:
-        raise InputError(
-            f"{checkpoint.model}: {len(lacking)} of its weights are missing or of another shape, such as "
-            f"{lacking[0]}; download the checkpoint again"
-        )
+        return _loaded(checkpoint, options, processor, model, report)
+
+
+def _loaded(checkpoint: Checkpoint, options: Options, processor: Any, model: Any, report: Any) -> Loaded:
+    """What transformers read, checked and put in its place."""
+    import torch
+
+    if fault := _misfit(report, model.config):
+        raise InputError(f"{checkpoint.model}: {fault}; download the checkpoint again")
     preparation = _preparation(checkpoint, processor, model.config.vision_config, options)
     chosen = place(options, sum(weight.numel() for weight in model.parameters()))
     if chosen.threads:
@@ -179,6 +184,21 @@ def load(checkpoint: Checkpoint, options: Options) -> Loaded:
         scale=scale,
         bias=bias,
     )
+
+
+def _misfit(report: Any, config: Any) -> str | None:
+    """Why the weights are not those of the configuration, or it is not one of two towers that meet; else None."""
+    for name, what in (("missing", "are missing"), ("unexpected", "are none of what config.json describes")):
+        if keys := sorted(report[f"{name}_keys"]):
+            return f"{len(keys)} of its weights {what}, such as {keys[0]}"
+    for name, there, wanted in sorted(report["mismatched_keys"]):
+        return f"weight {name} has shape {tuple(there)}, and config.json says {tuple(wanted)}"
+    dims = config.text_config.projection_size, config.vision_config.hidden_size
+    if dims[0] != dims[1]:
+        return f"config.json says captions of {dims[0]} dimensions and pictures of {dims[1]}"
+    if not getattr(config.vision_config, "vision_use_head", True):
+        return "config.json says that the picture tower has no head, and it gives no embedding then"
+    return None
 
 
 def _preparation(checkpoint: Checkpoint, processor: Any, vision: Any, options: Options) -> Preparation:
@@ -240,6 +260,8 @@ def _explained(checkpoint: Checkpoint) -> Iterator[None]:
     """One line for what reading a checkpoint can run into."""
     try:
         yield
+    except DanqingError:
+        raise
     except Exception as error:  # transformers wraps what it meets in nearly every class there is
         raise explain(error, checkpoint.model) from error
 
@@ -258,5 +280,11 @@ def explain(error: BaseException, model: str) -> EnvironmentProblem | InputError
     if missing:
         return EnvironmentProblem(f"{missing[-1]} is not installed: pip install 'danqing[siglip2]'")
     if isinstance(error, ImportError):
-        return EnvironmentProblem(f"torch and transformers cannot start: {error}; reinstall danqing[siglip2]")
-    return InputError(f"{model}: cannot be read: {error}; download the checkpoint again")
+        return EnvironmentProblem(
+            f"torch and transformers cannot start: {first_line(error)}; reinstall danqing[siglip2]"
+        )
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and is_out_of_memory(error)):
+        return EnvironmentProblem(
+            f"{model}: out of memory while it was loaded; free memory, or take a smaller one"
+        )
+    return InputError(f"{model}: cannot be read: {first_line(error)}; download the checkpoint again")

@@ -12,27 +12,71 @@ from builder.rebuild.outcome import Outcome
 from builder.schema import Reason
 
 
-def test_a_host_that_says_429_is_paused_as_long_as_it_asks() -> None:
+def objections(host: Host, count: int, at: float = 1.0, retry_after: float | None = None) -> None:
+    """One URL after the other objects, each asked after the one before had answered."""
+    for i in range(count):
+        host.throttled(f"http://a/{i}", at + i - 0.5, at + i, retry_after)
+
+
+@pytest.mark.parametrize("retry_after", [None, 20.0, 31.0, 3600.0])
+def test_an_objection_belongs_to_its_url(retry_after: float | None) -> None:
     host = Host("a", 4)
-    host.throttled(started_at=1.0, now=2.0, retry_after=7.0)
-    assert host.ready_at == 9.0
+    for at in range(1, 20):
+        host.throttled("http://a/50", at - 0.5, at, retry_after)
+    assert (host.ready_at, host.pace, host.given_up(20.0)) == (0.0, 0.0, False)
+
+
+def test_one_thing_is_asked_at_a_time_until_another_url_has_answered() -> None:
+    host = Host("a", 4, active=1)
+    assert not host.full
+    objections(host, 1)
+    assert host.full
+    host.answered()
+    assert not host.full
+
+
+def test_objections_with_an_answer_between_them_say_nothing_of_the_host() -> None:
+    host = Host("a", 4)
+    for _ in range(100):
+        objections(host, 2, retry_after=3600.0)
+        for _ in range(16):
+            host.answered()
+    assert (host.ready_at, host.pace, host.given_up(3.0)) == (0.0, 0.0, False)
+
+
+def test_a_host_that_objects_to_every_third_request_has_met_its_limit_but_lives() -> None:
+    host = Host("a", 4)
+    for at in range(0, 60, 2):
+        objections(host, 1, at=at, retry_after=3600.0)
+        host.answered()
+        host.answered()
+    assert host.pace
+    assert not host.given_up(60.0)
+
+
+def test_a_host_of_which_three_urls_object_is_paused_as_long_as_it_asks() -> None:
+    host = Host("a", 4)
+    objections(host, 3, retry_after=7.0)
+    assert host.ready_at == 3.0 + 7.0
     assert host.pace == FIRST_PACE
 
 
-def test_answers_to_requests_sent_before_the_objection_change_nothing() -> None:
+def test_answers_to_requests_sent_before_the_pause_pause_no_more() -> None:
     host = Host("a", 4)
-    host.throttled(1.0, 2.0, 7.0)
-    host.throttled(1.5, 2.5, 30.0)
-    assert host.ready_at == 9.0
+    objections(host, 3, retry_after=7.0)
+    for i in range(20):
+        host.throttled(f"http://a/sent before/{i}", 2.5, 3.5, 30.0)
+    assert host.ready_at == 10.0
+    assert not host.given_up(3.5)
 
 
 def test_the_pace_doubles_in_a_second_and_falls_at_the_next_objection() -> None:
     host = Host("a", 4)
-    host.throttled(0.0, 1.0, 1.0)
+    objections(host, 3, retry_after=1.0)
     for _ in range(int(FIRST_PACE)):
         host.answered()
     assert host.pace == pytest.approx(FIRST_PACE * 1.69, rel=0.01)
-    host.throttled(2.0, 3.0, 1.0)
+    objections(host, 3, at=10.0, retry_after=1.0)
     before = host.pace
     host.answered()
     assert host.pace - before == pytest.approx(1 / before)
@@ -66,10 +110,26 @@ def test_one_answer_forgives_the_failures() -> None:
     assert not host.given_up(2.0)
 
 
-def test_a_host_that_asks_for_an_hour_is_given_up() -> None:
+def test_a_host_is_given_up_at_the_eighth_objection_in_a_row_and_probed_once_a_minute() -> None:
     host = Host("a", 4)
-    host.throttled(0.0, 1.0, 3600.0)
-    assert host.given_up(1.0)
+    objections(host, TRIP_AFTER - 1)
+    assert not host.given_up(100.0)
+    objections(host, 1, at=100.0)
+    assert host.given_up(100.0 + TRIP_SECONDS - 1)
+    assert not host.given_up(200.0)
+    assert host.trip_reason is Reason.THROTTLED
+    host.started(200.0)
+    assert host.full  # the probe
+    host.throttled("http://a/probe", 200.0, 200.1, None)
+    assert host.given_up(201.0)
+
+
+def test_a_host_of_which_three_urls_ask_for_an_hour_is_given_up() -> None:
+    host = Host("a", 4)
+    objections(host, 2, retry_after=3600.0)
+    assert not host.given_up(2.0)
+    host.throttled("http://a/third", 2.5, 3.0, 3600.0)
+    assert host.given_up(3.0)
     assert host.trip_reason is Reason.THROTTLED
 
 

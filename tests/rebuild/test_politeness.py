@@ -31,6 +31,30 @@ def test_a_limited_host_is_fetched_whole_with_few_requests_too_many(
     assert web.count() <= 308
 
 
+@pytest.mark.parametrize(("status", "seconds", "asked"), [(429, 31, 1), (503, 600, 1), (429, 0, 6)])
+def test_a_url_that_objects_costs_no_other_row_of_its_host(
+    web: FaultHost, tmp_path: Path, status: int, seconds: int, asked: int
+) -> None:
+    urls = [web.url(f"/picture/{i}.jpg") for i in range(200)]
+    urls[50] = web.url(f"/later/{status}/{seconds}/50.jpg")
+    manifest = write_manifest(tmp_path / "m.parquet", urls)
+    assert rebuild(manifest, tmp_path / "root", "--workers", "1") == 0
+    told = reasons(tmp_path / "root")
+    assert (told.pop(50), set(told)) == ("throttled", {None})
+    assert web.count() == 199 + asked
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(0, 4 + 5), (3600, 4)])
+def test_a_host_that_objects_to_everything_is_soon_left_alone(
+    web: FaultHost, tmp_path: Path, seconds: int, most: int
+) -> None:
+    urls = [web.url(f"/later/429/{seconds}/{i}.jpg") for i in range(200)]
+    manifest = write_manifest(tmp_path / "m.parquet", urls)
+    assert rebuild(manifest, tmp_path / "root", "--workers", "1") == 0
+    assert set(reasons(tmp_path / "root")) == {"throttled"}
+    assert web.count() <= most  # 4 are in flight at the first; the build before asked 4 + 7, and 4
+
+
 def test_a_stalling_host_costs_a_few_requests_and_holds_up_nobody(web: FaultHost, tmp_path: Path) -> None:
     web.manners["127.0.0.1"] = Manner(stall=True)
     urls = [web.url(f"/picture/{i}.jpg", i % 8) for i in range(400)]

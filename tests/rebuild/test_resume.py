@@ -67,6 +67,18 @@ def test_kill_9_costs_only_what_was_in_flight(
     assert names(tmp_path / "root") == names(untouched)
 
 
+def test_kill_9_forgets_no_try(web: FaultHost, started: Launcher, tmp_path: Path) -> None:
+    urls = [web.url(f"/{'status/500' if i % 2 else 'picture'}/{i}.jpg", i % 4) for i in range(200)]
+    manifest = write_manifest(tmp_path / "m.parquet", urls)
+    flags = ("--workers", "1", "--concurrency", "8", "--per-host", "32", "--retries", "1")
+    process = started(manifest, tmp_path / "root", *flags)
+    web.wait_for(199)
+    kill_all(process)
+    assert rebuild(manifest, tmp_path / "root", *flags) == 0
+    assert {one["attempts"] for one in outcomes(tmp_path / "root") if one["reason"]} == {2}
+    assert web.count() <= 100 + 2 * 100 + 8
+
+
 def test_a_marker_that_was_being_written_when_it_was_killed_is_no_file_of_the_root(
     web: FaultHost, manifest: str, tmp_path: Path
 ) -> None:

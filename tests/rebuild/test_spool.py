@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from builder.rebuild.outcome import Outcome, Picture
-from builder.rebuild.spool import Spool
+from builder.rebuild.spool import Spool, Tried
 from builder.schema import Reason
 
 OWNER = "config shard"
@@ -91,6 +91,19 @@ def test_a_full_disk_raises_and_leaves_the_spool_as_it_was(path: Path) -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     with opened(path) as spool:
         assert [row for row in range(10) if row in spool] == [3, 7]
+
+
+def test_what_was_asked_and_is_due_comes_back_until_the_row_ends(path: Path) -> None:
+    with opened(path) as spool:
+        assert spool.tried(5) == Tried(0, 0.0, False)
+        spool.append_tried(5, Tried(1, 1_700_000_000.25, False))
+        spool.append_tried(5, Tried(2, 1_700_000_001.5, True))
+        spool.append_tried(6, Tried(1, 1_700_000_000.25, False))
+        spool.append(6, KEPT)
+    with opened(path) as spool:
+        assert spool.tried(5) == Tried(2, 1_700_000_001.5, True)
+        assert [row for row in range(10) if row in spool] == [3, 6, 7]
+        assert spool.read(6) == KEPT
 
 
 def test_discard_removes_the_file(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,8 @@ import pytest
 from huggingface_hub import constants
 
 from builder.errors import DanqingError, EnvironmentProblem, InputError
-from builder.siglip2 import Options, Siglip, find
-from builder.siglip2.text import wrong
+from builder.siglip2 import Options, Siglip, Work, find
+from builder.siglip2.text import lacking, wrong
 from builder.siglip2.towers import explain
 
 from ..checkpoints import EOS, PAD, edited, make_clip, make_fixed, make_naflex, tokenizer, without_weights
@@ -159,6 +160,155 @@ def test_weights_that_are_not_there_are_never_made_up(tmp_path: Path, load: Load
     assert "1 of its weights are missing" in problem(InputError, load, folder)
 
 
+def in_shards(folder: Path) -> Path:
+    """The weights in two files whose names are of somebody's own making."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    names = sorted(weights)
+    parts = {"part-a.safetensors": names[::2], "sub/part-b.safetensors": names[1::2]}
+    (folder / "sub").mkdir()
+    for file, some in parts.items():
+        save_file({name: weights[name] for name in some}, folder / file, {"format": "pt"})
+    index = {"metadata": {}, "weight_map": {name: file for file, some in parts.items() for name in some}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    return without_weights(folder)
+
+
+def changed(folder: Path, file: str, change: Callable[[dict[str, Any]], Any]) -> Path:
+    """The checkpoint with a file of its weights written anew after a change."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / file)
+    change(weights)
+    save_file(weights, folder / file, {"format": "pt"})
+    return folder
+
+
+@pytest.mark.parametrize("file", ["part-a.safetensors", "sub/part-b.safetensors"])
+def test_every_file_that_an_index_names_counts(tmp_path: Path, load: Load, file: str) -> None:
+    folder = in_shards(make_fixed(tmp_path / "a"))
+    before = load(folder).checkpoint.fingerprint
+    changed(folder, file, lambda weights: next(iter(weights.values())).add_(1))
+    assert find(str(folder)).fingerprint != before
+
+
+def test_an_index_that_points_outside_is_refused(tmp_path: Path) -> None:
+    folder = in_shards(make_fixed(tmp_path / "a"))
+    edited(folder, "model.safetensors.index.json", weight_map={"a": "../b.safetensors"})
+    assert "../b.safetensors, outside the checkpoint" in problem(InputError, find, str(folder))
+
+
+def test_a_whole_file_of_weights_is_read_whatever_an_index_says(tmp_path: Path, load: Load) -> None:
+    folder = make_fixed(tmp_path / "a")
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "gone.safetensors"}}')
+    assert load(folder).dim == 32
+
+
+NAME = "vision_model.encoder.layers.1.mlp.fc2.weight"
+ODD: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "missing": (lambda weights: weights.pop(NAME), f"1 of its weights are missing, such as {NAME}"),
+    "extra": (
+        lambda weights: weights.update(more=weights[NAME] + 0),
+        "none of what config.json describes, such as more",
+    ),
+    "shape": (
+        lambda weights: weights.update({NAME: weights[NAME][:, :8].clone()}),
+        f"weight {NAME} has shape (32, 8)",
+    ),
+    "int8": (
+        lambda weights: weights.update({NAME: weights[NAME].char()}),
+        f"weight {NAME} is of I8, so it is quantised",
+    ),
+    "uint8": (
+        lambda weights: weights.update(more=weights[NAME].byte()),
+        "weight more is of U8, so it is quantised",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_weights_are_one_true_line(tmp_path: Path, load: Load, kind: str) -> None:
+    change, words = ODD[kind]
+    assert words in problem(
+        InputError, load, changed(make_fixed(tmp_path / "a"), "model.safetensors", change)
+    )
+
+
+def test_old_buffers_of_positions_are_no_odd_weights(tmp_path: Path, load: Load) -> None:
+    import torch
+
+    name = "text_model.embeddings.position_ids"
+    folder = make_fixed(tmp_path / "a")
+    changed(folder, "model.safetensors", lambda weights: weights.update({name: torch.arange(64)[None]}))
+    assert load(folder).dim == 32
+
+
+@pytest.mark.parametrize("part", [None, "vision_config"])
+def test_a_quantised_checkpoint_is_refused(tmp_path: Path, part: str | None) -> None:
+    folder, how = make_fixed(tmp_path / "a"), {"quantization_config": {"quant_method": "bitsandbytes"}}
+    config = json.loads((folder / "config.json").read_text())
+    edited(folder, "config.json", **(how if part is None else {part: config[part] | how}))
+    said = problem(InputError, find, str(folder))
+    assert "config.json says that it is quantised; give the checkpoint that it was made from" in said
+
+
+@pytest.mark.parametrize("kind", ["siglip_text_model", "siglip2_vision_model", "clip"])
+def test_what_is_not_both_towers_of_a_siglip(tmp_path: Path, kind: str) -> None:
+    said = problem(InputError, find, str(edited(make_fixed(tmp_path / "a"), "config.json", model_type=kind)))
+    assert f"{kind!r}, and not a whole SigLIP" in said
+
+
+def test_a_pickle_is_not_read(tmp_path: Path) -> None:
+    folder = without_weights(make_fixed(tmp_path / "a"))
+    (folder / "pytorch_model.bin").touch()
+    assert "pytorch_model.bin is not read; save it anew" in problem(InputError, find, str(folder))
+
+
+def test_an_adapter_is_to_be_merged(tmp_path: Path) -> None:
+    folder = make_fixed(tmp_path / "a")
+    (folder / "adapter_config.json").write_text("{}")
+    assert "has an adapter beside its weights; merge it" in problem(InputError, find, str(folder))
+
+
+def test_a_tower_without_a_head_is_refused(tmp_path: Path, load: Load) -> None:
+    folder = make_fixed(tmp_path / "a")
+    changed(
+        folder, "model.safetensors",
+        lambda weights: [weights.pop(name) for name in list(weights) if name.startswith("vision_model.head.")],
+    )  # fmt: skip
+    vision = json.loads((folder / "config.json").read_text())["vision_config"]
+    edited(folder, "config.json", vision_config=vision | {"vision_use_head": False})
+    assert "the picture tower has no head" in problem(InputError, load, folder)
+
+
+def test_what_a_tokenizer_of_the_first_siglip_needs() -> None:
+    error = ImportError(
+        "\nSiglipTokenizer requires the SentencePiece library but it was not found in your environment. Check out "
+        "the instructions on the\ninstallation page of its repo."
+    )
+    said = str(lacking(error, "m"))
+    assert said == "m: SiglipTokenizer requires the SentencePiece library: pip install 'danqing[siglip2]'"
+    assert str(lacking(ImportError("no jieba"), "m")) == "m: no jieba: install it"
+
+
+def test_a_first_siglip_is_read(tmp_path: Path, load: Load) -> None:
+    pytest.importorskip("google.protobuf")
+    pieces = pytest.importorskip("sentencepiece")
+    folder, words = make_fixed(tmp_path / "a"), io.BytesIO()
+    text = iter([f"{number} a cat, 一只猫 and {7 * number}" for number in range(500)])
+    pieces.SentencePieceTrainer.train(
+        sentence_iterator=text, model_writer=words, vocab_size=90, hard_vocab_limit=False, minloglevel=2,
+        pad_id=0, eos_id=1, unk_id=2, bos_id=-1,
+    )  # fmt: skip
+    (folder / "spiece.model").write_bytes(words.getvalue())
+    (folder / "tokenizer.json").unlink()
+    said = {"tokenizer_class": "SiglipTokenizer", "model_max_length": 64, "pad_token": "</s>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(said))
+    (made,) = load(folder).embed([Work(None, [], (["a cat", "一只猫"],))])
+    assert made.captions[0].norm(dim=1).tolist() == pytest.approx([1, 1])
+
+
 def test_torn_weights_are_one_line(tmp_path: Path, load: Load) -> None:
     folder = make_fixed(tmp_path / "a")
     (folder / "model.safetensors").write_bytes(b"\xff" * 900)
@@ -193,6 +343,12 @@ def test_what_half_an_installation_says() -> None:
     assert "pip uninstall torchvision" in str(explain(broken, "m"))
     assert isinstance(explain(ImportError("libcudnn.so.9"), "m"), EnvironmentProblem)
     assert isinstance(explain(ValueError("bad shape"), "m"), InputError)
+    assert "it has no 'metadata'; download" in str(explain(KeyError("metadata"), "m"))
+    assert "out of memory while it was loaded" in str(explain(MemoryError(), "m"))
+    assert (
+        str(explain(ValueError("\nbad\nshape"), "m"))
+        == "m: cannot be read: bad; download the checkpoint again"
+    )
 
 
 def test_options_come_with_what_the_command_line_says() -> None:
