@@ -267,7 +267,7 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         if groups is not None:
             with open(file, "rb") as source:  # noqa: PTH123
                 ranges = row_ranges(source, groups)
-        yield from stream([file], ranges, options)
+        yield from stream([file], ranges, options, self.config.filters)
 
     def _shard(
         self, file: str, beside: Any, groups: tuple[int, ...] | None, part: str | None

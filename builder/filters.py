@@ -7,14 +7,16 @@ A filter on a column that is not there is refused where it is given, before anyt
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .schema import SCORES, TIMESTAMP
 
+_NUMBER = " number"  # no name that a column would have
 _UNKNOWN = re.compile(r"No match for FieldRef\.Name\((.*?)\) in ")
 
 
@@ -37,7 +39,7 @@ def expression(given: Any) -> Any:
         return None
     if isinstance(given, list):
         return pq.filters_to_expression(given) if given else None
-    if isinstance(given, pa.compute.Expression):
+    if isinstance(given, pc.Expression):
         return given
     raise ValueError('give a list such as [("width", ">=", 200)], or an expression of pyarrow')
 
@@ -46,12 +48,12 @@ def _spelled(given: Any, schema: pa.Schema) -> Any:
     """Lists of terms with hashes and dates as they lie in columns of this schema; what is no list as it is."""
     if not isinstance(given, list):
         return given
-    if given and isinstance(given[0], tuple) and isinstance(given[0][0], str):
+    if given and isinstance(given[0][0], str):
         return [_term(term, schema) for term in given]
     return [[_term(term, schema) for term in terms] for terms in given]
 
 
-def _term(term: tuple[Any, ...], schema: pa.Schema) -> tuple[Any, ...]:
+def _term(term: Sequence[Any], schema: pa.Schema) -> tuple[Any, ...]:
     name, operator, value = term
     kind = schema.field(name).type if name in schema.names else None
     several = isinstance(value, (list, tuple, set, frozenset))
@@ -59,7 +61,7 @@ def _term(term: tuple[Any, ...], schema: pa.Schema) -> tuple[Any, ...]:
     if kind == pa.uint64() and name in SCORES.names:
         values = [int(one, 16) if isinstance(one, str) else one for one in values]
     if kind not in (pa.uint64(), TIMESTAMP) or any(type(one) is not int or one < 0 for one in values):
-        return term
+        return (name, operator, value)
     return (name, operator, pa.array(values, kind) if several else pa.scalar(values[0], kind))
 
 
@@ -92,6 +94,12 @@ class Filters:
             return self.whole
         about = [[term for term in terms if term[0] in names] for terms in self._choices]
         return pq.filters_to_expression(about) if about and all(about) else None  # type: ignore[arg-type]
+
+
+def passing(table: pa.Table, expression: Any) -> set[int]:
+    """Which rows of a table pass."""
+    numbers = pa.array(range(table.num_rows), pa.int64())
+    return set(table.append_column(_NUMBER, numbers).filter(expression)[_NUMBER].to_numpy())
 
 
 def _needs(expression: Any, schema: pa.Schema, name: str) -> bool:

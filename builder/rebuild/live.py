@@ -20,9 +20,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from ..batches import conform
+from ..filters import Filters, check, passing
 from ..manifest import Columns, open_manifest
 from ..removals import Removals
-from ..schema import Reason, carried, validation_share
+from ..schema import PICTURE, Reason, carried, validation_share
 from ..shards import image_schema
 from .assemble import keys_of, pair_table
 from .config import Config, Rules
@@ -51,13 +53,15 @@ class _Piece:
 
 
 def stream(
-    paths: list[str], row_ranges: list[tuple[int, int]] | None, options: dict[str, Any]
+    paths: list[str], row_ranges: list[tuple[int, int]] | None, options: dict[str, Any], filters: Any = None
 ) -> Iterator[pa.Table]:
     """The pairs of the manifest files `paths` that can be had now, in order.
 
     row_ranges: half-open, ascending, of a single file; None for all rows. options: those of `danqing rebuild` by
     name, and `part`: `validation` for the pairs that --validation carves out, `train` for the others, None for all.
-    Raises InputError for a manifest that cannot be read and UsageError for an option that makes no sense.
+    filters: what they say of columns of the manifest alone is looked at before a picture is asked for.
+    Raises ValueError for filters on columns that are not there, InputError for a manifest that cannot be read and
+    UsageError for an option that makes no sense.
     """
     settings = dict(options)
     part = settings.pop("part", None)
@@ -71,17 +75,30 @@ def stream(
             for start, stop in row_ranges or [(0, rows)]
             for at in range(start, stop, PIECE)
         ]
-        live = _Live(config, part, manifest.hash_column if config.verify_hash else None)
+        schema = image_schema(carried(manifest.schema))
+        check(filters, schema, path)
+        digest = manifest.hash_column if config.verify_hash else None
+        live = _Live(config, part, digest, schema, Filters(filters, schema))
         live.removals = of_file(path, config.removals)
-        yield from live.tables(manifest.tables(split, pieces), image_schema(carried(manifest.schema)))
+        yield from live.tables(manifest.tables(split, pieces))
         log.info("%s: %s", path, dict(live.counts))
 
 
 class _Live:
     """One pass over one manifest file."""
 
-    def __init__(self, config: Config, part: str | None, digest: tuple[str, str] | None) -> None:
-        self._config, self._part, self._digest = config, part, digest
+    def __init__(
+        self,
+        config: Config,
+        part: str | None,
+        digest: tuple[str, str] | None,
+        schema: pa.Schema,
+        filters: Filters,
+    ) -> None:
+        self._config, self._part, self._digest, self._schema = config, part, digest, schema
+        # What is known of a pair before its picture is asked for; what filters say of that alone, and the rest.
+        self._told = pa.schema([one for one in schema if one.name not in PICTURE.names])
+        self._before, self._rest = filters.implied(self._told.names), filters.beyond(self._told.names)
         self._finished: queue.SimpleQueue[_Piece | BaseException | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(AHEAD // PIECE)
         self._leaving = threading.Event()
@@ -89,7 +106,7 @@ class _Live:
         self.counts: Counter[str] = Counter()
         self.removals: Removals | None = None
 
-    def tables(self, source: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
+    def tables(self, source: Iterable[pa.Table]) -> Iterator[pa.Table]:
         """The kept pairs, piece by piece; the thread ends with the iterator."""
         thread = threading.Thread(target=self._work, args=(iter(source),), name="danqing-live", daemon=True)
         thread.start()
@@ -100,7 +117,8 @@ class _Live:
                 self._room.release()
                 kept = [(row, piece.outcomes[row]) for row in piece.wanted if piece.outcomes[row].picture]
                 if kept:
-                    yield pair_table(piece.table, piece.keys, kept, schema)
+                    pairs = pair_table(piece.table, piece.keys, kept, self._schema)
+                    yield pairs if self._rest is None else pairs.filter(self._rest)
         finally:
             self._leaving.set()
             self._room.release()
@@ -156,14 +174,19 @@ class _Live:
     def _next(self, source: Iterator[pa.Table]) -> _Piece | None:
         for table in itertools.islice(source, 1):
             keys = keys_of(table)
-            share = self._config.validation
-            wanted = [
-                row
-                for row, key in enumerate(keys)
-                if self._part is None or (validation_share(key) < share) == (self._part == "validation")
-            ]
-            return _Piece(table, keys, wanted)
+            return _Piece(table, keys, self._wanted(table, keys))
         return None
+
+    def _wanted(self, table: pa.Table, keys: list[str]) -> list[int]:
+        """The rows of the split that is read which filters do not refuse without their pictures."""
+        rows: Iterable[int] = range(len(keys))
+        if self._before is not None:
+            whole = table if "key" in table.column_names else table.append_column("key", pa.array(keys))
+            rows = sorted(passing(conform(whole, self._told), self._before))
+        if self._part is None:
+            return [*rows]
+        share, held = self._config.validation, self._part == "validation"
+        return [row for row in rows if (validation_share(keys[row]) < share) == held]
 
     def _add(self, piece: _Piece, scheduler: Scheduler) -> None:
         self._order.append(piece)

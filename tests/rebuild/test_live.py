@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 from datasets import IterableDataset, load_dataset
 
@@ -73,6 +74,39 @@ def test_validation_is_carved_by_key(web: FaultHost, tmp_path: Path) -> None:
     got = [key for table in live.stream([manifest], None, options) for key in table["key"].to_pylist()]
     assert got == [key for key in keys if validation_share(key) < 0.3]
     assert web.count() == len(got)
+
+
+def test_filters_apply_and_those_of_the_manifest_before_a_picture_is_asked_for(
+    web: FaultHost, tmp_path: Path
+) -> None:
+    urls = urls_of(web, 100)
+    manifest = write_manifest(tmp_path / "m.parquet", urls)
+    wanted = [("alt_text", "in", [f"第{i}张图片" for i in range(0, 100, 10)])]
+    assert [pair["url"] for pair in streamed(manifest, filters=wanted)] == urls[::10]
+    assert web.count() == 10
+    first, second, *_ = streamed(manifest)
+    for filters in ([("sha256", "==", first["sha256"])], pc.field("sha256") == first["sha256"]):
+        found = [pair["url"] for pair in streamed(manifest, filters=filters)]
+        assert urls[0] in found
+        assert (second["sha256"] == first["sha256"]) == (urls[1] in found)
+    before = web.count()
+    assert [*streamed(manifest, filters=[*wanted, ("width", ">", 10_000)])] == []
+    assert web.count() == before + 10
+    both = streamed(manifest, filters=[("key", "==", pair_key(urls[7], "第7张图片"))], columns=["url"])
+    assert [*both] == [{"url": urls[7]}]
+
+
+@pytest.mark.parametrize("filters", [[("clip", ">", 1)], pc.field("clip") > 1, ("url", "==", "x")], ids=str)
+def test_filters_that_cannot_be_applied_fetch_nothing(web: FaultHost, tmp_path: Path, filters: Any) -> None:
+    manifest = write_manifest(tmp_path / "m.parquet", urls_of(web, 5))
+    with pytest.raises(ValueError, match=r"^filters(: no column clip in .*: there are key|=.*: give a list)"):
+        list(streamed(manifest, filters=filters))
+    assert web.count() == 0
+
+
+def test_live_pairs_become_tensors(web: FaultHost, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path / "m.parquet", urls_of(web, 3))
+    assert all(pair["fetched_at"].item() > 0 for pair in streamed(manifest).with_format("torch"))
 
 
 def test_a_manifest_that_is_none_is_one_line(tmp_path: Path) -> None:
