@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import EnvironmentProblem, InputError, UsageError
+from ..errors import EnvironmentProblem, InputError, UsageError, VerificationError
 from ..files import Lock, join, sweep, work_folder
 from .plan import STAGE
 
@@ -31,7 +31,7 @@ def locked(root: str, rank: int) -> Iterator[Path]:
             )
         try:
             yield work
-        except (InputError, UsageError):
+        except (InputError, UsageError, VerificationError):
             _leave(everyone)
             raise
         _leave(everyone)

@@ -117,12 +117,16 @@ class Reference:
         return cls(np.empty(0, KEY), np.empty(0, RECORD))
 
     def lookup(self, keys: npt.NDArray[np.bytes_]) -> Found:
-        """What is recorded of pairs, by their keys (n,); of a key that was recorded twice, the first."""
+        """What is recorded of pairs, by their keys (n,); of a key that was recorded twice, the first.
+
+        A code of zeros is none: builds up to 0.1.0 gave it to an embedding without numbers.
+        """
         places, known = locate(self.keys, keys)
         rows = np.zeros(len(keys), RECORD)
         rows[known] = self.records[places[known]]
         scores = np.where(known[:, None], rows["scores"], np.float32("nan"))
-        return Found(known, rows["hashed"], rows["coded"], rows["sha256"], rows["code"], scores)
+        coded = rows["coded"] & rows["code"].any(axis=1)
+        return Found(known, rows["hashed"], coded, rows["sha256"], rows["code"], scores)
 
 
 def find_parts(source: str) -> Parts:
@@ -277,10 +281,7 @@ def _records(table: pa.Table, recorded: Recorded) -> npt.NDArray[np.void]:
         records["sha256"], records["hashed"] = unhex(table["sha256"], 32)
     if "code" in table.column_names:
         code = table["code"].cast(pa.binary())
-        records["code"], there = blobs(code, CODE_BITS // 8)
-        records["coded"] = there & records["code"].any(
-            axis=1
-        )  # all zero: what an embedding without numbers gave
+        records["code"], records["coded"] = blobs(code, CODE_BITS // 8)
     if recorded.scored:
         for i, name in enumerate(SCORES):
             # A manifest of one caption may call its score just that.

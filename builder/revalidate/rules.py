@@ -2,6 +2,7 @@
 
     dead         rebuild dropped the row, or what it stored cannot be decoded today
     same         the bytes hash as the reference recorded: nothing to test
+    drifted      the checkpoint gave no finite number for it: no_score, kept by no option (judge.UNSCORED: of how many)
     placeholder  a picture of a cluster (CLUSTER) whose captions disagree (DISTINCT) and do not fit it (MISFIT)
     tested       the other changed pairs: p = min(1, 2 min(p_code, p_caption)), Benjamini-Hochberg at alpha;
                  rejected -> moved or matching, not rejected -> drifted

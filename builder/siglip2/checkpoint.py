@@ -174,7 +174,8 @@ def _check_files(folder: Path, weights: Sequence[str], model: str) -> None:
         )
     if lacking or absent:
         raise InputError(
-            f"{model}: lacks {', '.join([*lacking, *absent])} in {folder}; download the whole checkpoint"
+            f"{model}: lacks {', '.join([*lacking, *absent])} in {folder}; download the whole checkpoint, "
+            "with its weights as safetensors"
         )
     if (folder / "adapter_config.json").is_file():
         raise InputError(f"{model}: has an adapter beside its weights; merge it into them, and save that")

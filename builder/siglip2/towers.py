@@ -212,6 +212,11 @@ def _preparation(checkpoint: Checkpoint, processor: Any, vision: Any, options: O
                 f"{vision.patch_size}; take the processor that was published with it"
             )
         return Patches(patch, limit, resample, fast)
+    if not processor.do_resize or getattr(processor, "do_center_crop", False) or not processor.size.height:
+        raise InputError(
+            f"{checkpoint.model}: its processor crops pictures or keeps their shape, and the tower takes a square that "
+            "they are squashed to; take the processor that was published with it"
+        )
     size = (processor.size.height, processor.size.width)
     if size != (vision.image_size, vision.image_size):
         raise InputError(

@@ -323,6 +323,20 @@ def test_a_processor_of_another_size_is_refused(tmp_path: Path, load: Load) -> N
     assert "64x64, and the tower takes 32x32" in problem(InputError, load, folder)
 
 
+@pytest.mark.parametrize(
+    "says",
+    [{"do_resize": False}, {"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 32}}],
+)
+def test_a_processor_that_squashes_nothing_is_refused(
+    tmp_path: Path, load: Load, says: dict[str, Any]
+) -> None:
+    folder = make_fixed(tmp_path / "a")
+    processor = json.loads((folder / "processor_config.json").read_text())
+    processor["image_processor"] |= says
+    (folder / "processor_config.json").write_text(json.dumps(processor))
+    assert "crops pictures or keeps their shape" in problem(InputError, load, folder)
+
+
 def test_a_processor_that_divides_by_nothing_is_refused(tmp_path: Path, load: Load) -> None:
     folder = make_fixed(tmp_path / "a")
     processor = json.loads((folder / "processor_config.json").read_text())
