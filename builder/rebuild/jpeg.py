@@ -24,7 +24,7 @@ _BASELINE, _SEQUENTIAL = 0xC0, frozenset({0xC0, 0xC1, 0xC9})
 _JFIF, _ADOBE, _COMMENT = 0xE0, 0xEE, 0xFE
 # Comments and application segments: a decoder skips them whatever is in them.
 _METADATA = frozenset({_COMMENT, *range(0xE0, 0xF0)})
-# Beyond this many bytes left over, padding has to look like it. Of 280 scans that lost their way by a flipped bit
+# Beyond this many bytes left over, padding has to look like it. Of 140 scans that lost their way by a flipped bit
 # none left fewer than 5, and none left bytes that look like padding.
 _FEW = 4
 # libjpeg has up to so many bytes in hand that it does not report.

@@ -77,9 +77,8 @@ def read_png(body: bytes) -> Header:
         critical = not kind[0] & 0x20
         sound = _checksum(body, start, end) if critical or kind == b"eXIf" else False
         if critical:
-            again = (
-                kind in once and not kind == before == b"IDAT"
-            )  # data may come in pieces, one behind the other
+            # Data may come in pieces, one behind the other.
+            again = kind in once and not kind == before == b"IDAT"
             if again or not sound or (kind == b"IDAT" and body[25] == 3 and b"PLTE" not in once):
                 raise Dropped(Reason.CORRUPT)
             once.add(kind)
