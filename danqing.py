@@ -182,6 +182,8 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         return datasets.DatasetInfo(description=self.config.description)
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        if self.token is False:  # a download_config= of the caller does not say so
+            dl_manager.download_config.token = False
         found = dl_manager.download(self.config.data_files)
         at = self.config.scores
         scores = at.beside(self.config.data_files, dl_manager.download(at.files)) if at else {}

@@ -24,6 +24,7 @@ from fsspec.core import url_to_fs
 
 from .errors import EnvironmentProblem, InputError
 from .life import leave_if_orphaned
+from .tokens import third_host
 
 # What is not finished is called .NAME.PID.tmp by write_atomic, .NAME.PID-THREAD.tmp by Lock.clear, and a shard of
 # scores .NAME.tmp while its verdicts are written.
@@ -38,8 +39,10 @@ def is_local(url: str) -> bool:
 
 def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """The file system of `url` and the path inside it; InputError for a protocol that is not installed."""
+    # Of its own accord huggingface_hub would show its token to whatever HF_ENDPOINT names.
+    shown = {"token": False} if url.startswith("hf://") and third_host(os.environ) else {}
     try:
-        fs, path = url_to_fs(url)
+        fs, path = url_to_fs(url, **shown)
     except (ValueError, ImportError) as error:
         raise InputError(
             f"{url}: {error}; install the fsspec package of this protocol or use a local path"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from builder.console import Console
@@ -73,3 +76,25 @@ def test_a_mirror_is_asked_without_the_token(tmp_path: Path, hub: Hub) -> None:
     run_client("from huggingface_hub import HfFileSystem; HfFileSystem().ls('datasets/org/x')", env)
     assert hub.requests
     assert not any(one.authorization for one in hub.requests)
+
+
+def test_the_loader_shows_no_token_to_a_third_host(tmp_path: Path, hub: Hub) -> None:
+    """This machine answers to 0.0.0.0, which is no name of it: stock `datasets` would show it the token."""
+    file = io.BytesIO()
+    pq.write_table(pa.table({"url": ["http://127.0.0.1:9/1.jpg"], "alt_text": ["一"]}), file)
+    hub.push("org/x", {"data/train-0.parquet": file.getvalue()})
+    env = client_env(hub.url.replace("127.0.0.1", "0.0.0.0"), tmp_path, xet=False)
+    code = """
+        import danqing, datasets
+        place = {"data_dir": "hf://datasets/org/x", "split": "train"}
+        assert len(list(danqing.load("hf://datasets/org/x", "manifest", split="train", streaming=True))) == 1
+        config = datasets.DownloadConfig()
+        assert len(datasets.load_dataset("danqing", "manifest", download_config=config, **place)) == 1
+        found = danqing.load("hf://datasets/org/x", "live", split="train", streaming=True, rebuild={"retries": 0})
+        assert len(list(found)) == 0
+    """
+    run_client(code, env)
+    assert hub.requests
+    assert not any(one.authorization for one in hub.requests)
+    run_client(code, env | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "own")})
+    assert any(one.authorization for one in hub.requests)
