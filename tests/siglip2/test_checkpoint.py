@@ -15,6 +15,7 @@ from builder.errors import DanqingError, EnvironmentProblem, InputError
 from builder.siglip2 import Options, Siglip, Work, find
 from builder.siglip2.text import lacking, wrong
 from builder.siglip2.towers import explain
+from tests.hubhost import answers, client_env
 
 from ..checkpoints import EOS, PAD, edited, make_clip, make_fixed, make_naflex, tokenizer, without_weights
 
@@ -191,6 +192,19 @@ def test_every_file_that_an_index_names_counts(tmp_path: Path, load: Load, file:
     before = load(folder).checkpoint.fingerprint
     changed(folder, file, lambda weights: next(iter(weights.values())).add_(1))
     assert find(str(folder)).fingerprint != before
+
+
+def test_files_that_an_index_names_are_fetched_from_the_hub(tmp_path: Path, hub: Any) -> None:
+    folder = in_shards(make_fixed(tmp_path / "tiny"))
+    files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    hub.push("org/tiny", files | {"pytorch_model.bin": b"not asked for"}, kind="model")
+    code = """
+        import json
+        from builder.siglip2 import find
+        found = find("org/tiny")
+        print(json.dumps([found.fingerprint, (found.folder / "pytorch_model.bin").exists()]))
+    """
+    assert answers(code, client_env(hub, tmp_path, xet=False)) == [find(str(folder)).fingerprint, False]
 
 
 def test_an_index_that_points_outside_is_refused(tmp_path: Path) -> None:
