@@ -4,7 +4,7 @@
 
 A stage is imported when its name was read, and its flags come from its `Config`, so `danqing --help` loads
 nothing heavy. stdout carries the result, as a few lines or with --json as one object; stderr everything else.
-Exit codes are those of errors.py: 0 done, 1 failed, 2 usage, 3 input, 4 environment, 130 interrupted.
+Exit codes are those of errors.py: 0 done, 1 failed or nothing kept, 2 usage, 3 input, 4 environment, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol, TextIO, cast
 
 from . import __version__
 from .console import Console, harmless, harmless_json
-from .errors import DanqingError, EnvironmentProblem, Interrupted, UsageError
+from .errors import DanqingError, EnvironmentProblem, Interrupted, UsageError, VerificationError
 from .options import add_arguments
 from .tokens import withhold
 
@@ -59,7 +59,7 @@ _ENVIRONMENT = {
 
 
 class Summary(Protocol):
-    """The result of a stage."""
+    """The result of a stage. One that has a `failure`, a line of text, is printed, and the command ends by that."""
 
     def lines(self) -> list[str]:
         """It in a few lines for people."""
@@ -132,7 +132,10 @@ def main(arguments: Sequence[str] | None = None, stages: Mapping[str, Row] = STA
     try:
         stage, config = parse(words, stages)
         console = Console(quiet=config.quiet, json=config.json, no_color=config.no_color)
-        _print(stage.run(config, console), as_json=config.json)
+        summary = stage.run(config, console)
+        _print(summary, as_json=config.json)
+        if failure := getattr(summary, "failure", None):
+            raise VerificationError(failure)
     except (Exception, KeyboardInterrupt) as error:
         if "--debug" in words:
             for line in traceback.format_exc().splitlines():

@@ -1,7 +1,7 @@
 """One exception tree; every class carries its exit code and every message is one line.
 
     DanqingError                 (1)
-    ├── VerificationError        (1)   it ran, but a threshold or a check failed
+    ├── VerificationError        (1)   it ran, but a threshold or a check failed, or nothing was kept
     ├── UsageError               (2)   the command line contradicts itself
     ├── InputError               (3)   a manifest, root or file is not what it should be
     ├── EnvironmentProblem       (4)   disk, network, permissions, a missing extra, a lock

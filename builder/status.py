@@ -8,11 +8,12 @@ a run writes the same root, and changes nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import ledger
 from .console import Console, table
+from .doubt import Lost, doubt
 from .errors import InputError
 from .files import join, listdir
 from .ledger import ShardLedger, Tally
@@ -99,6 +100,16 @@ class Funnel:
         return [*lines, *self._shares("outcome", outcomes), *self._verdicts(), *statuses, *self._hosts()]
 
     @property
+    def is_done(self) -> bool:
+        """Whether every shard of the plan is done."""
+        return self.shards_done >= self.shards_total
+
+    @property
+    def lost(self) -> Lost:
+        """What was kept and lost so far."""
+        return Lost(self.counted.rows, self.counted.kept, self.counted.reasons)
+
+    @property
     def _fetches(self) -> bool:
         """Whether the stage asks hosts for anything, as far as is known."""
         return self.counted.requests > 0 or not self.counted.rows
@@ -148,10 +159,12 @@ class Funnel:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The funnels of a root, by stage."""
+    """The funnels of a root, by stage. warning: of what nobody can have wanted; failure: the same, as a run ends."""
 
     root: str
     funnels: tuple[Funnel, ...]
+    warning: str | None = None
+    failure: str | None = None
 
     def lines(self) -> list[str]:
         """All funnels for people, an empty line between two."""
@@ -160,12 +173,18 @@ class Summary:
 
     def as_dict(self) -> dict[str, Any]:
         """All funnels as one JSON object."""
-        return {"root": self.root, "stages": {funnel.stage: funnel.as_dict() for funnel in self.funnels}}
+        stages = {funnel.stage: funnel.as_dict() for funnel in self.funnels}
+        told = self.failure or self.warning
+        return {"root": self.root, "stages": stages, **({"warning": told} if told else {})}
 
 
 def run(config: Config, console: Console) -> Summary:
     """The funnels of a root; InputError where it is no root or its ledger cannot be read."""
-    return summary_of(config.root)
+    summary = summary_of(config.root)
+    doubts = (doubt(config.root, funnel.lost) for funnel in summary.funnels if funnel.is_done)
+    if warning := next(filter(None, doubts), None):
+        console.warn(warning)
+    return replace(summary, warning=warning)
 
 
 def summary_of(root: str) -> Summary:

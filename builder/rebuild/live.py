@@ -21,6 +21,7 @@ from typing import Any
 import pyarrow as pa
 
 from ..batches import conform
+from ..doubt import Lost, doubt
 from ..filters import Filters, check, passing
 from ..manifest import Columns, open_manifest
 from ..removals import Removals
@@ -39,6 +40,7 @@ from .url import normalise
 log = logging.getLogger("danqing")
 
 AHEAD = 2048  # rows between the one the reader has and the last one asked for: 50 MB of 256 px pictures
+MEND = "rebuild= takes the options of danqing rebuild by name, as in rebuild={'allow_private': True}"
 PIECE = 64  # rows of one table
 
 
@@ -82,6 +84,9 @@ def stream(
         live.removals = of_file(path, config.removals)
         yield from live.tables(manifest.tables(split, pieces))
         log.info("%s: %s", path, dict(live.counts))
+        lost = Lost(live.counts.total(), live.counts.pop("kept", 0), live.counts)
+        if said := doubt(path, lost, mend=MEND):
+            log.warning("%s", said)
 
 
 class _Live:

@@ -34,6 +34,7 @@ from . import removed
 from .apart import check_apart
 from .assemble import Layout
 from .config import Config, Rules
+from .judge import judged, loosened
 from .messages import Done, Setup, Task, Told
 from .plan import STAGE, Plan, Shard, make_plan, write_plan
 from .pool import Pool
@@ -190,9 +191,27 @@ def run(config: Config, console: Console) -> Summary | PlanSummary:
                 redone = {stem for shard, _ in todo for stem in _stems(shard)}
                 done = [one for stem, one in markers.items() if stem not in redone]
                 _fetch(Work(plan, todo, removals), done, layout, config, console)
-            return summary_of(config.output)
+            return _judged(plan, markers, todo, config, console)
         finally:
             _unlock(layout.work, locks)
+
+
+def _judged(
+    plan: Plan,
+    before: dict[str, ShardLedger],
+    todo: list[tuple[Shard, frozenset[Reason]]],
+    config: Config,
+    console: Console,
+) -> Summary:
+    """The funnel of the root, and what is to be said where nobody can have wanted it; before: the markers then."""
+    summary = summary_of(config.output)
+    (funnel,) = (one for one in summary.funnels if one.stage == STAGE)
+    again = [before[stem] for shard, reasons in todo if reasons for stem in _stems(shard) if stem in before]
+    now = _markers(config)
+    mine = [now[stem] for shard in _mine(plan, config) for stem in _stems(shard) if stem in now]
+    if not todo and not config.retry_failed and (said := loosened(config, funnel.counted.reasons)):
+        console.warn(said)
+    return dataclasses.replace(summary, failure=judged(config, plan, again, mine, funnel.lost))
 
 
 def _lock(work: Path, config: Config) -> list[Lock]:

@@ -82,7 +82,7 @@ def decide(root: str, config: Config, console: Console) -> Summary:
             f"{decision.unknown:,} pairs have no score, and so do not reach --min-score {config.min_score}: a pair "
             "with the recorded bytes has the score that the reference recorded, if any"
         )
-    summary = Summary(root, document)
+    summary = Summary(root, document, whole=config.place[1] == 1 and not config.limit)
     for line in summary.warnings():
         console.warn(line)
     return summary

@@ -8,18 +8,21 @@ from decimal import ROUND_CEILING, Context
 from typing import Any
 
 from ..console import table
+from ..doubt import Lost, doubt
 from ..verdicts import Cause, Verdict
 from .config import BOUNDS
 
 HOSTS_SHOWN = 10
+NO_LEVEL = f"no --alpha up to {BOUNDS['alpha'][1]:g}, the highest, keeps any"
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The decision about one root. document: as decision.json has it."""
+    """The decision about one root. document: as decision.json has it; whole: by a run that did all of the root."""
 
     root: str
     document: dict[str, Any]
+    whole: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """The document, with the rows that rebuild dropped among the dead; kept + dropped = rows of the manifest."""
@@ -30,7 +33,25 @@ class Summary:
             "verdicts": _with(self.document["verdicts"], Verdict.DEAD, gone),
             "causes": _with(self.document["causes"], Cause.NO_PICTURE, gone),
             "dropped": self.document["rows"] + gone - self.document["kept"],
+            **({"warning": self.failure} if self.failure else {}),
         }
+
+    @property
+    def failure(self) -> str | None:
+        """What nobody can have wanted: no pair kept, or nearly all of them lost for one reason."""
+        one = self.document
+        reasons = {verdict: count for verdict, count in one["verdicts"].items() if verdict not in one["keep"]}
+        if low := one["causes"].get(Cause.MIN_SCORE):
+            reasons[Cause.MIN_SCORE] = low
+        lost = Lost(one["rows"], one["kept"], reasons, self.whole)
+        strict = lost.reason == Verdict.DRIFTED and one["tested"] and not one["threshold"]
+        return doubt(self.root, lost, mend=self._mend() if strict else None)
+
+    def _mend(self) -> str:
+        level = _level(self.document["least_level"])
+        if level is None:
+            return NO_LEVEL
+        return f"danqing revalidate {self.root} --decide --alpha {level:g} keeps some"
 
     def lines(self) -> list[str]:
         """The counts by verdict, cause and host, the level and what it promises."""
@@ -65,10 +86,12 @@ class Summary:
     def warnings(self) -> Iterator[str]:
         """What the user may want to act on."""
         one = self.document
-        if one["tested"] and not one["threshold"]:
+        if one["kept"] and one["tested"] and not one["threshold"]:  # else that is the failure
+            level = _level(one["least_level"])
             yield (
                 f"none of the {one['tested']:,} changed pairs tested is kept at level {one['alpha']:g}: "
-                f"too few of them, or no checkpoint sharp enough; {_way(one['least_level'])}"
+                "too few of them, or no checkpoint sharp enough; "
+                + (NO_LEVEL if level is None else f"from --alpha {level:g} on some are")
             )
 
     def _hosts(self) -> list[str]:
@@ -89,13 +112,10 @@ def shares(title: str, counts: dict[str, int], order: Sequence[str]) -> list[str
     )
 
 
-def _way(least_level: float) -> str:
-    """The level to ask for: two digits, rounded up, as one that is rounded down keeps nothing either."""
+def _level(least_level: float) -> float | None:
+    """The level to ask for: two digits, rounded up, as one that is rounded down keeps nothing; None: none does."""
     level = float(Context(prec=2, rounding=ROUND_CEILING).create_decimal_from_float(least_level))
-    highest = BOUNDS["alpha"][1]
-    if level > highest:
-        return f"no --alpha up to {highest:g}, the highest, keeps any"
-    return f"from --alpha {level:g} on some are"
+    return None if level > BOUNDS["alpha"][1] else level
 
 
 def _share(count: int, rows: int) -> str:

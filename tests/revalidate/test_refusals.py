@@ -51,7 +51,7 @@ def test_scores_of_another_model_are_refused(
     said = refused(root, 2, capsys, "--model", str(other))
     assert "--model checkpoint" in said
     assert "--overwrite to score it anew" in said
-    assert revalidate(root, "--model", str(other), "--overwrite") == 0
+    assert revalidate(root, "--model", str(other), "--overwrite") == 1  # untrained, it keeps nothing
     meta = json.loads(pq.read_schema(next((root / "scores").glob("*"))).metadata[b"danqing"])
     assert meta["name"] == "other"
 
@@ -202,3 +202,17 @@ def test_overwrite_does_not_remove_its_reference(root: Path, capsys: pytest.Capt
     assert revalidate(root) == 0
     said = refused(root, 2, capsys, "--overwrite", "--reference", f"{root}/./scores")
     assert "--overwrite would remove it" in said
+
+
+def test_a_root_of_which_nothing_is_kept_ends_with_the_level_that_mends_it(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert revalidate(root, "--alpha", "0.0001", "--json") == 1
+    out, err = capsys.readouterr()
+    assert err.count("\n") == 1
+    assert "none of 60 rows is kept, 60 of them drifted" in json.loads(out)["warning"]
+    command = err.rpartition("; danqing ")[2].removesuffix(" keeps some\n").split()
+    assert command[:3] == ["revalidate", str(root), "--decide"]
+    assert main([*command, "--quiet"]) == 0
+    assert main(["revalidate", str(root), "--decide", "--alpha", "0.2", "--keep", "same", "--quiet"]) == 1
+    assert "--decide --keep VERDICTS" in capsys.readouterr().err

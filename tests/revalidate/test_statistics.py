@@ -97,7 +97,13 @@ def test_combined_p_of_junk_is_no_smaller_than_chance() -> None:
 @pytest.mark.parametrize("p", [0.1649, 0.17, 0.011, 1e-5, 0.25, 0.499, 0.5])
 def test_the_level_that_is_advised_keeps_some(p: float) -> None:
     values = np.array([p, 0.9, 0.95], np.float32)[: 1 if p > 0.16 else 3]
-    document = {"tested": values.size, "threshold": 0, "alpha": 1e-6, "least_level": least_level(values)}
+    document = {
+        "kept": 1,
+        "tested": values.size,
+        "threshold": 0,
+        "alpha": 1e-6,
+        "least_level": least_level(values),
+    }
     (said,) = Summary("root", document).warnings()
     level = said.rpartition("from --alpha ")[2].removesuffix(" on some are")
     Config(alpha=float(level)).check()
@@ -107,6 +113,6 @@ def test_the_level_that_is_advised_keeps_some(p: float) -> None:
 @pytest.mark.parametrize("p", [0.501, 1.0])
 def test_a_level_that_is_refused_is_never_advised(p: float) -> None:
     values = np.array([p], np.float32)
-    document = {"tested": 1, "threshold": 0, "alpha": 0.01, "least_level": least_level(values)}
+    document = {"kept": 1, "tested": 1, "threshold": 0, "alpha": 0.01, "least_level": least_level(values)}
     (said,) = Summary("root", document).warnings()
     assert said.endswith("no --alpha up to 0.5, the highest, keeps any")
