@@ -83,10 +83,10 @@ def _plain(data: bytes) -> bool:
     """Whether it is one scan behind a sound header: most files of a root have the header of its encoder."""
     scan = data.find(b"\xff\xda")
     end = scan + 2 + int.from_bytes(data[scan + 2 : scan + 4], "big")
-    if not 0 < scan < end < 4096 or not _header(data[:end]):
+    if not 0 < scan < end < 4096:
         return False
     marker = _MARKER.search(data, end)
-    return marker is not None and data[marker.end() - 1] == _EOI
+    return marker is not None and data[marker.end() - 1] == _EOI and _header(data[:end])
 
 
 @lru_cache(4096)
