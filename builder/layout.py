@@ -7,8 +7,10 @@ decision.json. A server of plain HTTP lists no folder, so there every file is as
 
 from __future__ import annotations
 
+import functools
 import glob
 import json
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Callable
@@ -24,6 +26,7 @@ from .batches import words_of
 from .released.address import read_from
 from .tokens import third_host
 
+log = logging.getLogger("danqing")
 SPLITS = ("train", "validation", "test")
 PLAN, DECISION = "ledger/rebuild/plan.json", "ledger/revalidate/decision.json"
 FOLDERS = {"outcomes": "outcomes", "scores": "scores"}  # of a config; images/ for all others
@@ -198,6 +201,12 @@ def _scores_in(root: _Root, names: list[str], verdicts: Any) -> dict[str, tuple[
         raise ValueError(f"{root.url(DECISION)}: no decision of a re-validation: {remedy}")
     missing = [url for url in map(root.url, wanted) if url not in files]
     if not missing:
+        if verdicts is None and said.get("kept") == 0:
+            _warn_once(
+                f"{root.place}: none of its pairs is kept by their verdicts, so none is served; for another level run "
+                f"danqing revalidate {root.place} --decide --alpha LEVEL, or say verdicts=",
+                str(said["decision"]),
+            )
         return {url: (str(said["decision"]), files[url]) for url in map(root.url, wanted)}
     if files or words_of(verdicts) != ["all"]:
         raise ValueError(
@@ -205,6 +214,12 @@ def _scores_in(root: _Root, names: list[str], verdicts: Any) -> dict[str, tuple[
             f"{remedy}, or copy scores/ too"
         )
     return {}
+
+
+@functools.cache
+def _warn_once(text: str, _decision: str) -> None:
+    """Warn: a root is looked at several times while it is loaded, and by many that load it again."""
+    log.warning("%s", text)
 
 
 @dataclass(frozen=True)

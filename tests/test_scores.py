@@ -509,3 +509,14 @@ def test_a_hash_in_a_filter_may_be_of_the_scores(scored):
     some = next(row for row in rows if row["kept"])
     filters = [("caption_hash", "==", f"{some['caption_hash']:016x}")]
     assert keys(stream(root, filters=filters)) == [some["key"]]
+
+
+def test_a_root_of_which_nothing_is_kept_warns_once(tmp_path, caplog):
+    make_root(tmp_path, shards=2)
+    make_scored(tmp_path, Scoring(mix=(Cause.UNRELATED,), decision="e" * 16))
+    with caplog.at_level("WARNING", "danqing"):
+        assert [list(stream(tmp_path, columns=["key"])) for _ in range(2)] == [[], []]
+        assert len(list(stream(tmp_path, columns=["key"], verdicts="all"))) == 50
+    (said,) = (one.getMessage() for one in caplog.records)
+    assert said.startswith(f"{tmp_path}: none of its pairs is kept by their verdicts")
+    assert f"danqing revalidate {tmp_path} --decide --alpha LEVEL" in said
