@@ -28,7 +28,9 @@ def test_a_limited_host_is_fetched_whole_with_few_requests_too_many(
     manifest = write_manifest(tmp_path / "m.parquet", [web.url(f"/picture/{i}.jpg") for i in range(300)])
     assert rebuild(manifest, tmp_path / "root") == 0
     assert reasons(tmp_path / "root") == [None] * 300
-    assert web.count() <= 308
+    assert (
+        web.count() <= 315
+    )  # three that speak for the host, what is in flight, and where its pace meets the limit
 
 
 @pytest.mark.parametrize(("status", "seconds", "asked"), [(429, 31, 1), (503, 600, 1), (429, 0, 6)])
