@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -22,6 +23,8 @@ _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 _MAX_PROFILE = 1 << 20
 # The sRGB profiles in circulation differ from each other by as much, of 255.
 _SAME = 3
+# Pixels of a picture that is converted at once, and of the strips of a larger one.
+_WHOLE, _STRIP = 1 << 22, 1 << 18
 
 
 def to_srgb(pixels: Array, profile: bytes | None) -> Array:
@@ -31,11 +34,28 @@ def to_srgb(pixels: Array, profile: bytes | None) -> Array:
     """
     mode = "L" if pixels.ndim == 2 else "RGB" if pixels.shape[2] == 3 else "CMYK"
     transform = _transform(profile, mode) if profile else None
-    if transform is not None:
-        return np.asarray(ImageCms.applyTransform(_image(pixels, mode), transform))
-    if mode == "L":
-        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
-    return np.asarray(_image(pixels, mode).convert("RGB")) if mode == "CMYK" else pixels
+    if transform is None and mode != "CMYK":
+        return pixels if mode == "RGB" else np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
+
+    def converted(rows: slice) -> Array:
+        strip = _image(pixels[rows], mode)
+        return np.asarray(ImageCms.applyTransform(strip, transform) if transform else strip.convert("RGB"))
+
+    return in_strips(pixels.shape[0], pixels.shape[1], converted)
+
+
+def in_strips(height: int, width: int, made: Callable[[slice], Array]) -> Array:
+    """Rows that `made` gives for slices, from the top down, as one array: what making them takes, it takes for few."""
+    if height * width <= _WHOLE:
+        return made(slice(0, height))
+    step = min(max(1, _STRIP // width), height)
+    first = made(slice(0, step))
+    whole = np.empty((height, *first.shape[1:]), np.uint8)
+    whole[:step] = first
+    for top in range(step, height, step):
+        rows = slice(top, min(top + step, height))
+        whole[rows] = made(rows)
+    return whole
 
 
 def _image(pixels: Array, mode: str) -> Image.Image:

@@ -1,11 +1,15 @@
 """From the bytes of a checked picture to its pixels: one path a format, each refusing what it cannot decode whole.
 
-(bytes, Header) -> Pixels, or Dropped. The paths, chosen by measurement (CPU a picture, benchmarks' corpus):
+(bytes, Header) -> Pixels, or Dropped. The paths, chosen by measurement: CPU a picture (benchmarks' corpus), and the
+memory that 2^26 pixels take at most, of which this module returns 192 MB, or 64 of grey:
 
-    JPEG            simplejpeg   4.2 ms; OpenCV 5.0, equal pixels but silent about corrupt data; Pillow 7
-    WebP, opaque    OpenCV       3.4 ms; Pillow 4.5, through an RGBA animation canvas
-    PNG, plain RGB  OpenCV       8.8 ms; Pillow 9.4, and a copy more
-    everything else Pillow       GIF at half of OpenCV's cost; palettes, alpha and 16 bits right
+    JPEG            simplejpeg   4.2 ms; OpenCV 5.0, equal pixels but silent about corrupt data; Pillow 7. 192 MB;
+                                 385 to 577 where progressive, as libjpeg holds every coefficient (CMYK: 256, 768)
+    WebP            OpenCV       3.4 ms, 448 MB, with alpha 512; Pillow 4.5, through two RGBA canvases: 1,025
+    PNG, plain RGB  OpenCV       8.8 ms, 384 MB; Pillow 9.4, 448
+    AVIF            Pillow       OpenCV takes 1,054 MB, with alpha 2,170
+    JPEG 2000       Pillow       1,237 MB and OpenCV 982, as OpenJPEG holds 4 bytes a sample
+    everything else Pillow       GIF at half of OpenCV's cost; palettes, alpha and 16 bits right. 256 to 448 MB
 
 Every path releases the GIL while it decodes.
 """
@@ -34,10 +38,11 @@ from PIL import (
 from ..schema import Reason
 from .colour import Array
 from .container import opened
+from .flatten import flatten, flattened
 from .header import Header
 from .jpeg import bare, unpadded
 from .outcome import Dropped
-from .structure import essential
+from .structure import essential, first_frame
 
 # Each decode thread is one core; OpenCV's own pool would fight over them.
 cv2.setNumThreads(0)
@@ -82,11 +87,7 @@ def decode(body: bytes, header: Header, least: tuple[int, int] | None = None) ->
     try:
         if header.format == "jpeg":
             return _jpeg(body, header, least)
-        if header.format == "png":
-            body = essential(body)
-        if header.format in ("webp", "png") and header.plain:
-            return _opencv(body, header)
-        return _pillow(body, header)
+        return _READERS.get(header.format, _pillow)(body, header)
     except Dropped:
         raise
     except Exception as error:  # decoders of hostile bytes raise nearly every class there is
@@ -115,7 +116,7 @@ def _jpeg(body: bytes, header: Header, least: tuple[int, int] | None) -> Pixels:
             Reason.TRUNCATED if text.startswith("Premature end of JPEG") else Reason.CORRUPT
         ) from None
     if header.channels == 4:  # stored as 255 - ink, as every decoder takes it, with Adobe's marker or without
-        array = np.invert(array)
+        array = np.invert(array, out=array)
     if header.channels == 1:
         array = array[:, :, 0]
     return Pixels(array, header.profile, "simplejpeg-fast" if least else "simplejpeg-exact")
@@ -147,11 +148,19 @@ def _turbo(body: bytes, channels: int, least: tuple[int, int]) -> Array:
 
 
 def _opencv(body: bytes, header: Header) -> Pixels:
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    array = cv2.imdecode(np.frombuffer(body, np.uint8), flags)
-    if array is None or array.shape != (header.height, header.width, 3):
+    flags = cv2.IMREAD_COLOR_RGB if header.plain else cv2.IMREAD_UNCHANGED
+    array = cv2.imdecode(np.frombuffer(body, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    if array is None or array.shape[:2] != (header.height, header.width) or array.ndim != 3:
         raise Dropped(Reason.CORRUPT)
-    return Pixels(np.asarray(array, np.uint8), header.profile, "opencv")
+    if header.plain:
+        return Pixels(np.asarray(array, np.uint8), header.profile, "opencv")
+
+    def piece(rows: slice) -> Image.Image:
+        strip = array[rows]
+        mode, stored = ("RGBA", "BGRA") if strip.shape[2] == 4 else ("RGB", "BGR")
+        return Image.frombuffer(mode, strip.shape[1::-1], strip, "raw", stored, 0, 1)
+
+    return Pixels(flatten(header.height, header.width, piece), header.profile, "opencv")
 
 
 def _pillow(body: bytes, header: Header) -> Pixels:
@@ -159,33 +168,22 @@ def _pillow(body: bytes, header: Header) -> Pixels:
     if image.size != (header.width, header.height):  # the limit on pixels was checked against the header
         raise Dropped(Reason.CORRUPT)
     image.load()
+    if image.fp is not None:
+        image.fp.close()  # of an AVIF, it holds the whole frame once more
     profile = image.info.get("icc_profile")
-    return Pixels(_array(image), profile if isinstance(profile, bytes) else None, "pillow")
+    return Pixels(flattened(image), profile if isinstance(profile, bytes) else None, "pillow")
 
 
-def _array(image: Image.Image) -> Array:
-    """8-bit grey, RGB or CMYK of whatever Pillow decoded. Raises ValueError for modes without a known range."""
-    if image.mode.startswith("I;16"):
-        deep = np.asarray(image)
-        array = (deep >> 8).astype(np.uint8)
-        if isinstance(clear := image.info.get("transparency"), int):
-            array[deep == clear] = 255
-        return array
-    if image.mode in ("I", "F"):
-        raise ValueError(image.mode)
-    if image.has_transparency_data or image.mode in ("La", "RGBa"):
-        return _on_white(image)
-    if image.mode == "1":
-        image = image.convert("L")
-    elif image.mode not in ("L", "RGB", "CMYK"):
-        image = image.convert("RGB")
-    return np.asarray(image)
+def _png(body: bytes, header: Header) -> Pixels:
+    return (_opencv if header.plain else _pillow)(essential(body), header)
 
 
-def _on_white(image: Image.Image) -> Array:
-    layer = image.convert("RGBA")
-    if layer.getchannel("A").getextrema() == (255, 255):
-        return np.asarray(layer.convert("RGB"))
-    page = Image.new("RGB", layer.size, "white")
-    page.paste(layer, mask=layer)
-    return np.asarray(page)
+def _webp(body: bytes, header: Header) -> Pixels:
+    """By OpenCV, as Pillow holds a picture with alpha four times; of an animation, the first frame."""
+    if body[12:16] != b"VP8X" or not body[20] & 0x02:
+        return _opencv(body, header)
+    still = first_frame(body)
+    return _opencv(still, header) if still else _pillow(body, header)
+
+
+_READERS = {"png": _png, "webp": _webp}

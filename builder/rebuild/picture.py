@@ -9,6 +9,9 @@ each of which keeps one core busy and the GIL free.
 from __future__ import annotations
 
 import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import cv2
@@ -41,6 +44,38 @@ _FLIPS = {
 _WHITE = (255, 255, 255)
 
 
+class Room:
+    """Memory for large pictures in work, told in pixels, each of which takes 3 to 8 bytes meanwhile (see `decode`).
+
+    Whoever wants more than there is waits, and those behind it with it. A picture larger than all of the room is in
+    work alone; one of at most `small` pixels needs no room, so that ordinary ones never wait.
+    """
+
+    def __init__(self, pixels: int, small: int) -> None:
+        self._free = self.pixels = pixels
+        self.small = small
+        self._turn, self._freed = threading.Lock(), threading.Condition()
+
+    @contextmanager
+    def share(self, pixels: int) -> Iterator[None]:
+        """Room for a picture of so many pixels."""
+        pixels = 0 if pixels <= self.small else min(pixels, self.pixels)
+        if pixels:
+            with self._turn, self._freed:
+                self._freed.wait_for(lambda: self._free >= pixels)
+                self._free -= pixels
+        try:
+            yield
+        finally:
+            if pixels:
+                with self._freed:
+                    self._free += pixels
+                    self._freed.notify()
+
+
+ROOM = Room(1 << 26, 1 << 23)
+
+
 @dataclass(frozen=True, slots=True)
 class PictureOptions:
     """What is wanted of a picture; fields as in Config. `original` goes with resize `none` alone."""
@@ -69,17 +104,24 @@ def make(body: bytes, options: PictureOptions) -> Picture:
     """
     header = check(body)
     _admit(*header.upright, options)
-    if options.encode == "original":
-        return _as_served(body, header, options)
-    target = _fit(header.width, header.height, options)
-    pixels = decode(body, header, target if options.decode == "fast" else None)
-    rgb = to_srgb(_resize(pixels.array, target), pixels.profile)
-    rgb = _frame(_turn(rgb, header.orientation), options)
+    original = options.encode == "original"
+    target = (1, 1) if original else _fit(header.width, header.height, options)
+    with ROOM.share(max(header.width * header.height, target[0] * target[1])):
+        return _as_served(body, header, options) if original else _made(body, header, target, options)
+
+
+def _made(body: bytes, header: Header, target: tuple[int, int], options: PictureOptions) -> Picture:
+    """The picture scaled to `target`; each step frees what the one before it made."""
+    rgb, profile, decoder = decode(body, header, target if options.decode == "fast" else None)
+    rgb = _resize(rgb, target)
+    rgb = to_srgb(rgb, profile)
+    rgb = _turn(rgb, header.orientation)
+    rgb = _frame(rgb, options)
     height, width = rgb.shape[:2]
     if _may_stay(header, width, height, options) and is_intact(body, header.format):
-        data, decoder = body, f"{pixels.decoder}-kept"
+        data, decoder = body, f"{decoder}-kept"
     else:
-        data, decoder = _encode(rgb, options), pixels.decoder
+        data = _encode(rgb, options)
     return Picture(
         data=data,
         width=width,

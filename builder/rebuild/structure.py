@@ -197,6 +197,21 @@ def read_webp(body: bytes) -> Header:
     return Header("webp", *size, turned, profile=profile, plain=plain)
 
 
+def first_frame(body: bytes) -> bytes | None:
+    """The first frame of an animated WebP as a picture of its own; None where it does not fill the canvas."""
+    at = 12
+    while at + 8 <= len(body):
+        length, start = _little(body, at + 4, 4), at + 8
+        if body[at : at + 4] == b"ANMF":
+            if body[start : start + 12] != bytes(6) + body[24:30]:
+                return None
+            canvas = body[12:20] + bytes([body[20] & 0x10]) + body[21:30]  # of its flags, alpha alone
+            file = b"WEBP" + canvas + body[start + 16 : start + length]
+            return b"RIFF" + len(file).to_bytes(4, "little") + file
+        at = start + length + (length & 1)
+    return None
+
+
 def _vp8(body: bytes, at: int) -> tuple[int, int]:
     if body[at + 3 : at + 6] != b"\x9d\x01\x2a":
         raise Dropped(Reason.CORRUPT)
