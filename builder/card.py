@@ -19,7 +19,8 @@ import yaml
 
 from .console import harmless
 from .files import join, read_bytes, write_atomic
-from .schema import OUTCOMES, PAIR, PICTURE, SCORES
+from .schema import IMAGE, OUTCOMES, PAIR, PICTURE, SCORES, STORED, is_list
+from .tars import tar_schema
 
 # Arrow's names of types where `datasets` has others.
 _DTYPES = {"double": "float64", "float": "float32", "halffloat": "float16", "date32[day]": "date32"}
@@ -37,7 +38,8 @@ _USAGE = {
 import danqing  # or with the options of danqing: captions, broken pictures skipped, validation split
 
 pairs = danqing.load({_PLACE}, split="train", streaming=True)""",
-    "webdataset": _PAIRS.rstrip(),
+    "webdataset": f"""\
+{_PAIRS}# A row has its picture under its extension, `txt` (the alt_text) and `json` (all other columns).""",
     "scored": f"""\
 import danqing  # yields the pairs that are kept, with their scores
 
@@ -54,11 +56,19 @@ tensors = pairs.remove_columns("fetched_at").with_format("torch")  # torch has n
 _SHOWN = re.compile(rf"```python\n(?:(?!```).)*{re.escape(_PLACE)}.*?\n```", re.DOTALL)
 
 
-def root_card(splits: Sequence[str], format: str, carried: pa.Schema | None = None) -> str:  # noqa: A002
-    """README.md of a root with these splits; `format` is `parquet` or `webdataset`.
+def root_card(
+    splits: Sequence[str],
+    format: str,  # noqa: A002  as the option is called
+    carried: pa.Schema | None = None,
+    encode: str = "jpeg",
+) -> str:
+    """README.md of a root with these splits; `format` and `encode` are the options of a rebuild.
 
-    `datasets` reads a folder with one builder, so a root of tars offers its pictures and not its outcomes.
+    `datasets` reads a folder with one builder, so a root of tars offers its pictures and not its outcomes. It would
+    guess the columns of tars from five pairs: a later picture of another kind would be None, and a value where those
+    had none an error. So they are said, each kind of picture with a column of its own.
     """
+    columns = pa.schema([*PAIR, *(carried or ()), *PICTURE])
     data: dict[str, Any] = {"pretty_name": "DanQing, rebuilt", "language": ["zh"], "tags": ["image-text"]}
     if format == "parquet":
         data["configs"] = [
@@ -66,11 +76,11 @@ def root_card(splits: Sequence[str], format: str, carried: pa.Schema | None = No
             _config("outcomes", "outcomes", "parquet", splits),
         ]
         data["configs"][0]["default"] = True
-        features = {"pairs": pa.schema([*PAIR, *(carried or ()), *PICTURE]), "outcomes": OUTCOMES}
-        described = [_described(name, schema) for name, schema in features.items()]
-        data["dataset_info"] = [info for info in described if None not in info["features"]]
+        data["dataset_info"] = [_described("pairs", columns), _described("outcomes", OUTCOMES)]
     else:
         data["configs"] = [_config("pairs", "images", "tar", splits)]
+        kinds = STORED if encode == "original" else (encode,)
+        data["dataset_info"] = [_described("pairs", tar_schema(columns, kinds))]
     template = Template(resources.files("cards").joinpath("root.md").read_text(encoding="utf-8"))
     return template.substitute(metadata=dump(data), usage=_USAGE[format])
 
@@ -182,15 +192,20 @@ def _config(name: str, folder: str, extension: str, splits: Sequence[str]) -> di
     return {"config_name": name, "data_files": files}
 
 
-def _feature(field: pa.Field[Any]) -> dict[str, Any] | None:
-    """A column as the YAML of `datasets` spells it; None for nested types, which it reads from the files."""
-    if field.name == "image":
-        return {"name": "image", "dtype": "image"}
-    if pa.types.is_list(field.type) and not pa.types.is_nested(field.type.value_type):
-        return {"name": field.name, "list": _dtype(field.type.value_type)}
-    if pa.types.is_nested(field.type) or pa.types.is_dictionary(field.type):
-        return None
-    return {"name": field.name, "dtype": _dtype(field.type)}
+def _feature(field: pa.Field[Any]) -> dict[str, Any]:
+    """A column as the YAML of `datasets` spells it."""
+    return {"name": field.name, **({"dtype": "image"} if field.type == IMAGE else _kind(field.type))}
+
+
+def _kind(kind: Any) -> dict[str, Any]:
+    if pa.types.is_struct(kind):
+        return {"struct": [_feature(kind.field(i)) for i in range(kind.num_fields)]}
+    if is_list(kind):
+        inner = _kind(kind.value_type)
+        length = {"length": kind.list_size} if pa.types.is_fixed_size_list(kind) else {}
+        name = "large_list" if pa.types.is_large_list(kind) else "list"
+        return {name: inner.get("dtype", inner.get("struct", inner)), **length}
+    return {"dtype": _dtype(kind.value_type if pa.types.is_dictionary(kind) else kind)}
 
 
 def _dtype(kind: pa.DataType) -> str:

@@ -37,6 +37,8 @@ def validation_share(key: str) -> float:
 
 
 TIMESTAMP = pa.timestamp("ms", tz="UTC")
+EXTENSIONS = {"jpeg": "jpg"}  # of pictures by their format, where it has another name
+STORED = ("jpeg", "png", "gif", "webp", "bmp", "tiff", "avif", "jp2")  # formats of pictures kept as served
 IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 
 # The columns of images/*.parquet that rebuild makes; the manifest's other columns are carried between
@@ -119,6 +121,12 @@ SCORE = pa.field("score", pa.float32())  # the one that was tested
 SCORE_MODEL = pa.field("score_model", pa.string())
 # What the loader appends to a pair that was judged.
 SERVED = ("score_alt_text", "score_recaption", "p", "verdict", "suspect")
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column holds lists, of whatever kind of Arrow's."""
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
 
 _SAID = b"danqing"  # the key of a schema's metadata under which a file of scores says what made it
 

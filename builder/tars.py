@@ -11,17 +11,42 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from .errors import InputError
+from .schema import EXTENSIONS, IMAGE, is_list
 
 
 def _plain(value: Any) -> Any:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def tar_schema(columns: pa.Schema, kinds: Sequence[str]) -> pa.Schema:
+    """The columns that stock `datasets` makes of a tar of pairs with these, and with pictures of these formats.
+
+    A pair has its picture by the extension, `txt` and `json`; `datasets` adds two more.
+    """
+    told = pa.struct([pa.field(one.name, _in_json(one.type)) for one in columns if one.name != "image"])
+    pictures = [pa.field(EXTENSIONS.get(kind, kind), IMAGE) for kind in kinds]
+    text = [pa.field(name, pa.string()) for name in ("txt", "__key__", "__url__")]
+    return pa.schema([*pictures, text[0], pa.field("json", told), *text[1:]])
+
+
+def _in_json(kind: Any) -> pa.DataType:
+    """The type that values of a column have in JSON: text where it has none for them, such as dates."""
+    if pa.types.is_struct(kind):
+        return pa.struct([(kind.field(i).name, _in_json(kind.field(i).type)) for i in range(kind.num_fields)])
+    if is_list(kind):
+        return pa.list_(_in_json(kind.value_type))
+    if pa.types.is_dictionary(kind):
+        return _in_json(kind.value_type)
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or kind in (pa.float32(), pa.float64()):
+        return kind  # type: ignore[no-any-return]
+    return pa.float32() if kind == pa.float16() else pa.string()
 
 
 class TarWriter:

@@ -38,18 +38,23 @@ TYPES = [
 ]
 
 
-@pytest.mark.parametrize("kind", [*TYPES, pa.list_(pa.float32())])
+LISTS = [
+    pa.list_(pa.float32()),
+    pa.list_(pa.list_(pa.int8())),
+    pa.large_list(pa.string()),
+    pa.list_(pa.int8(), 3),
+]
+BOX = pa.struct([("x", pa.int32()), ("tags", pa.list_(pa.struct([("k", pa.string())])))])
+OTHERS_OF_ARROW = [BOX, pa.list_(BOX), pa.dictionary(pa.int32(), pa.string()), pa.decimal128(10, 2)]
+
+
+@pytest.mark.parametrize("kind", [*TYPES, *LISTS, *OTHERS_OF_ARROW], ids=str)
 def test_features_are_those_of_the_files(kind):
     carried = pa.schema([*CARRIED, ("extra", kind)])
     (info, _) = data(["train"], "parquet", carried).dataset_info
     assert datasets.Features._from_yaml_list(info["features"]) == datasets.Features.from_arrow_schema(
         image_schema(carried)
     )
-
-
-def test_nested_columns_are_left_to_the_files():
-    carried = pa.schema([("box", pa.struct([("x", pa.int32())]))])
-    assert [info["config_name"] for info in data(["train"], "parquet", carried).dataset_info] == ["outcomes"]
 
 
 def test_tars_offer_their_pictures():

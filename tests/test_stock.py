@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import re
+from pathlib import Path
 
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 import danqing
+from builder import card
 from builder.card import offer, root_card
+from builder.cli import main
+from builder.shards import image_schema
+from builder.tars import TarWriter
 
-from .roots import CARRIED, make_root
+from .roots import CARRIED, FETCHED, make_root, pair
 from .scored import make_scored
 
 
@@ -121,3 +130,88 @@ except ValueError as error:
     assert "['unfiltered', 'outcomes', 'scores']" in python(code, root.parent)
     found = danqing.load(root, split="train", streaming=True)
     assert len(keys(found)) < len(rows)
+
+
+KINDS = ("jpeg", "png", "gif", "webp", "bmp", "tiff", "avif", "jp2")
+EXTRA = pa.schema(
+    [
+        ("late", pa.float64()),
+        ("tags", pa.list_(pa.string())),
+        ("seen", pa.timestamp("us")),
+        ("day", pa.date32()),
+        ("box", pa.struct([("x", pa.int32()), ("at", pa.timestamp("ms"))])),
+    ]
+)
+
+
+def picture(number):
+    """A picture of a kind that the first pairs of a shard do not have."""
+    file = io.BytesIO()
+    kind = "jpeg" if number < 6 else KINDS[number % len(KINDS)]
+    Image.new("RGB", (16, 16)).save(file, {"jp2": "JPEG2000"}.get(kind, kind))
+    return {"bytes": file.getvalue(), "path": f"{number}.{'jpg' if kind == 'jpeg' else kind}"}
+
+
+@pytest.fixture
+def tars(tmp_path):
+    """A root of two tars with originals, in whose first pairs no carried column has a value."""
+    schema = image_schema(EXTRA)
+    values = {
+        "late": 0.5,
+        "tags": ["一"],
+        "seen": FETCHED,
+        "day": FETCHED.date(),
+        "box": {"x": 1, "at": FETCHED},
+    }
+    (tmp_path / "images").mkdir()
+    for shard in range(2):
+        stem = f"train-{shard:05d}-of-00002"
+        rows = [
+            pair(number)
+            | {"image": picture(number), "recaption": None if number < 6 else "文"}
+            | {name: None if number < 6 else value for name, value in values.items()}
+            for number in range(16)
+        ]
+        tar = TarWriter(tmp_path / "images" / f"{stem}.tar", stem)
+        tar.write_table(pa.Table.from_pylist(rows, schema))
+        tar.close()
+    (tmp_path / "README.md").write_text(root_card(["train"], "webdataset", EXTRA, "original"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_tars_of_originals_have_every_picture_and_every_value(tars, streaming):
+    """Stock `datasets` takes the columns of a tar from five pairs, unless the card says them."""
+    rows = list(datasets.load_dataset(str(tars), split="train", streaming=streaming))
+    assert len(rows) == 32
+    pictures = [[row[kind] for kind in ("jpg", *KINDS[1:]) if row[kind] is not None] for row in rows]
+    assert all(len(one) == 1 and one[0].size == (16, 16) for one in pictures)
+    assert [row["json"]["late"] for row in rows] == ([None] * 6 + [0.5] * 10) * 2
+    last = rows[-1]["json"]
+    assert (rows[-1]["txt"], last["recaption"], last["tags"]) == ("第15张图片", "文", ["一"])
+    assert last["box"]["x"] == 1
+    assert last["fetched_at"].startswith("2026-01-02")
+
+
+def test_the_kinds_of_pictures_are_those_that_are_read():
+    code = "".join(path.read_text() for path in (Path(card.__file__).parent / "rebuild").glob("*.py"))
+    assert {*re.findall(r'Header\("(\w+)"', code)} == {*card.STORED} == {*KINDS}
+
+
+def test_a_rebuild_to_tars_says_at_its_start_what_does_not_read_them(tmp_path, capsys):
+    pq.write_table(
+        pa.table({"url": ["http://127.0.0.1:9/1.jpg"], "alt_text": ["一"]}), tmp_path / "m.parquet"
+    )
+    words = [
+        "rebuild",
+        str(tmp_path / "m.parquet"),
+        str(tmp_path / "root"),
+        "--format",
+        "webdataset",
+        "--dry-run",
+    ]
+    assert main(words) == 0
+    assert (
+        "danqing revalidate, danqing report and load_dataset('danqing') read no tars"
+        in capsys.readouterr().err
+    )

@@ -133,7 +133,12 @@ class Config:
     allow_private: bool = option(False, "fetch from loopback and private addresses too: tests and intranets")
 
     shard_size: int = option(10_000, "rows of the manifest in one shard, at most", content=True)
-    format: str = option("parquet", "of the image shards", content=True, choices=("parquet", "webdataset"))
+    format: str = option(
+        "parquet",
+        "of the image shards; of tars, webdataset, danqing revalidate, report and load_dataset read none",
+        content=True,
+        choices=("parquet", "webdataset"),
+    )
     validation: float = option(
         0.0, "share of the pairs, by key, that goes to the validation split", content=True
     )

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ..schema import Reason
+from ..schema import EXTENSIONS, Reason
 from .colour import Array, to_srgb
 from .config import Config
 from .decode import decode, verify
@@ -28,7 +28,6 @@ from .outcome import Dropped, Picture
 
 __all__ = ["PictureOptions", "check", "make", "phash"]
 
-_EXTENSIONS = {"jpeg": "jpg"}
 # The longest side that the format itself can hold.
 _LONGEST = {"jpeg": 65_500, "webp": 16_383}
 # Rotations and mirrors of the eight EXIF orientations: transpose first, then flip (OpenCV's codes).
@@ -130,7 +129,7 @@ def _made(body: bytes, header: Header, target: tuple[int, int], options: Picture
         original_height=header.upright[1],
         phash=phash(rgb),
         format=header.format,
-        extension=_EXTENSIONS.get(options.encode, options.encode),
+        extension=EXTENSIONS.get(options.encode, options.encode),
         decoder=decoder,
     )
 
@@ -176,7 +175,7 @@ def _as_served(body: bytes, header: Header, options: PictureOptions) -> Picture:
         pixels = verify(body, header)
         digest = phash(_turn(to_srgb(pixels.array, None), header.orientation))
         decoder = pixels.decoder
-    extension = _EXTENSIONS.get(header.format, header.format)
+    extension = EXTENSIONS.get(header.format, header.format)
     return Picture(body, width, height, width, height, digest, header.format, extension, decoder)
 
 

@@ -39,6 +39,10 @@ from .messages import Done, Setup, Task, Told
 from .plan import STAGE, Plan, Shard, make_plan, write_plan
 from .pool import Pool
 
+TARS = (
+    "--format webdataset: danqing revalidate, danqing report and load_dataset('danqing') read no tars; for tars of "
+    "kept pairs rebuild to Parquet, re-validate, then danqing release ROOT OUT --what images --format webdataset"
+)
 PROGRESS_SECONDS = 5.0  # between two writes of progress-<rank>.json
 
 
@@ -170,6 +174,8 @@ def run(config: Config, console: Console) -> Summary | PlanSummary:
         plan = make_plan(config)
         removals = removed.look(config)
         before = earlier(config.output, REBUILD) if config.overwrite else None
+        if config.format == "webdataset":
+            console.warn(TARS)
         if config.dry_run:
             markers = {} if config.overwrite else _markers(config)
             return PlanSummary(plan, config, len(_todo(plan, markers, config)), removals, before)
@@ -260,9 +266,9 @@ def _begin(plan: Plan, config: Config, work: Path, console: Console) -> None:
     write_plan(config, plan)
     card = join(config.output, "README.md")
     if read_bytes(card) is None:
-        write_atomic(
-            card, root_card(_splits(plan, config), config.format, carried(plan.manifest.schema)).encode()
-        )
+        columns = carried(plan.manifest.schema)
+        text = root_card(_splits(plan, config), config.format, columns, config.encode)
+        write_atomic(card, text.encode())
         if read_bytes(join(config.output, "ledger", "revalidate", "decision.json")) is not None:
             offer(config.output, scored=True)
 

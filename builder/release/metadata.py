@@ -16,6 +16,8 @@ from ..errors import InputError
 from ..released.address import bare
 from ..released.document import Release
 from ..released.shards import split_of
+from ..schema import IMAGE, STORED
+from ..tars import tar_schema
 from .config import SOURCE
 from .words import PARTS
 
@@ -31,7 +33,6 @@ _LICENSES = """
     postgresql unlicense unknown wtfpl zlib
 """
 LICENSES = frozenset(_LICENSES.split())
-EXTENSIONS = {"jpeg": "jpg"}  # of stored pictures, where it is not the name of the format
 TASKS = ("image-to-text", "text-to-image", "zero-shot-image-classification")
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
 
@@ -148,21 +149,16 @@ def _infos(release: Release, schema: pa.Schema) -> dict[str, Any]:
 def _tar_features(release: Release, schema: pa.Schema) -> Any:
     """What a pair of a tar has: its picture by the extension, `txt` and `json`.
 
-    `datasets` would guess it from five pairs, and fail at the first that has a value where those had none. None, so
-    that it does, where no ledger tells how the pictures were stored.
+    `datasets` would guess it from five pairs, and fail at the first that has a value where those had none. Where no
+    ledger tells how the pictures were stored, they may be of any kind.
     """
-    from datasets import Features, Image, Value
+    from datasets import Features, Image
 
     encode = release.funnel.get("options", {}).get("encode")
-    if encode is None:
-        return None
-    formats = sorted(release.counts["formats"]) if encode == "original" else [encode]
-    # JSON has no dates.
-    fields = [pa.field(f.name, pa.string() if pa.types.is_timestamp(f.type) else f.type) for f in schema]
-    columns = Features.from_arrow_schema(pa.schema([field for field in fields if field.name != "image"]))
-    pictures = {EXTENSIONS.get(name, name): Image() for name in formats}
-    rest = {"txt": Value("string"), "json": {**columns}}
-    return Features({**pictures, **rest, "__key__": Value("string"), "__url__": Value("string")})
+    kinds = sorted(release.counts["formats"]) if encode == "original" else [encode] if encode else STORED
+    told = tar_schema(schema, kinds)
+    found = Features.from_arrow_schema(told)
+    return Features({f.name: Image() if f.type == IMAGE else found[f.name] for f in told})
 
 
 def _info(name: str, features: Any, counted: dict[str, tuple[int, int]]) -> Any:
