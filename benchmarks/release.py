@@ -196,7 +196,7 @@ def requests(bench: Bench) -> dict[str, object]:
     root = make(bench.fresh("root"), 16, 4000, large=False)
     with Hub(bench.fresh("hub")) as hub:
         words = ("release", str(root), "hf://datasets/tester/many", "--what", "manifest", "--tag", "v1")
-        bench.danqing(*words, "--divide-by", "1000", "--shard-size", "1KB", hub=hub)
+        bench.danqing(*words, "--divide-by", "625", hub=hub)
         files = len(hub.contents("tester/many"))
         asked, commits = len(hub.requests), sum("/commit/" in one.target for one in hub.requests)
     per = 1000 / files

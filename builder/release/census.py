@@ -19,8 +19,8 @@ from ..digests import KEY, halves_of, keys_of
 from ..errors import InputError
 from ..parquet import parquet
 from ..removals import Removals
-from .layout import Bools
 from .source import Part, Root
+from .weights import Bools
 
 THREADS = 4  # parts read at once
 

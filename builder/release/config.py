@@ -65,7 +65,7 @@ class Config:
     )
     shard_size: int = option(
         0,
-        "bytes in one shard, at most; 0: 512MiB of images, 128MiB of a manifest",
+        "bytes in one shard, give or take one row group; 0: 512MiB of images, 128MiB of a manifest",
         parse=byte_size,
         content=True,
     )

@@ -2,26 +2,27 @@
 
     kept rows and bytes of the row groups ─▶ how many shards ─▶ place: the number of its shard, -1: none
 
-Shards of a split are even in bytes, and their number is a multiple that divides well over nodes and workers.
+Shards of a split are even in bytes and none is larger than asked for, but by a part of a row group, or by one picture.
+Their number is a multiple that divides well over nodes and workers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from .source import Part, Root
+from .weights import Bools, Floats, Weights, steps
 
 FEWEST = 64  # rows a shard, where a split is so small that a multiple would leave fewer
 HEADROOM = 1.01  # the footers, and that rows are not all of the mean size
-SPARE_BYTES = 24  # a row, of columns that the release makes
+LEVELS = 64  # steps to the level at which large pictures are cut off
 OUT = -1
 
 Places = npt.NDArray[np.int32]
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +33,15 @@ class Size:
     multiple: int
 
     def count(self, rows: int, total: float) -> int:
-        """How many shards `rows` of `total` bytes make."""
+        """How many shards `rows` of `total` bytes make: enough that none is too large, and few enough for FEWEST."""
         if not rows:
             return 0
-        steps = max(1, -(-int(total * HEADROOM) // (self.shard_bytes * self.multiple)))
-        count = steps * self.multiple
+        needed = max(1, -(-int(total * HEADROOM) // self.shard_bytes))
+        count = -(-needed // self.multiple) * self.multiple
         if rows // count >= FEWEST:
             return count
-        return max((d for d in range(1, count + 1) if count % d == 0 and rows // d >= FEWEST), default=1)
+        fitting = [d for d in range(needed, count + 1) if count % d == 0]
+        return min(rows, max((d for d in fitting if rows // d >= FEWEST), default=fitting[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,26 +58,41 @@ class Planned:
 
 
 def lay_out(
-    root: Root, wanted: Bools, size: Size, what: str, first: int = 0
+    root: Root, wanted: Bools, size: Size, weights: Weights, first: int = 0
 ) -> tuple[Places, dict[str, int]]:
     """Deal the wanted rows evenly: their places, counted from `first`, and how many shards each split gets."""
     place = np.full(root.rows, OUT, np.int32)
     counts = {}
     for split, parts in by_split(root):
-        weights, ranks = _cumulated(parts, wanted, what)
-        counts[split] = count = size.count(int(ranks[-1]), float(weights[-1]))
+        found = [step for part in parts for step in steps(part, wanted, weights)]
+        each, rows = (np.hstack([step[column] for step in found]) for column in (0, 1))
+        ranks = np.concatenate([[0.0], np.cumsum(rows)])
+        total = np.cumsum(np.minimum(each, size.shard_bytes) * rows)[-1]
+        counts[split] = count = size.count(int(ranks[-1]), float(total))
         if not count:
             continue
-        marks = weights[-1] * np.arange(1, count) / count
-        bounds = np.rint(np.interp(marks, weights, ranks)).astype(np.int64)
+        filled = np.concatenate([[0.0], np.cumsum(np.minimum(each, _level(each, rows, count)) * rows)])
+        marks = filled[-1] * np.arange(1, count) / count
+        bounds = np.rint(np.interp(marks, filled, ranks)).astype(np.int64)
         before = 0
         for part in parts:
-            rows = np.flatnonzero(wanted[part.first : part.stop])
-            shard = np.searchsorted(bounds, before + np.arange(rows.size), side="right")
-            place[part.first + rows] = first + shard
-            before += rows.size
+            mine = np.flatnonzero(wanted[part.first : part.stop])
+            shard = np.searchsorted(bounds, before + np.arange(mine.size), side="right")
+            place[part.first + mine] = first + shard
+            before += mine.size
         first += count
     return place, counts
+
+
+def _level(each: Floats, rows: Floats, count: int) -> float:
+    """What a row counts at most: the bytes of an even shard, as one larger picture would leave others empty."""
+    level = np.inf
+    for _ in range(LEVELS):
+        share = float(np.sum(np.minimum(each, level) * rows)) / count
+        if not np.any(each[rows > 0] > share):
+            break
+        level = share
+    return level
 
 
 def by_split(root: Root) -> Iterator[tuple[str, list[Part]]]:
@@ -84,24 +101,7 @@ def by_split(root: Root) -> Iterator[tuple[str, list[Part]]]:
         yield split, [part for part in root.parts if part.shard.split == split]
 
 
-def _cumulated(
-    parts: Iterable[Part], wanted: Bools, what: str
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Bytes and wanted rows up to the end of each row group, from 0; a row weighs as the mean of its group."""
-    weights, ranks = [0.0], [0.0]
-    for part in parts:
-        start = part.first
-        for group in part.groups:
-            rows = int(np.count_nonzero(wanted[start : start + group.rows]))
-            size = group.other_bytes + (group.picture_bytes if what == "images" else 0)
-            each = size / max(1, group.rows) + part.score_bytes + SPARE_BYTES
-            weights.append(weights[-1] + rows * each)
-            ranks.append(ranks[-1] + rows)
-            start += group.rows
-    return np.array(weights), np.array(ranks)
-
-
-def planned(root: Root, place: Places, what: str, extension: str) -> tuple[Planned, ...]:
+def planned(root: Root, place: Places, weights: Weights, what: str, extension: str) -> tuple[Planned, ...]:
     """The shards of some places, named and numbered anew: those of a split in order, empty ones left out.
 
     Changes `place` to the new numbers.
@@ -113,7 +113,7 @@ def planned(root: Root, place: Places, what: str, extension: str) -> tuple[Plann
     for split, parts in by_split(root):
         numbers: set[int] = set()
         for part in parts:
-            numbers |= _gather(part, place, what, (rows, weight, start, stop))
+            numbers |= _gather(part, place, weights, (rows, weight, start, stop))
         if numbers:
             splits[split] = sorted(numbers)
     renumbered = np.full(size + 1, OUT, np.int32)  # the last: of OUT
@@ -141,25 +141,26 @@ def planned(root: Root, place: Places, what: str, extension: str) -> tuple[Plann
 def _gather(
     part: Part,
     place: Places,
-    what: str,
+    weights: Weights,
     sums: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64]],
 ) -> set[int]:
     """Add the rows and bytes of a part to its shards; the places found."""
     rows, weight, start, stop = sums
     found: set[int] = set()
     begin = part.first
-    for group in part.groups:
+    for group, each in zip(part.groups, weights[part.first], strict=True):
         mine = place[begin : begin + group.rows]
-        size = group.other_bytes + (group.picture_bytes if what == "images" else 0)
-        each = size / max(1, group.rows) + part.score_bytes + SPARE_BYTES
-        there, first, counts = np.unique(mine[::1], return_index=True, return_counts=True)
+        there, first, which, counts = np.unique(
+            mine, return_index=True, return_inverse=True, return_counts=True
+        )
+        sizes = counts * each if isinstance(each, float) else np.bincount(which, each)
         last = group.rows - 1 - np.unique(mine[::-1], return_index=True)[1]
-        for number, low, high, count in zip(there, first, last, counts, strict=True):
+        for number, low, high, count, size in zip(there, first, last, counts, sizes, strict=True):
             if number == OUT:
                 continue
             found.add(int(number))
             rows[number] += count
-            weight[number] += count * each
+            weight[number] += size
             start[number] = min(start[number], begin + low)
             stop[number] = max(stop[number], begin + high + 1)
         begin += group.rows

@@ -19,15 +19,19 @@ from ..schema import SPLITS
 from .census import Census, Ids
 from .layout import OUT, Places, Size, by_split, lay_out
 from .source import Root
+from .weights import Weights
 
 Rows = npt.NDArray[np.int64]
 MOST_DROPPED = 0.2  # of the rows with kept=false; beyond it the images are laid out anew
 
 
-def pin(root: Root, census: Census, size: Size, url: str, previous: Release) -> Places | None:
+def pin(
+    root: Root, census: Census, sizes: tuple[Size, Weights], url: str, previous: Release
+) -> Places | None:
     """The place of each row, those of `previous` first; None where it does not pay, or is not possible.
 
-    url: where `previous` is. It is not possible where the root has its pairs in another order, or splits, now.
+    sizes: of new shards, and the weights of the rows; url: where `previous` is. It is not possible where the root has
+    its pairs in another order, or splits, now.
     """
     shards = _shards(previous)
     order = np.argsort(census.ids, kind="stable")
@@ -49,7 +53,7 @@ def pin(root: Root, census: Census, size: Size, url: str, previous: Release) -> 
     new = census.wanted & (place == OUT)
     if dropped > MOST_DROPPED * (dropped + np.count_nonzero(census.wanted)):
         return None
-    added, _ = lay_out(root, new, size, "images", first=len(shards))
+    added, _ = lay_out(root, new, *sizes, first=len(shards))
     return np.where(added == OUT, place, added)
 
 

@@ -12,7 +12,7 @@ import datetime
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import numpy as np
 
 from ..errors import InputError, UsageError
 from ..files import write_atomic
+from ..options import in_words
 from ..released.document import Release
 from ..removals import Removals
 from . import pinned
@@ -27,6 +28,7 @@ from .census import Census, take
 from .config import Config
 from .layout import OUT, Places, Planned, Size, lay_out, planned
 from .source import Root
+from .weights import Weights, larger, weigh
 
 EXTENSIONS = {"parquet": "parquet", "webdataset": "tar"}
 
@@ -82,10 +84,16 @@ def fingerprint(config: Config, root: Root, removals: Removals) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def make(config: Config, root: Root, removals: Removals, previous: tuple[str, Release] | None) -> Plan:
+def make(
+    config: Config,
+    root: Root,
+    removals: Removals,
+    previous: tuple[str, Release] | None,
+    tell: Callable[[str], None] | None = None,
+) -> Plan:
     """Lay out a release; `version` is left empty. InputError where nothing would be left in it.
 
-    previous: the release before it and the URL at which it is.
+    previous: the release before it and the URL at which it is; tell: takes a line where shards cannot be as asked for.
     """
     census = take(root, removals)
     wanted = census.wanted
@@ -93,12 +101,17 @@ def make(config: Config, root: Root, removals: Removals, previous: tuple[str, Re
         raise InputError(
             f"{root.url}: none of its {root.rows:,} pairs is kept, so there is nothing to release; see danqing status"
         )
-    size = Size(config.target_bytes, config.divide_by)
-    place = _pinned(config, root, census, size, previous)
+    size, extension = Size(config.target_bytes, config.divide_by), EXTENSIONS[config.format]
+    weights = weigh(root, config.what, extension, config.target_bytes)
+    if tell and (large := larger(root, wanted, weights, config.target_bytes)):
+        tell(
+            f"larger than --shard-size {in_words(config.target_bytes)}, and so are their shards: {large:,} pairs"
+        )
+    place = _pinned(config, root, census, (size, weights), previous)
     is_pinned = place is not None
     if place is None:
-        place, _ = lay_out(root, wanted, size, config.what)
-    shards = planned(root, place, config.what, EXTENSIONS[config.format])
+        place, _ = lay_out(root, wanted, size, weights)
+    shards = planned(root, place, weights, config.what, extension)
     return Plan(
         version="",
         created_at=_now(),
@@ -121,14 +134,18 @@ def _now() -> str:
 
 
 def _pinned(
-    config: Config, root: Root, census: Census, size: Size, previous: tuple[str, Release] | None
+    config: Config,
+    root: Root,
+    census: Census,
+    sizes: tuple[Size, Weights],
+    previous: tuple[str, Release] | None,
 ) -> Places | None:
     if previous is None or config.compact or config.what != "images" or config.format != "parquet":
         return None
     url, release = previous
     if not all(path.endswith(".parquet") for path in release.shards()):
         return None
-    return pinned.pin(root, census, size, url, release)
+    return pinned.pin(root, census, sizes, url, release)
 
 
 def _account(census: Census, place: Places) -> dict[str, int]:

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from ..errors import InputError
 from ..parquet import parquet
 from .columns import Columns
-from .layout import Bools, Places, Planned
+from .layout import Places, Planned
 from .source import Part, Root
+from .weights import Bools
 
 
 def read(root: Root, columns: Columns, place: Places, shard: Planned) -> Iterator[pa.Table]:

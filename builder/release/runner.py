@@ -12,7 +12,7 @@ import contextlib
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from pathlib import Path
@@ -152,9 +152,9 @@ def open_job(config: Config, console: Console) -> Job:
     return Job(config, root, target, previous, reduce(Removals.union, known))
 
 
-def _plan(job: Job) -> Plan:
+def _plan(job: Job, tell: Callable[[str], None] | None = None) -> Plan:
     """A plan with its version."""
-    plan = plans.make(job.config, job.root, job.removals, job.before)
+    plan = plans.make(job.config, job.root, job.removals, job.before, tell)
     older = job.previous.funnel.get("revisions", []) if job.previous else []
     taken = [*job.target.versions(), *(one["version"] for one in older)]
     return replace(plan, version=plans.version_of(job.config, plan, taken))
@@ -261,7 +261,7 @@ class _Run:
                 )
             self._forget()
             self._console.info(f"{job.root.url}: {job.root.rows:,} pairs; laying out the shards")
-            plan = _plan(job)
+            plan = _plan(job, self._console.warn)
             plan.write(self._work)
         job.target.begin(plan.version)
         return plan

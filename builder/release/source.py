@@ -31,11 +31,12 @@ PARALLEL = 16  # footers read at once
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One row group of a part. bytes: compressed, of pictures and of all other columns."""
+    """One row group of a part. bytes: compressed, of pictures and of all other columns; plain: of these, as text."""
 
     rows: int
     picture_bytes: int
     other_bytes: int
+    plain_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +168,13 @@ def _look(shard: rebuilt.Shard) -> tuple[pa.Schema, tuple[Group, ...]]:
         groups = []
         for number in range(metadata.num_row_groups):
             group = metadata.row_group(number)
-            sizes = {"picture": 0, "other": 0}
+            sizes = {"picture": 0, "other": 0, "plain": 0}
             for index in range(group.num_columns):
                 column = group.column(index)
                 kind = "picture" if column.path_in_schema.startswith("image.") else "other"
                 sizes[kind] += column.total_compressed_size
-            groups.append(Group(group.num_rows, sizes["picture"], sizes["other"]))
+                sizes["plain"] += column.total_uncompressed_size if kind == "other" else 0
+            groups.append(Group(group.num_rows, *sizes.values()))
         return file.schema_arrow, tuple(groups)
 
 
