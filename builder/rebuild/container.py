@@ -79,12 +79,24 @@ def read_tiff(body: bytes) -> Header:
 def read_avif(body: bytes) -> Header:
     """AVIF: the boxes, then the size and turn of the primary picture."""
     _boxes(body)
-    image = opened(AvifImagePlugin.AvifImageFile, body)
+    try:
+        image = opened(AvifImagePlugin.AvifImageFile, body)
+    except Dropped:
+        image = opened(AvifImagePlugin.AvifImageFile, _without_alpha(body))
     try:
         turned = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # broken EXIF does not make the picture worse
         turned = 1
-    return Header("avif", *image.size, turned if turned in range(1, 9) else 1)
+    turned = turned if turned in range(1, 9) else 1
+    return Header("avif", *image.size, turned, profile=image.info.get("icc_profile"))
+
+
+def _without_alpha(body: bytes) -> bytes:
+    """The same AVIF, whose alpha plane is a picture to ignore: Pillow refuses one whose size is not said again."""
+    size, alpha = body.find(b"ispe"), body.find(b"auxC")
+    if min(size, alpha) < 0:
+        raise Dropped(Reason.CORRUPT)
+    return body[:alpha] + body[size : size + 16] + body[alpha + 16 :]
 
 
 def read_jp2(body: bytes) -> Header:

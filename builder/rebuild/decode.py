@@ -17,6 +17,7 @@ Every path releases the GIL while it decodes.
 from __future__ import annotations
 
 import re
+import struct
 from typing import NamedTuple
 
 import cv2
@@ -59,6 +60,8 @@ _KINDS: dict[str, type[ImageFile.ImageFile]] = {
     "avif": AvifImagePlugin.AvifImageFile,
     "jp2": Jpeg2KImagePlugin.Jpeg2KImageFile,
 }
+# The compressions of a BMP that mean masks: of three channels, and of four behind the shortest header.
+_MASKS, _WITH_ALPHA = 3, 6
 _SPACES = {1: "GRAY", 3: "RGB", 4: "CMYK"}
 # The warnings that may leave every pixel right. Premature ends, bad codes, scans out of sequence and markers or bytes
 # inside a scan are damage.
@@ -157,6 +160,9 @@ def _opencv(body: bytes, header: Header) -> Pixels:
 
     def piece(rows: slice) -> Image.Image:
         strip = array[rows]
+        if array.dtype == np.uint16:  # of AVIF alone, which has 10 or 12 bits
+            strip = strip.view(np.uint16) >> (4 if body[body.index(b"av1C") + 6] & 0x20 else 2)
+        strip = strip.astype(np.uint8, copy=False)
         mode, stored = ("RGBA", "BGRA") if strip.shape[2] == 4 else ("RGB", "BGR")
         return Image.frombuffer(mode, strip.shape[1::-1], strip, "raw", stored, 0, 1)
 
@@ -186,4 +192,46 @@ def _webp(body: bytes, header: Header) -> Pixels:
     return _opencv(still, header) if still else _pillow(body, header)
 
 
-_READERS = {"png": _png, "webp": _webp}
+def _avif(body: bytes, header: Header) -> Pixels:
+    """By Pillow; by OpenCV where that wants to be told the size of the alpha plane, too."""
+    try:
+        return _pillow(body, header)
+    except Dropped:
+        return _opencv(body, header)
+
+
+def _bmp(body: bytes, header: Header) -> Pixels:
+    try:
+        return _pillow(body, header)
+    except Dropped:
+        return Pixels(_masked(body, header), None, "numpy")
+
+
+def _masked(body: bytes, header: Header) -> Array:
+    """A BMP whose channels lie under masks that Pillow has no name for.
+
+    OpenCV asks for the masks behind the longer headers only; behind the shortest, it takes red for blue.
+    """
+    start, length = struct.unpack_from("<II", body, 10)
+    height, _, depth, packing = struct.unpack_from("<iHHI", body, 22)
+    masks = struct.unpack_from("<4I", body, 54)
+    masks = masks[:4] if masks[3] and (length >= 56 or packing == _WITH_ALPHA) else masks[:3]
+    if length < 40 or depth not in (16, 32) or packing not in (_MASKS, _WITH_ALPHA) or 0 in masks:
+        raise Dropped(Reason.CORRUPT)
+    stride = (header.width * depth + 31) // 32 * 4
+    stored = np.frombuffer(body, np.uint8, stride * header.height, start).reshape(header.height, stride)
+    upright = stored.view(f"<u{depth // 8}")[:: 1 if height < 0 else -1, : header.width]
+
+    def piece(rows: slice) -> Image.Image:
+        values = upright[rows].astype(np.uint64)
+        channels = []
+        for mask in masks:
+            lowest = mask & -mask
+            most = mask // lowest
+            channels.append((((values & mask) // lowest * 255 + most // 2) // most).astype(np.uint8))
+        return Image.fromarray(np.dstack(channels))
+
+    return flatten(header.height, header.width, piece)
+
+
+_READERS = {"png": _png, "webp": _webp, "avif": _avif, "bmp": _bmp}
