@@ -22,7 +22,7 @@ import fsspec
 import xxhash
 from fsspec.core import url_to_fs
 
-from .errors import EnvironmentProblem, InputError
+from .errors import EnvironmentProblem, InputError, UsageError
 from .life import leave_if_orphaned
 from .tokens import third_host
 
@@ -72,6 +72,25 @@ def is_within(url: str, folder: str) -> bool:
     return url == folder or url.startswith(f"{folder.rstrip('/')}/")
 
 
+def inside(folder: Path, path: str) -> Path:
+    """Where `path` lies in a local folder; UsageError where a folder on the way is a link, which is not followed."""
+    place = folder
+    for part in path.split("/")[:-1]:
+        place = place / part
+        if place.is_symlink():
+            raise UsageError(
+                f"{place}: is a link, and danqing follows none; name another folder, or remove the link"
+            )
+    return place / path.rpartition("/")[2]
+
+
+def refuse_links(folder: Path) -> None:
+    """UsageError where a folder in a local folder, however deep, is a link."""
+    for place, names, _ in os.walk(folder):
+        for name in names:
+            inside(Path(place), f"{name}/file")
+
+
 def read_bytes(url: str) -> bytes | None:
     """The whole file, or None where there is none."""
     fs, path = filesystem(url)
@@ -84,10 +103,11 @@ def read_bytes(url: str) -> bytes | None:
 def work_folder(root: str, name: str, cached: str = "") -> Path:
     """A local folder for the unfinished files of a root: inside a local one, so that a rename publishes; else cached.
 
-    name: of the folder in a local root; cached: what its name in the cache begins with.
+    name: of the folder in a local root, where it may not be a link (UsageError); cached: what its name in the cache
+    begins with.
     """
     if is_local(root):
-        return local_path(root).absolute() / name
+        return inside(local_path(root).absolute(), f"{name}/lock").parent
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "danqing" / (cached + root.replace("://", "-").replace("/", "-"))
 

@@ -18,8 +18,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, NotRequired, Self, TypedDict, Unpack
 
+from . import documents
 from .errors import InputError
 from .files import (
     file_digest,
@@ -36,11 +37,75 @@ from .files import (
 WORST_HOSTS = 50  # of a shard, kept in its ledger: 10,000 shards stay readable in about a second
 HOSTS_HELD = 50_000  # by a tally that merges others, before it forgets the better half: memory stays flat
 DIGEST = "xxh3_128"  # the name of a file's checksum, as of files.file_digest
-# What readers of decision.json rely on.
-DECISION = ("decision", "verdicts", "kept", "suspects", "alpha", "tested", "pi0", "bound")
+_SPLIT = re.compile(r"\w{1,64}")
 _MARKER = re.compile(r"(?!progress-)\w+-\d{5,}\.json")
 _PROGRESS = re.compile(r"progress-\d+\.json")
 _BATCH = 512  # files asked of an object store at once
+
+
+class Entry(TypedDict):
+    """What a marker says of a file of its shard; xxh3_128: in hex."""
+
+    rows: int
+    bytes: int
+    xxh3_128: NotRequired[str]
+
+
+class Planned(TypedDict):
+    """What readers of plan.json rely on; rows and shards are by split, the others say what it is made of."""
+
+    rows: dict[str, int]
+    shards: dict[str, int]
+    stage: NotRequired[str]
+    version: NotRequired[str]
+    config: NotRequired[dict[str, Any]]
+    config_hash: NotRequired[str]
+    manifest: NotRequired[Source]
+    checkpoint: NotRequired[dict[str, str | float | None]]
+    made_from: NotRequired[dict[str, Any]]
+
+
+class Source(TypedDict):
+    """The manifest of a rebuild: its files by path."""
+
+    fingerprint: str
+    files: dict[str, SourceFile]
+
+
+class SourceFile(TypedDict):
+    """A file of a manifest."""
+
+    rows: int
+    fingerprint: str
+
+
+class Decided(TypedDict):
+    """What readers of decision.json rely on; verdicts, causes and hosts count pairs, all else are shares and levels."""
+
+    decision: str
+    verdicts: dict[str, int]
+    kept: int
+    suspects: int
+    alpha: float
+    tested: int
+    pi0: float
+    bound: float
+    rows: NotRequired[int]
+    causes: NotRequired[dict[str, int]]
+    threshold: NotRequired[float | None]
+    least_level: NotRequired[float | None]
+    min_score: NotRequired[float | None]
+    keep: NotRequired[list[str]]
+    hosts: NotRequired[dict[str, dict[str, int]]]
+    checkpoint: NotRequired[dict[str, Any]]
+    rebuild_dropped: NotRequired[int]
+
+
+class Flight(TypedDict):
+    """progress-<rank>.json. shards: their counts so far, by stem."""
+
+    at: str
+    shards: dict[str, Tally]
 
 
 class Made(TypedDict):
@@ -193,12 +258,24 @@ def read_all(root: str, stage: str) -> Iterator[ShardLedger]:
     names = [name for name in listdir(join(root, "ledger", stage)) if _MARKER.fullmatch(name)]
     for path, document in _documents(join(root, "ledger", stage), names):
         try:
-            ledger = ShardLedger(**document)
-        except (TypeError, ValueError, AttributeError) as error:
+            yield _marker_of(documents.build(ShardLedger, document))
+        except ValueError as error:
             raise InputError(
                 f"{path}: no done marker of a shard ({error}); remove it to redo the shard"
             ) from error
-        yield ledger
+
+
+def _marker_of(one: ShardLedger) -> ShardLedger:
+    """The marker, where what it names are shards and files of a root; ValueError elsewhere."""
+    if not documents.STEM.fullmatch(one.shard):
+        raise ValueError(f"shard: {one.shard[: documents.SHOWN]!r} is no name of a shard")
+    for path, file in one.files.items():
+        if not documents.is_inside(path):
+            raise ValueError(f"files: {path[: documents.SHOWN]!r} is no path inside a root")
+        documents.check(file, Entry)
+    if any(len(counts) != 2 for counts in one.hosts.values()):
+        raise ValueError("hosts: not kept and dropped of each")
+    return one
 
 
 def write_progress(root: str, stage: str, rank: int, tallies: Mapping[str, Tally]) -> None:
@@ -226,9 +303,10 @@ def read_progress(root: str, stage: str) -> tuple[str | None, dict[str, Tally]]:
     told = []
     for path, document in _documents(folder, [name for name in listdir(folder) if _PROGRESS.fullmatch(name)]):
         try:
-            told.append((str(document["at"]), {shard: Tally(**t) for shard, t in document["shards"].items()}))
-        except (TypeError, KeyError, AttributeError) as error:
+            documents.check(document, Flight)
+        except ValueError as error:
             raise InputError(f"{path}: no progress of a run ({error}); remove it") from error
+        told.append((document["at"], {shard: Tally(**one) for shard, one in document["shards"].items()}))
     told.sort(key=lambda one: one[0])
     return (told[-1][0] if told else None), {
         shard: tally for _, part in told for shard, tally in part.items()
@@ -241,9 +319,14 @@ def read_plan(root: str, stage: str) -> dict[str, Any] | None:
     if "plan.json" not in listdir(folder):
         return None
     ((path, plan),) = _documents(folder, ["plan.json"])
-    counts = [plan.get(name) for name in ("rows", "shards")]
-    if not all(isinstance(one, dict) and all(type(n) is int for n in one.values()) for one in counts):
-        raise InputError(f"{path}: no plan of a stage: rows or shards are missing")
+    try:
+        documents.check(plan, Planned)
+        if odd := [split for split in (*plan["rows"], *plan["shards"]) if not _SPLIT.fullmatch(split)]:
+            raise ValueError(f"shards: {odd[0][: documents.SHOWN]!r} is no name of a split")
+    except ValueError as error:
+        raise InputError(
+            f"{path}: no plan of a stage ({error}); restore it, or begin another root"
+        ) from error
     return plan
 
 
@@ -254,9 +337,9 @@ def read_decision(root: str, stage: str) -> dict[str, Any] | None:
     if data is None:
         return None
     try:
-        decision = dict(json.loads(data))
-        _ = [decision[name] for name in DECISION]
-    except (ValueError, TypeError, KeyError) as error:
+        decision = documents.parse(data)
+        documents.check(decision, Decided)
+    except ValueError as error:
         raise InputError(f"{path}: no decision ({error}); run danqing {stage} {root} --decide") from error
     return decision
 
@@ -273,12 +356,9 @@ def _documents(folder: str, names: Iterable[str]) -> Iterator[tuple[str, dict[st
     """Path and JSON object of each file; an object store is asked for many at once."""
     for path, data in _contents(folder, list(names)):
         try:
-            document = json.loads(data)
+            yield path, documents.parse(data)
         except ValueError as error:
-            raise InputError(f"{path}: not JSON ({error})") from error
-        if not isinstance(document, dict):
-            raise InputError(f"{path}: holds no JSON object")
-        yield path, document
+            raise InputError(f"{path}: not JSON of ours ({error}); restore it, or remove it") from error
 
 
 def _contents(folder: str, names: list[str]) -> Iterator[tuple[str, bytes]]:

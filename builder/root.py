@@ -22,6 +22,7 @@ from .errors import InputError, UsageError
 from .files import (
     TEMPORARY,
     filesystem,
+    inside,
     is_local,
     join,
     listdir,
@@ -125,10 +126,11 @@ class Earlier:
 
 
 def claim(root: str, place: Place, *, overwrite: bool) -> None:
-    """Raise UsageError where `root` is no root of ours and holds names that a stage would write.
+    """Raise UsageError where `root` is no root of ours and holds names that a stage would write, or for a link.
 
     InputError where its plan cannot be read; with --overwrite such a folder is none of ours.
     """
+    _folders(root, place)
     own = {place.stages[0], REBUILD.stages[0]}
     if not overwrite:
         for stage in own:
@@ -147,13 +149,7 @@ def claim(root: str, place: Place, *, overwrite: bool) -> None:
 
 def earlier(root: str, place: Place) -> Earlier:
     """What --overwrite removes; UsageError where a folder of the root is a link, as links are not followed."""
-    folders = [*(f"ledger/{stage}" for stage in reversed(place.stages)), *place.folders]
-    for folder in ("ledger", *folders):
-        if _is_link(root, folder):
-            raise UsageError(
-                f"{join(root, folder)}: is a link, which --overwrite does not follow: name another root, or remove "
-                "the link"
-            )
+    folders = _folders(root, place)
     named = Named.of(root)
     files = {folder: _ours(root, folder, named, place) for folder in folders}
     stays = None
@@ -163,6 +159,15 @@ def earlier(root: str, place: Place) -> Earlier:
         else:
             stays = f"{join(root, CARD)}, which is not ours by its front matter; stock datasets goes by it"
     return Earlier(root, {folder: names for folder, names in files.items() if names}, named, stays)
+
+
+def _folders(root: str, place: Place) -> list[str]:
+    """The folders that a stage writes into, those of ledgers first; UsageError where one of them is a link."""
+    folders = [*(f"ledger/{stage}" for stage in reversed(place.stages)), *place.folders]
+    if is_local(root):
+        for folder in folders:
+            inside(local_path(root), f"{folder}/file")
+    return folders
 
 
 def _ours(root: str, folder: str, named: Named, place: Place) -> list[str]:

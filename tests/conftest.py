@@ -8,8 +8,10 @@ import os
 import shutil
 import socket
 import sys
+import tarfile
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,3 +87,11 @@ def hub(tmp_path: Any) -> Iterator[Any]:
         yield running
     assert not running.errors, running.errors[0]
     assert not running.leaks
+
+
+@pytest.fixture
+def golden(tmp_path: Path) -> Path:
+    """The folder of roots and releases that golden/make.py wrote with an earlier build."""
+    with tarfile.open(Path(__file__).parent / "golden" / "0.1.0.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path / "0.1.0"

@@ -55,7 +55,9 @@ def test_columns_of_a_manifest(
 def test_a_ledger(json_flag: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "root" / "ledger" / EVIL
     folder.mkdir(parents=True)
-    (folder / "plan.json").write_text(json.dumps({"stage": EVIL, "rows": {EVIL: 3}, "shards": {EVIL: 1}}))
+    (folder / "plan.json").write_text(
+        json.dumps({"stage": EVIL, "rows": {"train": 3}, "shards": {"train": 1}})
+    )
     flight = {"train-00000": {"rows": 1, "kept": 0, "reasons": {EVIL: 1}, "http_status": {}, "hosts": {EVIL: [0, 1]},
                               "bytes": 0, "requests": 1}}  # fmt: skip
     (folder / "progress-0.json").write_text(json.dumps({"at": EVIL, "shards": flight}))

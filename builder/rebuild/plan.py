@@ -134,7 +134,13 @@ def make_plan(config: Config) -> Plan:
 
 
 def _read_plan(config: Config) -> dict[str, Any] | None:
-    return None if config.overwrite else read_plan(config.output, STAGE)
+    plan = None if config.overwrite else read_plan(config.output, STAGE)
+    if plan is not None and (missing := {"config", "config_hash", "manifest"} - plan.keys()):
+        raise InputError(
+            f"{config.output}: ledger/{STAGE}/plan.json lacks {', '.join(sorted(missing))}; restore it, use another "
+            "root, or --overwrite"
+        )
+    return plan
 
 
 def _same(root: str, old: dict[str, Any], plan: Plan) -> None:

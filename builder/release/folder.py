@@ -11,17 +11,18 @@ the same command goes on from before.json.
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 from ..errors import InputError, UsageError
-from ..files import environment, fsync_folder, local_path, publish, write_atomic
+from ..files import environment, fsync_folder, inside, local_path, publish, write_atomic
 from ..released import document
 from ..released.document import Release
 
 WORK = ".release"
 CARD = "README.md"
+FOLDERS = ("manifest", "images", "removals", "changes", "figures")
+NOTHING = b"null\n"  # before.json where there was no release
 
 
 class Folder:
@@ -55,7 +56,9 @@ class Folder:
         return sorted({release.version, *changed}) if release else []
 
     def begin(self, version: str) -> None:
-        """See Target."""
+        """See Target. UsageError where a folder of the release is a link."""
+        for name in (*FOLDERS, WORK):
+            inside(self._out, f"{name}/file")
         with environment(f"{self._out}"):
             self._taken.mkdir(parents=True, exist_ok=True)
 
@@ -64,7 +67,7 @@ class Folder:
         with environment(f"{self._out}: taking files"):
             for file in files:
                 if (folder / file).exists():  # else it was moved before a kill
-                    _move(folder / file, self._taken / file)
+                    self._move(folder / file, f"{WORK}/taken/{file}")
 
     def staged(self, file: str) -> str:
         """See Target."""
@@ -77,12 +80,12 @@ class Folder:
             old = self._set_aside()
             for file in sorted(_files(self._taken), key=lambda file: (file in (CARD, document.NAME), file)):
                 if file != document.NAME:
-                    _move(self._taken / file, self._out / file)
+                    self._move(self._taken / file, file)
             for file in sorted(set(old.files if old else ()) - keep - {CARD, document.NAME}):
-                (self._out / file).unlink(missing_ok=True)
+                inside(self._out, file).unlink(missing_ok=True)
             self._sweep()
             if (self._taken / document.NAME).exists():
-                _move(self._taken / document.NAME, self._out / document.NAME)
+                self._move(self._taken / document.NAME, document.NAME)
             elif not (self._out / document.NAME).exists():
                 raise InputError(f"{folder}: no {document.NAME} to publish")
             self._before.unlink()
@@ -96,7 +99,7 @@ class Folder:
         """Take release.json from the readers, and remember it; the release before."""
         shown = self._out / document.NAME
         if not self._before.exists():
-            write_atomic(str(self._before), shown.read_bytes() if shown.exists() else b"null\n")
+            write_atomic(str(self._before), shown.read_bytes() if shown.exists() else NOTHING)
         if (self._taken / document.NAME).exists():  # else what is shown is the new one, and a kill came after
             shown.unlink(missing_ok=True)
             fsync_folder(self._out)
@@ -105,18 +108,18 @@ class Folder:
     def _sweep(self) -> None:
         """Remove the folders that are empty now."""
         for path in self._out.iterdir():
-            if path.is_dir() and not path.name.startswith(".") and not any(path.iterdir()):
+            empty = path.is_dir() and not path.is_symlink() and not any(path.iterdir())
+            if empty and not path.name.startswith("."):
                 path.rmdir()
 
-
-def _move(source: Path, target: Path) -> None:
-    publish(source, str(target))
+    def _move(self, source: Path, path: str) -> None:
+        publish(source, str(inside(self._out, path)))
 
 
 def _read(path: Path) -> Release | None:
-    """The release that was set aside."""
-    said = json.loads(path.read_bytes())
-    return Release(**said) if said else None
+    """The release that was set aside; InputError where it is none."""
+    data = path.read_bytes()
+    return None if data == NOTHING else document.parse(data, str(path))
 
 
 def _files(folder: Path) -> list[str]:

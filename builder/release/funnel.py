@@ -64,7 +64,7 @@ def revision(release: Release) -> dict[str, Any]:
     return {
         "version": release.version,
         "created_at": release.created_at,
-        "kept": release.counts["kept"],
+        "kept": release.counts.get("kept", 0),
         "dropped": dict(sorted(release.dropped.items())),
     }
 

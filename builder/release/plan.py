@@ -15,12 +15,15 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypedDict
 
 import numpy as np
 
+from .. import documents
 from ..errors import InputError, UsageError
 from ..files import write_atomic
 from ..options import in_words
+from ..released import document as released
 from ..released.document import Release
 from ..removals import Removals
 from . import pinned
@@ -63,16 +66,42 @@ class Plan:
         write_atomic(str(work / "plan.json"), json.dumps(told, sort_keys=True, ensure_ascii=False).encode())
 
 
+class Told(TypedDict):
+    """plan.json."""
+
+    version: str
+    created_at: str
+    made_from: str
+    rows: dict[str, int]
+    pinned: bool
+    shards: list[Planned]
+    previous: dict[str, Any] | None
+
+
 def read(work: Path) -> Plan | None:
-    """The plan that an earlier run left in the work folder; None where there is none that can be read."""
+    """The plan that an earlier run left in the work folder; None where there is none that can be believed."""
     try:
-        told = json.loads((work / "plan.json").read_bytes())
+        told = documents.parse((work / "plan.json").read_bytes())
+        documents.check(told, Told)
         place = np.load(work / "place.npy", mmap_mode="r", allow_pickle=False)
         shards = tuple(Planned(**shard) for shard in told.pop("shards"))
         previous = told.pop("previous")
-        return Plan(**told, shards=shards, place=place, previous=Release(**previous) if previous else None)
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        plan = Plan(**told, shards=shards, place=place, previous=previous and released.checked(previous))
+    except (FileNotFoundError, ValueError, TypeError, EOFError):
         return None
+    return plan if _sound(plan) else None
+
+
+def _sound(plan: Plan) -> bool:
+    """Whether each row of the root has a place in one of the shards, or none, and these lie in a release."""
+    place, count = plan.place, len(plan.shards)
+    numbers = [shard.number for shard in plan.shards]
+    return (
+        (str(place.dtype), place.ndim, numbers) == ("int32", 1, [*range(count)])
+        and sum(plan.rows.values()) == place.size
+        and all(documents.is_inside(shard.path) and shard.stop <= place.size for shard in plan.shards)
+        and (not place.size or (place.min() >= OUT and place.max() < count))
+    )
 
 
 def fingerprint(config: Config, root: Root, removals: Removals) -> str:

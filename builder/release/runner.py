@@ -22,7 +22,7 @@ from .. import removals as lists
 from ..arrow import without_pandas
 from ..console import Console
 from ..errors import DanqingError, EnvironmentProblem, UsageError, VerificationError
-from ..files import Lock, environment, is_local, local_path, work_folder
+from ..files import Lock, environment, is_local, listdir, local_path, refuse_links, sweep, work_folder
 from ..released.address import bare
 from ..released.document import Release
 from ..removals import Removals
@@ -42,6 +42,9 @@ from .upload import open_target
 if TYPE_CHECKING:
     from .preview import Preview
 
+# What a work folder holds: the run's own files, and those of a release that is being published in a folder.
+UNDER_WAY = (STAGE, "done", "sent", "sealed.json")
+WORK = ("lock", "plan.json", "place.npy", *UNDER_WAY, "taken", "before.json")
 EXTRA = ("jinja2", "matplotlib", "mlcroissant")  # of the card
 MOST_WORKERS = 4  # a disk gives no more, and each holds a row group or two
 
@@ -174,11 +177,18 @@ def _tried(job: Job, work: Path) -> Plan:
 @contextlib.contextmanager
 def _locked(work: Path, output: str) -> Iterator[None]:
     """The work folder for one run; it goes where nothing in it is worth keeping."""
+    for name in listdir(str(work)):
+        if name not in WORK and not name.endswith(".tmp"):
+            raise UsageError(
+                f"{work / name}: is none of ours, in a folder that a release makes and removes; move it"
+            )
+    refuse_links(work)
     lock = Lock(work / "lock")
     if not lock.acquire():
         lock.release()
         raise EnvironmentProblem(f"another danqing release is at work on {output}; wait for it, or end it")
     try:
+        sweep(output)
         yield
     except DanqingError:
         if not (work / "plan.json").exists():
@@ -276,7 +286,7 @@ class _Run:
     def _forget(self) -> None:
         """Remove what an earlier run left of a release that is not this one."""
         (self._work / "plan.json").unlink(missing_ok=True)
-        for name in (STAGE, "done", "sent", "sealed.json"):
+        for name in UNDER_WAY:
             path = self._work / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
 
+from .. import documents
 from ..files import write_atomic
 from ..released.counts import COLUMNS, Counts
 from ..shards import writer
@@ -130,8 +131,10 @@ def _fitting(table: pa.Table, rows: int, size: int) -> tuple[int, int]:
 
 
 def read_made(marker: Path) -> Made | None:
-    """What a marker says; None where there is none, or one that was cut."""
+    """What a marker says; None where there is none that can be believed."""
     try:
-        return Made(**json.loads(marker.read_bytes()))
-    except (FileNotFoundError, ValueError, TypeError):
+        made = documents.build(Made, documents.parse(marker.read_bytes()))
+        Counts.of_dict(made.counts)
+    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
         return None
+    return made if documents.is_inside(made.path) else None

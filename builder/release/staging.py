@@ -144,7 +144,7 @@ class Staging:
 
     def _is_done(self, shard: Planned) -> bool:
         made = shards.read_made(self._marker(shard.path))
-        if made is None:
+        if made is None or made.path != shard.path:
             return False
         if self._sent(shard.path).exists():
             (self.folder / shard.path).unlink(missing_ok=True)

@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..console import Console
+from ..documents import LIMIT
 from ..errors import InputError
+from ..files import TEMPORARY
 from . import history, pictures, rows, shards, tars
 from .counts import Counts
 from .differences import Differences
-from .document import LIMIT, NAME, Release, parse
+from .document import NAME, Release, parse
 from .readme import check_card
 from .store import Store, open_store, sha256_of
 
@@ -133,8 +135,9 @@ class _Check:
         for path in entries:
             if path in files or path == NAME:
                 continue
-            # An upload leaves alone what others put into a repository, a licence for one.
-            if self._store.local or path.startswith(_OURS) or path.endswith(_READ):
+            # What a kill left is swept by the next release; an upload leaves alone what others put into a repository.
+            left = TEMPORARY.fullmatch(path.partition("/")[0]) is not None
+            if not left and (self._store.local or path.startswith(_OURS) or path.endswith(_READ)):
                 self._differences.add("extra", f"{path}: should not be there, {NAME} does not list it")
             else:
                 strangers.append(path)

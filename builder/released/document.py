@@ -11,20 +11,50 @@ import dataclasses
 import datetime
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NotRequired, TypedDict
 
+from .. import documents
+from ..documents import LIMIT
 from ..errors import InputError
 from ..files import filesystem, join
 
 NAME = "release.json"
 FORMAT = 1
 KINDS = ("manifest", "images")
-LIMIT = 64 << 20  # bytes of it; 100,000 files, as many as the Hub takes, make 20 MB
-LONGEST = 1024  # characters of a path, as many as an object store takes
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")  # it names a tag and a file
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class Counted(TypedDict):
+    """What readers rely on in the counts of a release; released.counts has them all."""
+
+    kept: NotRequired[int]
+
+
+class Revision(TypedDict):
+    """One release of those before, as the card lists it; dropped: by reason."""
+
+    version: str
+    created_at: str
+    kept: int
+    dropped: dict[str, int]
+
+
+class Funnel(TypedDict):
+    """What readers rely on in the funnel of a release: how many rows stood and were lost where."""
+
+    manifest: NotRequired[int]
+    pending: NotRequired[int]
+    fetched: NotRequired[int]
+    reasons: NotRequired[dict[str, int]]
+    verdicts: NotRequired[dict[str, int]]
+    left_out: NotRequired[dict[str, int]]
+    removed: NotRequired[int]
+    duplicates: NotRequired[int]
+    decision: NotRequired[dict[str, Any]]
+    options: NotRequired[dict[str, Any]]
+    revisions: NotRequired[list[Revision]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +76,7 @@ class Release:
     validated: bool
     license: str
     source: str
-    files: dict[str, dict[str, Any]]
+    files: dict[str, Any]
     counts: dict[str, Any]
     funnel: dict[str, Any]
     model: dict[str, Any] = field(default_factory=dict)
@@ -62,7 +92,7 @@ class Release:
             json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         ).encode()
 
-    def shards(self) -> dict[str, dict[str, Any]]:
+    def shards(self) -> dict[str, Any]:
         """The files that hold pairs, by path."""
         return {path: file for path, file in self.files.items() if path.startswith(f"{self.what}/")}
 
@@ -81,87 +111,40 @@ def read(url: str) -> Release | None:
 def parse(data: bytes, name: str) -> Release:
     """The release that a file called `name` holds; InputError where it is none."""
     try:
-        if len(data) > LIMIT:
-            raise ValueError(f"more than {LIMIT:,} bytes")
-        document = json.loads(data, parse_constant=_no_number)
-        _of_this_format(document, name)
-        _check(document)
-    except (ValueError, RecursionError) as error:  # of JSON, UTF-8 and _check alike
+        found = documents.parse(data, LIMIT)
+        _of_this_format(found, name)
+        return checked(found)
+    except ValueError as error:
         raise InputError(f"{name}: no release of danqing: {' '.join(str(error).split())[:300]}") from error
-    return Release(**document)
 
 
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number of JSON")
-
-
-def _of_this_format(document: Any, name: str) -> None:
+def _of_this_format(document: dict[str, Any], name: str) -> None:
     """InputError where a later danqing wrote it: what it has beside is then no reason to call it broken."""
-    found = document.get("format") if isinstance(document, dict) else None
+    found = document.get("format")
     if isinstance(found, int) and not isinstance(found, bool) and found > FORMAT:
         raise InputError(f"{name}: of format {found}, this danqing reads {FORMAT}: update danqing")
 
 
-def _check(document: Any) -> None:
-    """ValueError, naming the field, where a document is not what Release says."""
-    if not isinstance(document, dict):
-        raise ValueError("no object of JSON")
-    known = {one.name: one for one in dataclasses.fields(Release)}
-    needed = {name for name, one in known.items() if _is_needed(one)}
-    for which, names in (("without", needed - document.keys()), ("with an unknown", document.keys() - known)):
-        if names:
-            raise ValueError(f"{which} {', '.join(sorted(names))}")
-    for name, value in document.items():
-        _check_type(name, value, str(known[name].type))
-    if document["what"] not in KINDS:
-        raise ValueError(f"what: {document['what']!r} is none of {', '.join(KINDS)}")
-    if document.get("format", FORMAT) != FORMAT:
-        raise ValueError(f"format: {document['format']}, not {FORMAT}")
-    for name in ("version", "previous"):
-        if document.get(name) is not None and not _VERSION.fullmatch(document[name]):
-            raise ValueError(f"{name}: {document[name]!r} is no version")
-    datetime.datetime.fromisoformat(document["created_at"])
-    for path, file in document["files"].items():
-        _check_file(path, file)
-
-
-def _is_needed(one: dataclasses.Field[Any]) -> bool:
-    return one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
-
-
-def _check_type(name: str, value: Any, wanted: str) -> None:
-    """ValueError where a value is not of the annotation of its field."""
-    if wanted.startswith("dict"):
-        sound = isinstance(value, dict)
-        if wanted == "dict[str, int]":
-            sound = sound and all(_is_count(number) for number in value.values())
-    elif wanted == "bool":
-        sound = isinstance(value, bool)
-    elif wanted == "int":
-        sound = _is_count(value)
-    else:
-        sound = isinstance(value, str) or (value is None and wanted.endswith("| None"))
-    if not sound:
-        raise ValueError(f"{name}: {str(value)[:80]!r} is no {wanted}")
-
-
-def _check_file(path: str, file: Any) -> None:
-    """ValueError where a path leads out of the folder, or what is said of the file makes no sense."""
-    parts = path.split("/")
-    if len(path) > LONGEST or not all(map(_is_name, parts)) or path == NAME:
-        raise ValueError(f"files: {path[:80]!r} is no path inside a release")
-    if not isinstance(file, Mapping) or not _is_count(file.get("bytes")):
-        raise ValueError(f"files: {path}: without bytes")
-    if not _SHA256.fullmatch(str(file.get("sha256"))):
-        raise ValueError(f"files: {path}: without sha256")
-    if file.get("rows") is not None and not _is_count(file["rows"]):
-        raise ValueError(f"files: {path}: {str(file['rows'])[:80]!r} is no number of rows")
-
-
-def _is_name(part: str) -> bool:
-    """Whether a part of a path is one that stays in its folder, is not hidden and shows in a terminal."""
-    return part != "" and not part.startswith(".") and part.isprintable() and not {"\\", ":"} & {*part}
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
+def checked(document: dict[str, Any]) -> Release:
+    """The release of an object of JSON; ValueError, naming the field, where a document is not what Release says."""
+    release = documents.build(Release, document)
+    if release.what not in KINDS:
+        raise ValueError(f"what: {release.what!r} is none of {', '.join(KINDS)}")
+    if release.format != FORMAT:
+        raise ValueError(f"format: {release.format}, not {FORMAT}")
+    for name, version in (("version", release.version), ("previous", release.previous)):
+        if version is not None and not _VERSION.fullmatch(version):
+            raise ValueError(f"{name}: {version!r} is no version")
+    datetime.datetime.fromisoformat(release.created_at)
+    documents.check(release.funnel, Funnel)
+    documents.check(release.counts, Counted)
+    for path, file in release.files.items():
+        if not documents.is_inside(path) or path == NAME:
+            raise ValueError(f"files: {path[:80]!r} is no path inside a release")
+        if not isinstance(file, dict) or not documents.is_count(file.get("bytes")):
+            raise ValueError(f"files: {path}: without bytes")
+        if not _SHA256.fullmatch(str(file.get("sha256"))):
+            raise ValueError(f"files: {path}: without sha256")
+        if file.get("rows") is not None and not documents.is_count(file["rows"]):
+            raise ValueError(f"files: {path}: {str(file['rows'])[:80]!r} is no number of rows")
+    return release

@@ -8,7 +8,7 @@ from typing import Any
 from ..arrow import without_pandas
 from ..console import Console
 from ..errors import VerificationError
-from ..files import environment
+from ..files import TEMPORARY, environment
 from ..options import in_words
 from ..released.address import read_from
 from .config import Config
@@ -17,6 +17,7 @@ FULL = (
     "every checksum, every row (keys, hashes, verdicts, splits, removals), every number counted anew, "
     "schema and card"
 )
+STRANGER = "none of the release's files; danqing leaves it alone"
 QUICK = "checksums, footers, the number of rows, schema and card; no rows were read"
 
 
@@ -65,7 +66,9 @@ def run(config: Config, console: Console) -> Summary:
     with environment(f"reading {config.source}"):
         found = check(url, "quick" if config.quick else "full", console, config.sample, config.workers)
     for path in found.strangers:
-        console.info(f"{path}: none of the release's files; danqing leaves it alone")
+        left = TEMPORARY.fullmatch(path.partition("/")[0])
+        said = "left by a run that was killed; the next danqing release removes it" if left else STRANGER
+        console.info(f"{path}: {said}")
     if found.differences:
         for line in found.differences:
             console.error(line)

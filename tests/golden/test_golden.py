@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,14 +22,6 @@ from .make import ADDRESS, DEAD, KEPT, PAIRS, PORT
 SPOOLED = 28  # rows that the run which was killed had recorded
 SCORING = ("--alpha", "0.5")
 DECIDED = 45  # pairs that it kept
-
-
-@pytest.fixture
-def golden(tmp_path: Path) -> Path:
-    """The folder that make.py wrote."""
-    with tarfile.open(Path(__file__).parent / "0.1.0.tar.xz") as archive:
-        archive.extractall(tmp_path, filter="data")
-    return tmp_path / "0.1.0"
 
 
 @pytest.fixture
