@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from . import ledger
@@ -37,8 +38,10 @@ PLAN = "plan.json"
 KINDS = ("parquet", "tar", "spool")
 SHOWN = 20  # files that --dry-run names for people
 _SHARD = re.compile(r"(\w+)-(\d{5,})")
-# What a stage writes into its ledger beside markers, and what a work folder holds before there is a plan.
+# What a stage writes into its ledger beside markers, what a killed run leaves in its work folder beside spools, and
+# what that folder holds before there is a plan.
 _LEDGER = re.compile(r"(?:plan|decision|progress-\d+)\.json|panel\.npz|removals\.parquet")
+_LEFT = re.compile(r"\w+-\d{5,}-of-\d+\.(?:(?:images|outcomes)\.tmp|reopened)|.+\.copy")
 _WORK = re.compile(r"(?:world|runs|rank-\d+|panel|decide)\.lock|world\.size|rank-\d+\.tmp|reference[-.]\w+")
 
 
@@ -123,6 +126,11 @@ class Earlier:
             remove_files(join(self.root, folder) if folder else self.root, names)
         for folder in filter(None, self.files):
             remove_if_empty(join(self.root, folder))
+
+
+def is_spent(work: Path) -> bool:
+    """Whether a work folder holds nothing but what may go with it: no spool, and nothing of another's."""
+    return all(_WORK.fullmatch(path.name) or _LEFT.fullmatch(path.name) for path in work.iterdir())
 
 
 def claim(root: str, place: Place, *, overwrite: bool) -> None:

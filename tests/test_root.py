@@ -11,7 +11,7 @@ from builder.card import root_card
 from builder.cli import main
 from builder.errors import InputError, UsageError
 from builder.files import write_atomic
-from builder.root import REBUILD, REVALIDATE, claim, earlier
+from builder.root import REBUILD, REVALIDATE, claim, earlier, is_spent
 from tests.revalidate.smallroot import files_of
 
 PLAN = {"stage": "rebuild", "rows": {"train": 3}, "shards": {"train": 2}, "config_hash": "c"}
@@ -152,6 +152,17 @@ def test_what_a_kill_before_the_plan_left_is_ours(tmp_path: Path) -> None:
     put(root, "manifest.csv", "notes/a.txt")
     claim(root, REBUILD, overwrite=False)
     claim(root, REBUILD, overwrite=True)
+
+
+def test_a_work_folder_with_something_of_anothers_stays(tmp_path: Path) -> None:
+    ours = ["world.lock", "world.size", "rank-3.lock", "train-00000-of-00002.images.tmp", "reference-0f"]
+    ours += ["train-00000-of-00002.reopened", "images-train-00000-of-00002.parquet.copy"]
+    put(str(tmp_path), *ours)
+    assert is_spent(tmp_path)
+    for name in ("mine.txt", "train-00000-of-00002.spool"):
+        put(str(tmp_path), name)
+        assert not is_spent(tmp_path)
+        (tmp_path / name).unlink()
 
 
 def test_scores_of_anothers_are_refused(tmp_path: Path) -> None:

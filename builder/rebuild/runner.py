@@ -26,7 +26,7 @@ from ..ledger import ShardLedger, Tally
 from ..options import in_words
 from ..released.address import read_from
 from ..removals import Removals
-from ..root import REBUILD, Earlier, claim, earlier
+from ..root import REBUILD, Earlier, claim, earlier, is_spent
 from ..schema import Reason, carried
 from ..status import Summary, summary_of
 from ..stop import Stop
@@ -248,7 +248,7 @@ def _lock(work: Path, config: Config) -> list[Lock]:
 def _unlock(work: Path, locks: list[Lock]) -> None:
     """Free the locks; the last run to leave a root without unfinished shards takes the folder with it."""
     *_, world = locks
-    if not any(work.glob("*.spool")) and world.acquire():
+    if is_spent(work) and world.acquire():
         world.clear()
     for lock in locks:
         lock.release()

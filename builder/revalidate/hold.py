@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import EnvironmentProblem, InputError, UsageError, VerificationError
 from ..files import Lock, join, sweep, work_folder
+from ..root import is_spent
 from .plan import STAGE
 
 
@@ -41,7 +42,7 @@ def locked(root: str, rank: int) -> Iterator[Path]:
 
 
 def _leave(everyone: Lock) -> None:
-    if everyone.acquire():
+    if is_spent(everyone.path.parent) and everyone.acquire():
         everyone.clear()
 
 
