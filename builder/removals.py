@@ -1,9 +1,12 @@
-"""The removal list: what was taken out of a data set for good, as digests, so that it is no map to what it hides.
+"""The removal list: what was taken out of a data set for good, as keys and digests.
 
     keys, URLs and hosts in text files ─▶ removals.parquet of a release or a root ─▶ which of these pairs it covers
 
 A line of a text file is a key (32 hex characters), a URL (with ://) or the name of a host; # begins a comment. A host
 covers its subdomains. A URL counts under http and https alike, and hosts in whatever spelling leads to them.
+
+The digests have no salt, as everybody's rebuild must find its own rows in them. So the list names no address, but who
+has one, or guesses it, can see whether it is there.
 """
 
 from __future__ import annotations

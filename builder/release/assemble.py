@@ -78,6 +78,8 @@ class Assembly:
             created_at=plan.created_at,
             validated=root.validated,
             license=config.license_id,
+            license_name=config.license_name,
+            license_link=config.license_link,
             source=config.source,
             files=files,
             counts=self._staging.counts().as_dict(),

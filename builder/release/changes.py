@@ -2,8 +2,8 @@
 
     keys of the last release ─▶ less those of the new shards ─▶ why, by the root ─▶ changes/<version>.parquet
 
-Of each pair of the last release 17 bytes are held, of the new ones none. No URL is written: a list of what was taken
-down must not be a map to it.
+Of each pair of the last release 17 bytes are held, of the new ones none. No URL is written, only keys; who has the
+release before can look them up in it.
 """
 
 from __future__ import annotations

@@ -22,6 +22,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "staging_budget": (0, math.inf),
     "workers": (0, 1024),
 }
+_NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
+_LINK = re.compile(r"https?://[^\s()<>\"\\]+|LICENSE(?:\.md)?")
 _TAG = re.compile(r"[A-Za-z0-9][\w.-]{0,99}")
 
 
@@ -56,6 +58,10 @@ class Config:
         "",
         f"identifier of the Hub; default, where the source is {SOURCE}: {SOURCE_LICENSE}, inherited from it",
         content=True,
+    )
+    license_name: str = option("", "name of the terms where --license is other: my-license-1.0", content=True)
+    license_link: str = option(
+        "", "where those terms are: a URL, or LICENSE or LICENSE.md, a file that you put there", content=True
     )
     remove: str = option(
         "", "files of keys, URLs or hosts, a line each, as a,b: these pairs are taken out for good"
@@ -137,7 +143,21 @@ class Config:
             raise UsageError(
                 f"--source {self.source}: say --license too, as what derives from it inherits its terms"
             )
+        self._check_license()
         if self.tag and not _TAG.fullmatch(self.tag):
             raise UsageError(f"--tag {self.tag}: write letters, digits, dots and dashes, such as v2026.11")
         if self.format == "webdataset" and self.what == "manifest":
             raise UsageError("--format webdataset: a manifest has no pictures; say --what images")
+
+    def _check_license(self) -> None:
+        """UsageError where terms of their own have no name or link, or an identifier has one."""
+        wanted = self.license == "other"
+        for flag, given, sound in (
+            ("--license-name", self.license_name, _NAME),
+            ("--license-link", self.license_link, _LINK),
+        ):
+            if wanted != bool(given) or (given and not sound.fullmatch(given)):
+                raise UsageError(
+                    f"{flag} {given}: --license other wants --license-name, such as my-license-1.0, and "
+                    "--license-link, a URL, LICENSE or LICENSE.md; no other license does"
+                )

@@ -66,7 +66,7 @@ def _checked(release: Release, schema: pa.Schema, title: str, repository: str) -
             ctx=context,
             name=title,
             description=f"{title}: image–text pairs rebuilt from {release.source or 'a manifest'} by danqing.",
-            license=[release.license],
+            license=[release.terms],
             url=url,
             version=_version(release.version),
             date_published=datetime.datetime.fromisoformat(release.created_at),

@@ -21,7 +21,7 @@ from ..tars import tar_schema
 from .config import SOURCE
 from .words import PARTS
 
-# The identifiers that the Hub takes; `other` would need a name and a link of its own.
+# The identifiers that the Hub takes, but `other`, which needs a name and a link of its own.
 _LICENSES = """
     afl-3.0 agpl-3.0 apache-2.0 apple-amlr apple-ascl artistic-2.0 bigcode-openrail-m bigscience-bloom-rail-1.0
     bigscience-openrail-m bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear bsl-1.0 c-uda cc cc-by-2.0 cc-by-2.5
@@ -39,7 +39,7 @@ _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M
 
 def check_license(identifier: str) -> None:
     """InputError for a license that the Hub does not know by this identifier."""
-    if identifier not in LICENSES:
+    if identifier not in LICENSES | {"other"}:
         near = sorted(one for one in LICENSES if one.split("-")[0] == identifier.lower().split("-")[0])
         raise InputError(
             f"license {identifier}: no identifier of the Hub; there are {', '.join(near or sorted(LICENSES))}"
@@ -62,6 +62,8 @@ def front_matter(release: Release, schema: pa.Schema, title: str) -> str:
     data = DatasetCardData(
         language="zh" if of_danqing else None,
         license=release.license,
+        license_name=release.license_name or None,
+        license_link=release.license_link or None,
         pretty_name=title,
         size_categories=[size_category(release.counts["kept"])],
         task_categories=[*TASKS],

@@ -108,6 +108,7 @@ def fingerprint(config: Config, root: Root, removals: Removals) -> str:
     """Of all that decides what is released: options, pictures, verdicts, removals."""
     names = [field.name for field in dataclasses.fields(config) if field.metadata.get("content")]
     options = {name: getattr(config, name) for name in names if name not in ("tag", "compact")}
+    options = {name: value for name, value in options.items() if value or not name.startswith("license_")}
     removed = [[kind, digest] for kind, digest, _ in removals.rows()]
     text = json.dumps([options, root.fingerprint, removed], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -23,6 +23,7 @@ NAME = "release.json"
 FORMAT = 1
 KINDS = ("manifest", "images")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")  # it names a tag and a file
+_RARE = ("license_name", "license_link")  # written only where they say something
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -63,8 +64,9 @@ class Release:
 
     what: manifest or images; version: its tag; previous: the tag before it, None for the first; created_at: ISO 8601,
     UTC; validated: it has scores and verdicts; model: name, revision, fingerprint, preprocessing and caption of
-    the checkpoint that scored it, empty where none did; license: identifier of the Hub; source: the data set it
-    derives from; files: rows (None of what is no table), bytes and sha256 of every file but this one, by path, sorted;
+    the checkpoint that scored it, empty where none did; license: identifier of the Hub; license_name, license_link:
+    of terms that have none, `other`; source: the data set it derives from, empty where nothing tells; files: rows
+    (None of what is no table), bytes and sha256 of every file but this one, by path, sorted;
     counts: of the data, as released.counts.Counts.as_dict has them; funnel: of the ledger: rows of the
     manifest, reasons, verdicts, decision ...; dropped: pairs of `previous` that are not in it, by reason;
     removed: entries of the removal list.
@@ -84,13 +86,19 @@ class Release:
     dropped: dict[str, int] = field(default_factory=dict)
     removed: int = 0
     danqing: str = ""
+    license_name: str = ""
+    license_link: str = ""
     format: int = FORMAT
 
     def as_json(self) -> bytes:
         """What release.json holds."""
-        return (
-            json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-        ).encode()
+        told = {name: value for name, value in dataclasses.asdict(self).items() if value or name not in _RARE}
+        return (json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+    @property
+    def terms(self) -> str:
+        """The license for programs: its identifier, or where the terms are that have none."""
+        return self.license_link or self.license
 
     def shards(self) -> dict[str, Any]:
         """The files that hold pairs, by path."""

@@ -94,6 +94,19 @@ def test_without_a_source_the_card_claims_nothing(root: Path, tmp_path: Path, wh
     )
 
 
+def test_a_license_of_its_own(root: Path, tmp_path: Path) -> None:
+    link, out = "https://h.test/terms", tmp_path / "out"
+    other = ("--license", "other", "--license-name", "mine-1.0", "--license-link", link)
+    assert main(["release", str(root), str(out), *other, "--quiet"]) == 0
+    card = (out / "README.md").read_text()
+    assert {"license: other", "license_name: mine-1.0", f"license_link: {link}"} <= {*card.split("\n")}
+    assert f"This release is under **[mine-1.0]({link})**, as its maintainer states" in card
+    assert json.loads((out / "croissant.json").read_text())["license"] == link
+    found = released(out)
+    assert (found.license, found.license_name, found.license_link) == ("other", "mine-1.0", link)
+    assert "whoever has a key, a URL or a host already" in card
+
+
 def test_the_source_is_named_however_it_was_typed(root: Path, tmp_path: Path) -> None:
     typed = "https://huggingface.co/datasets/ORG/PAIRS"
     assert release(root, tmp_path / "out", "--source", typed, "--license", "mit") == 0
