@@ -14,6 +14,7 @@ import math
 import re
 import types
 from collections.abc import Mapping
+from enum import Enum
 from typing import (
     Any,
     NoReturn,
@@ -100,10 +101,8 @@ def is_count(value: Any) -> bool:
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    """Whether a value of JSON is of a type: whole numbers are counts below 2^63, others are finite."""
+    """Whether a value of JSON is of a type."""
     origin, inner = get_origin(kind), get_args(kind)
-    if kind is Any:
-        return True
     if origin in (Union, types.UnionType):
         return any(_fits(value, one) for one in inner)
     if origin is NotRequired:
@@ -112,10 +111,17 @@ def _fits(value: Any, kind: Any) -> bool:
         return isinstance(value, dict) and all(_fits(one, inner[1]) for one in value.values())
     if origin is list:
         return isinstance(value, list) and all(_fits(one, inner[0]) for one in value)
+    return kind is Any or _is_of(value, kind)
+
+
+def _is_of(value: Any, kind: type) -> bool:
+    """The same of a class: whole numbers are counts, others are finite, and a word is one of an enum's."""
     if kind is int:
         return is_count(value)
     if kind is float:
         return type(value) in (int, float) and math.isfinite(value)
+    if issubclass(kind, Enum):
+        return value in {*kind}
     if dataclasses.is_dataclass(kind) or is_typeddict(kind):
         try:
             check(value, kind)

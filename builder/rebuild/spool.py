@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import mmap
 import os
 import struct
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 
 import xxhash
 
+from .. import documents
 from ..life import leave_if_orphaned
 from ..schema import Reason
 from .outcome import Outcome, Picture
@@ -42,6 +44,18 @@ def _digest(meta: bytes, data: bytes) -> int:
     hasher = xxhash.xxh3_64(meta)
     hasher.update(data)
     return hasher.intdigest()
+
+
+def _sound(meta: bytes) -> bool:
+    """Whether a record says of a row what one of ours would; else the row is asked for again."""
+    try:
+        said = json.loads(meta)
+        documents.check(dict(zip(_OUTCOME, said[0], strict=True)), Outcome)
+        if len(said) > 1:
+            documents.check({"data": b"", **dict(zip(_PICTURE, said[1], strict=True))}, Picture)
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return False
+    return (said[0][0] is None) == (len(said) == 2)  # kept: without a reason, with a picture
 
 
 class Spool:
@@ -87,9 +101,10 @@ class Spool:
                 if offset == 0:
                     if meta != self._owner:
                         return 0
-                elif magic == _AGAIN:
-                    self._tried[row] = Tried(*_TRIED.unpack(meta))
-                else:
+                elif magic == _AGAIN and meta_size == _TRIED.size:
+                    tried = Tried(*_TRIED.unpack(meta))
+                    self._tried[row] = tried if math.isfinite(tried.due) else Tried(tried.attempts)
+                elif magic == _MAGIC and _sound(meta):
                     self._index[row] = (start, meta_size, data_size)
                 offset = end
         return offset

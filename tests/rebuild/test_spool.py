@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from builder.rebuild.outcome import Outcome, Picture
-from builder.rebuild.spool import Spool, Tried
+from builder.rebuild.spool import _HEAD, Spool, Tried, _digest
 from builder.schema import Reason
 
 OWNER = "config shard"
@@ -109,3 +109,26 @@ def test_what_was_asked_and_is_due_comes_back_until_the_row_ends(path: Path) -> 
 def test_discard_removes_the_file(path: Path) -> None:
     Spool(path, OWNER).discard()
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        b"[]",
+        b"[1]",
+        b"{",
+        b"[" * 10_000,
+        b'[["dns"]]',
+        b'[["no_reason",404,null,1,1,1,null,null,null,null,null,1]]',
+        b'[["dns","404",null,1,1,1,null,null,null,null,null,1]]',
+        b"[[null,200,null,1,1,1,null,null,null,null,null,1]]",  # kept, without a picture
+    ],
+)
+def test_a_record_that_says_what_none_of_ours_does_is_asked_for_again(path: Path, meta: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(_HEAD.pack(b"DQs1", 5, len(meta), 0, _digest(meta, b"")) + meta)
+    with opened(path) as spool:
+        assert (7 in spool, 3 in spool, 5 in spool) == (True, True, False)
+        spool.append(5, DROPPED)
+    with opened(path) as spool:
+        assert spool.read(5) == DROPPED
