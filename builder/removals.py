@@ -245,7 +245,7 @@ def read(url: str) -> Removals | None:
         kind = type_of(fs, path)
         if kind is None:
             return None
-        if kind == "file" and not url.endswith(".parquet"):
+        if kind != "directory" and not url.endswith(".parquet"):
             return parse_file(url)
         at = join(url, PATH) if kind == "directory" else url
         data = read_bytes(at)

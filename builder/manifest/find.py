@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 import fsspec
 
@@ -52,6 +53,8 @@ def find(source: str) -> tuple[fsspec.AbstractFileSystem, list[Entry]]:
     with reading(source):
         fs.invalidate_cache()
         kind = type_of(fs, path)
+        if kind == "other":
+            raise _irregular(source)
         if kind == "file":
             return fs, [Entry(path, PurePosixPath(path).name, "train")]
         if kind == "directory":
@@ -75,7 +78,7 @@ def natural(name: str) -> tuple[list[tuple[int, int | str]], str]:
 
 
 def type_of(fs: fsspec.AbstractFileSystem, path: str) -> str | None:
-    """`file`, `directory`, or None where there is neither."""
+    """`file`, `directory`, `other` for a pipe, device, socket or broken link, or None where there is nothing."""
     if path.startswith(WEB) and path.endswith("/"):
         return "directory"  # an index page; HTTP itself knows no folders
     try:
@@ -85,7 +88,13 @@ def type_of(fs: fsspec.AbstractFileSystem, path: str) -> str | None:
         if path.startswith(WEB) and cause is not None and getattr(cause, "status", 0) != 404:
             raise cause from None
         return None
-    return "directory" if found == "directory" else "file"
+    return found if found in ("directory", "other") else "file"
+
+
+def _irregular(path: str) -> InputError:
+    return InputError(
+        f"{path}: a pipe, device, socket or broken link; a manifest is read more than once: save it to a file"
+    )
 
 
 def _ordered(entries: Iterable[Entry]) -> list[Entry]:
@@ -93,7 +102,8 @@ def _ordered(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def _in_folder(fs: fsspec.AbstractFileSystem, folder: str, source: str) -> list[Entry]:
-    names = {_relative(path, folder): path for path in fs.find(folder)}
+    found = fs.find(folder, detail=True)
+    names = {_relative(path, folder): path for path in found}
     if document.NAME in names:
         return _of_release(names, source)
     roots = {match[1] for match in map(ROOT.match, names) if match}
@@ -107,6 +117,16 @@ def _in_folder(fs: fsspec.AbstractFileSystem, folder: str, source: str) -> list[
         chosen = [name for name in visible if not name.lower().endswith(DOCUMENTS)]
     if not chosen:
         raise InputError(f"{source}: no Parquet, CSV, TSV or JSON Lines file in it; {_listing(names)}")
+    return _entries(fs, chosen, names, found)
+
+
+def _entries(
+    fs: fsspec.AbstractFileSystem, chosen: list[str], names: dict[str, str], found: dict[str, Any]
+) -> list[Entry]:
+    """The files of these names; found: what the file system lists of each path: of a link that it is something else."""
+    for name in chosen:
+        if found[names[name]]["type"] == "other" and type_of(fs, names[name]) != "file":
+            raise _irregular(names[name])
     return [Entry(names[name], name, split_of(name)) for name in chosen]
 
 
@@ -136,7 +156,7 @@ def _matching(fs: fsspec.AbstractFileSystem, pattern: str, source: str) -> list[
         names = {_relative(path, base): path for path, info in found.items() if info["type"] != "directory"}
         chosen = [name for name in names if not _hidden(name)]
         if chosen:
-            return [Entry(names[name], name, split_of(name)) for name in chosen]
+            return _entries(fs, chosen, names, found)
     raise InputError(
         f"{source}: {'no file matches' if wild else 'no such file or folder'}; {_beside(fs, base)}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import fsspec
@@ -75,6 +76,20 @@ def test_links_to_files_are_followed(tmp_path: Path) -> None:
     (tmp_path / "snapshot").mkdir()
     (tmp_path / "snapshot/a.parquet").symlink_to(tmp_path / "blobs/0f3a")
     assert names_of(str(tmp_path / "snapshot")) == ["a.parquet"]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "link to nothing"])
+def test_what_is_no_file_is_refused_before_it_is_opened(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "m.csv"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/null" if kind == "device" else tmp_path / "none")
+    for source in (tmp_path, tmp_path / "*.csv", *([path] if kind != "link to nothing" else [])):
+        with pytest.raises(
+            InputError, match=r"m\.csv: a pipe, device, socket or broken link; .* save it to a file"
+        ):
+            find(str(source))
 
 
 def test_glob_is_named_from_its_fixed_part_and_told_its_splits(tmp_path: Path) -> None:
