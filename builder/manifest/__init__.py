@@ -1,6 +1,7 @@
 """The manifest a stage reads: a path in, row counts and a fingerprint at once, then its rows as a stream.
 
-`open_manifest` looks at the ends of each file and plans; a text file alone is read through, once, to count it.
+`open_manifest` looks at the ends of each file and plans; a text file alone is read through, once: to count its rows,
+to find their types and to check that they can be read.
 `Manifest.tables` hands out the rows of ascending ranges in one schema: `url`, `alt_text`, `recaption`, then
 the other columns of the manifest. Memory does not depend on the number of rows.
 """
@@ -9,12 +10,14 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import dataclasses
 import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import fsspec
 import pyarrow as pa
@@ -23,10 +26,12 @@ from ..errors import InputError
 from .columns import SCHEMAS, Columns, Layout, Preset, layout
 from .find import Entry, find
 from .probe import probe
-from .readers import Reader, count_rows, open_reader
-from .source import Source, kind_of
+from .readers import Reader, open_reader, surveyed
+from .shapes import as_json, fields_from
+from .source import Kind, Source, kind_of
+from .text import UTF8, known_encoding
 
-__all__ = ["SCHEMAS", "Columns", "Manifest", "ManifestFile", "Preset", "open_manifest"]
+__all__ = ["SCHEMAS", "Columns", "Manifest", "ManifestFile", "Preset", "known_encoding", "open_manifest"]
 
 PARALLEL = 8  # files looked at together: their footers are a few requests each
 
@@ -36,7 +41,7 @@ class ManifestFile:
     """One file of a manifest.
 
     path: a local path or a URL; size: bytes; rows: those that count, under a limit; fingerprint: of its size
-    and its first and last 64 KiB, 32 hex characters.
+    and its first and last 64 KiB, 32 hex characters; read: how text was read, None of Parquet.
     """
 
     path: str
@@ -44,6 +49,12 @@ class ManifestFile:
     rows: int
     split: str
     fingerprint: str
+    read: Mapping[str, Any] | None
+
+    def as_json(self) -> dict[str, Any]:
+        """What plan.json holds of it: `open_manifest` takes it back."""
+        told = {"rows": self.rows, "fingerprint": self.fingerprint}
+        return told if self.read is None else {**told, "read": self.read}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,8 @@ class Manifest:
 
     rows: by split, in the order of the splits; fingerprint: of names, sizes, row counts and the files'
     fingerprints, so independent of where the manifest lies; schema: of the tables it yields; hash_column: the
-    column with a hash of each picture's bytes, and its algorithm, `sha256` or `md5`.
+    column with a hash of each picture's bytes, and its algorithm, `sha256` or `md5`; notes: what becomes of columns
+    that are not carried as they are, for people.
     """
 
     files: list[ManifestFile]
@@ -62,6 +74,7 @@ class Manifest:
     hash_column: tuple[str, str] | None
     sources: list[Source]  # one for each of `files`
     layout: Layout
+    notes: tuple[str, ...]
 
     def tables(self, split: str, ranges: Iterable[tuple[int, int]]) -> Iterator[pa.Table]:
         """One table for each half-open row range of `split`, read as it is asked for.
@@ -96,8 +109,12 @@ class _Cursor:
             base, end = self._starts[index], min(stop, self._starts[index + 1])
             first, table = self._of(index).at(start - base)
             part = table.slice(start - base - first, end - start)
-            parts.append(self._layout.table(part))
+            source = self._sources[index]
+            encoding = source.encoding if source.kind is Kind.PARQUET else UTF8  # text comes decoded
+            parts.append(self._layout.table(part, encoding, source.url, start - base))
             start += len(part)
+            if start - base == source.rows:
+                self._of(index).ends()
         return pa.concat_tables(parts)
 
     def _of(self, index: int) -> Reader:
@@ -115,58 +132,99 @@ class _Cursor:
 
 
 def open_manifest(
-    source: str, columns: Columns, limit: int = 0, counts: Mapping[str, int] | None = None
+    source: str, columns: Columns, limit: int = 0, known: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Manifest:
     """Plan the manifest at `source`: a file, folder, glob or fsspec URL.
 
-    columns: which column is which; limit: rows to take in all, train first, 0 for all; counts: rows of each
-    file by its `path`, from an earlier plan with this limit, which saves text files their counting.
+    columns: which column is which, and how text is written; limit: rows to take in all, train first, 0 for all;
+    known: what an earlier plan with this limit tells of each file by its `path`, which saves text files their counting.
     Raises InputError when there is no such file, a column is missing, kinds are mixed, or a file is empty,
-    truncated or of another kind; EnvironmentProblem when one cannot be read.
+    truncated, of another kind or, being text, cannot be read to its end; EnvironmentProblem when one cannot be read.
     """
     fs, entries = find(source)
     _one_kind(source, [kind for entry in entries if (kind := kind_of(entry.name))])
     files: list[ManifestFile] = []
     sources: list[Source] = []
-    for entry, probed, counted in _planned(fs, entries, limit, counts or {}):
-        taken = sum(file.rows for file in files)
-        if limit and taken >= limit:
-            break
-        counted = min(counted, limit - taken) if limit else counted
-        files.append(ManifestFile(probed.url, probed.size, counted, entry.split, probed.fingerprint))
+    notes: list[str] = []
+    rows: Counter[str] = Counter()
+    for entry, probed, said in _planned(fs, entries, columns, limit, known or {}):
+        counted = min(probed.rows or 0, limit - rows.total()) if limit else probed.rows or 0
+        files.append(
+            ManifestFile(probed.url, probed.size, counted, entry.split, probed.fingerprint, _read(probed))
+        )
         sources.append(probed)
+        notes += said
+        rows[entry.split] += counted
     _one_kind(source, [probed.kind for probed in sources])
     plan = layout([(probed.url, probed.schema) for probed in sources], columns)
-    rows: Counter[str] = Counter()
-    for file in files:
-        rows[file.split] += file.rows
     if not rows.total():
         raise InputError(f"{source}: the manifest has no rows ({len(files)} {sources[0].kind} files)")
-    names = [entry.name for entry in entries]
     return Manifest(
         files,
         {s: n for s, n in rows.items() if n},
-        _fingerprint(names, files),
+        _fingerprint([entry.name for entry in entries], files),
         plan.schema,
         plan.hash_column,
         sources,
         plan,
+        (*notes, *plan.notes),
     )
 
 
 def _planned(
-    fs: fsspec.AbstractFileSystem, entries: list[Entry], limit: int, counts: Mapping[str, int]
-) -> Iterator[tuple[Entry, Source, int]]:
-    """Each file with what it is and how many rows it has, in order, a few files at a time."""
+    fs: fsspec.AbstractFileSystem,
+    entries: list[Entry],
+    columns: Columns,
+    limit: int,
+    known: Mapping[str, Mapping[str, Any]],
+) -> Iterator[tuple[Entry, Source, list[str]]]:
+    """Each file with what it is and what is to be said of it, in order, a few at a time; under a limit one by one."""
 
-    def look(entry: Entry) -> tuple[Entry, Source, int]:
-        probed = probe(fs, entry)
-        known = counts.get(probed.url) if probed.rows is None else None
-        return entry, probed, count_rows(probed, limit) if known is None else known
+    def look(entry: Entry, most: int = 0) -> tuple[Entry, Source, list[str]]:
+        probed = probe(fs, entry, columns.quoting, columns.encoding)
+        if probed.kind is Kind.PARQUET:
+            return entry, probed, []
+        again = _as_planned(probed, known.get(probed.url, {}), most)
+        return (entry, again, []) if again else (entry, *surveyed(probed, most))
 
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        for start in range(0, len(entries), PARALLEL):
-            yield from pool.map(look, entries[start : start + PARALLEL])
+    if limit:
+        left = limit
+        for entry in entries:
+            found = look(entry, left)
+            yield found
+            left -= found[1].rows or 0
+            if left <= 0:
+                return
+    else:
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            for start in range(0, len(entries), PARALLEL):
+                yield from pool.map(look, entries[start : start + PARALLEL])
+
+
+def _read(source: Source) -> dict[str, Any] | None:
+    """How the rows of a text file come about, for plan.json; None of Parquet, which says so itself."""
+    if source.kind is Kind.PARQUET:
+        return None
+    quoting = "double" if source.quoted else "none"
+    return {
+        "quoting": None if source.kind is Kind.JSON_LINES else quoting,
+        "encoding": source.encoding,
+        "types": as_json(pa.struct(list(source.schema))),
+    }
+
+
+def _as_planned(source: Source, told: Mapping[str, Any], limit: int) -> Source | None:
+    """A text file with the rows and types that an earlier plan tells of it; None where it tells of another."""
+    try:
+        if told.get("fingerprint") != source.fingerprint or "read" not in told:
+            return None
+        rows, schema = int(told["rows"]), pa.schema(fields_from(told["read"]["types"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{source.url}: plan.json does not tell how it was read ({error!r}); --overwrite starts anew"
+        ) from error
+    known = dataclasses.replace(source, schema=schema, rows=rows, cut=rows == limit)
+    return known if _read(known) == told["read"] else None
 
 
 def _one_kind(source: str, kinds: list[str]) -> None:

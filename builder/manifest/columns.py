@@ -1,13 +1,13 @@
 """Which column of a manifest is which, and the one schema that every row is brought to.
 
 Out come `url`, `alt_text`, `recaption` as strings, then every other column, carried under its own name or as
-manifest_<name> where a rebuilt root uses that name itself. Types are plain Arrow: no dictionary, no large or
-view layout, because the files of one manifest differ in these and a shard must not.
+manifest_<name> where a rebuilt root uses that name itself. Types are those of `carry`: the files of one manifest
+differ in their layout and a shard must not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,15 +16,22 @@ import pyarrow.types as types
 
 from ..errors import InputError
 from ..schema import IMAGES, SERVED
+from .carry import conform, plain, reshaped
+from .text import UTF8
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What the user said of the columns: a preset, and names that go before it."""
+    """What the user said of a manifest: a preset of its columns, names that go before it, and how its text is written.
+
+    quoting: `auto`, `double` or `none`, of CSV and TSV; encoding: as Python names it.
+    """
 
     schema: str = "auto"
     url: str | None = None
     caption: str | None = None
+    quoting: str = "auto"
+    encoding: str = UTF8
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +58,14 @@ HASHES = ("sha256", "md5")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The way from a file's columns to the manifest's: the name in the file of each field of `schema`."""
+    """The way from a file's columns to the manifest's: the name in the file of each field of `schema`.
+
+    notes: what becomes of columns that are not carried as they are.
+    """
 
     schema: pa.Schema
     sources: tuple[str | None, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def hash_column(self) -> tuple[str, str] | None:
@@ -65,11 +76,14 @@ class Layout:
                     return field.name, algorithm
         return None
 
-    def table(self, rows: pa.Table) -> pa.Table:
-        """`rows` of any file in the manifest's schema; bytes that are not UTF-8 become U+FFFD."""
+    def table(self, rows: pa.Table, encoding: str = UTF8, url: str = "", first: int = 0) -> pa.Table:
+        """`rows` of the file `url`, from number `first` on, in the manifest's schema; encoding: of its texts.
+
+        Raises InputError, naming the row, for text in another encoding and a value that its type cannot hold.
+        """
         return pa.Table.from_arrays(
             [
-                conform(rows.column(name), field.type)
+                conform(rows.column(name), field, encoding, url, first)
                 if name in rows.column_names
                 else pa.chunked_array([pa.nulls(len(rows), field.type)])
                 for field, name in zip(self.schema, self.sources, strict=True)
@@ -92,13 +106,15 @@ def layout(files: Sequence[tuple[str, pa.Schema]], columns: Columns) -> Layout:
     carried = _merged(files, {url, caption, recaption})
     if recaption and not _is_text(files[0][1].field(recaption).type):
         carried[recaption], recaption = plain(files[0][1].field(recaption).type), None
+    kinds = {one.name: one.type for _, schema in files for one in schema if reshaped(one.type)}
+    notes = [f"column {name} is {kind}: carried as {plain(kind)}" for name, kind in kinds.items()]
     fields: list[pa.Field[Any]] = [pa.field(name, pa.string()) for name in ("url", "alt_text", "recaption")]
     for name, kind in carried.items():
         out = name
         while out in RESERVED or (out != name and out in carried):
             out = f"manifest_{out}"
         fields.append(pa.field(out, kind))
-    return Layout(pa.schema(fields), (url, caption, recaption, *carried))
+    return Layout(pa.schema(fields), (url, caption, recaption, *carried), tuple(notes))
 
 
 def _choose(file: str, names: list[str], columns: Columns) -> tuple[str, str]:
@@ -158,7 +174,7 @@ def _merged(files: Sequence[tuple[str, pa.Schema]], used: set[str | None]) -> di
         for field in schema:
             if field.name in used:
                 continue
-            kind = field.type if types.is_null(field.type) else plain(field.type)
+            kind = plain(field.type, pa.null())  # of a file that knows no type the others decide it
             known_file, known = carried.get(field.name, (file, kind))
             try:
                 both = [pa.schema([(field.name, one)]) for one in (known, kind)]
@@ -171,67 +187,8 @@ def _merged(files: Sequence[tuple[str, pa.Schema]], used: set[str | None]) -> di
     return {name: plain(kind) for name, (_, kind) in carried.items()}
 
 
-def plain(kind: pa.DataType) -> pa.DataType:
-    """The type without its layout: large, view, dictionary and extension types become what they hold."""
-    if types.is_null(kind) or types.is_large_string(kind) or types.is_string_view(kind):
-        return pa.string()
-    if types.is_large_binary(kind) or types.is_binary_view(kind):
-        return pa.binary()
-    if isinstance(kind, pa.BaseExtensionType):
-        return plain(kind.storage_type)
-    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
-        return plain(kind.value_type)
-    if (
-        types.is_list(kind)
-        or types.is_large_list(kind)
-        or isinstance(kind, pa.ListViewType | pa.LargeListViewType)
-    ):
-        return pa.list_(_plain_field(kind.value_field))
-    if types.is_struct(kind):
-        return pa.struct([_plain_field(kind.field(i)) for i in range(kind.num_fields)])
-    return kind
-
-
-def _plain_field(field: pa.Field[Any]) -> pa.Field[Any]:
-    return field.with_type(plain(field.type))
-
-
-def conform(column: pa.ChunkedArray[Any], kind: pa.DataType) -> pa.ChunkedArray[Any]:
-    """`column` as `kind`; strings are valid UTF-8 afterwards."""
-    if not types.is_string(kind):
-        return column if column.type == kind else column.cast(kind, safe=False)
-    if types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if (
-        types.is_binary(column.type)
-        or types.is_large_binary(column.type)
-        or types.is_binary_view(column.type)
-    ):
-        column = column.cast(pa.binary())
-        return _each(column, lambda chunk: chunk.cast(pa.string()))
-    return _each(column.cast(pa.string()), _validated)
-
-
-def _validated(chunk: pa.Array[Any]) -> pa.Array[Any]:
-    chunk.validate(full=True)
-    return chunk
-
-
-def _each(
-    column: pa.ChunkedArray[Any], to_string: Callable[[pa.Array[Any]], pa.Array[Any]]
-) -> pa.ChunkedArray[Any]:
-    chunks = []
-    for chunk in column.chunks:
-        try:
-            chunks.append(to_string(chunk))
-        except pa.ArrowInvalid:  # Arrow only tells that some value is not UTF-8
-            values = chunk.view(pa.binary()).to_pylist()
-            chunks.append(
-                pa.array([v if v is None else v.decode("utf-8", "replace") for v in values], pa.string())
-            )
-    return pa.chunked_array(chunks, pa.string())
-
-
 def _quoted(names: Sequence[str]) -> str:
+    if not names:
+        return "no columns"
     shown = ", ".join(repr(name) for name in names[:20])
     return f"{shown} and {len(names) - 20} more" if len(names) > 20 else shown

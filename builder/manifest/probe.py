@@ -1,14 +1,13 @@
-"""What a file of a manifest is, from its two ends: kind, columns, row count (Parquet) and fingerprint.
+"""What a file of a manifest is, from its two ends: kind, encoding, columns and row count (Parquet), fingerprint.
 
-Costs the first and last 64 KiB, the rest of a Parquet footer that is larger, and the first megabyte of a text
-file; whatever the file is not is said here, before any run begins.
+Costs the first and last 64 KiB and the rest of a Parquet footer that is larger; whatever the file is not is said
+here, before any run begins.
 """
 
 from __future__ import annotations
 
-import csv
+import dataclasses
 import hashlib
-import io
 from typing import Any
 
 import fsspec
@@ -18,19 +17,23 @@ import pyarrow.parquet as pq
 from ..errors import InputError
 from ..files import is_local
 from .find import Entry
-from .json_lines import blocks, infer
 from .source import Kind, Source, compression_of, decoded, kind_of, opened, reading
+from .text import UTF8, encoding_of
 
 EDGE = 64 << 10  # bytes at each end that go into a fingerprint
-SAMPLE = 1 << 20  # bytes of a text file from which its columns are read
 PARQUET_MAGIC = b"PAR1"
+ENCRYPTED_MAGIC = b"PARE"  # of Parquet whose footer is encrypted
+# Bytes behind a footer that can be read though columns are encrypted: a nonce and a tag. Asked for the metadata of
+# such a column, Arrow ends the process.
+SIGNATURE = 12 + 16
+WIDE = ((1, "utf-16-le"), (0, "utf-16-be"))  # which of two bytes is zero in a Latin text
 
 
-def probe(fs: fsspec.AbstractFileSystem, entry: Entry) -> Source:
-    """Look at one file.
+def probe(fs: fsspec.AbstractFileSystem, entry: Entry, quoting: str = "auto", encoding: str = UTF8) -> Source:
+    """Look at one file; quoting and encoding: of text, as the user said.
 
-    Raises InputError when it is empty, truncated or not what its name says, EnvironmentProblem when it cannot
-    be read.
+    Raises InputError when it is empty, truncated, encrypted or not what its name says, EnvironmentProblem when it
+    cannot be read. Columns and rows of text come from `readers.surveyed`.
     """
     full = str(fs.unstrip_protocol(entry.path))
     url = entry.path if is_local(full) else full
@@ -40,35 +43,23 @@ def probe(fs: fsspec.AbstractFileSystem, entry: Entry) -> Source:
             raise InputError(f"{url}: the file is empty (0 bytes)")
         head, tail = _at(file, 0, min(EDGE, size)), _at(file, max(0, size - EDGE), size)
         print_ = hashlib.blake2b(str(size).encode() + b"\0" + head + tail, digest_size=16).hexdigest()
-        compression = compression_of(head)
-        kind = kind_of(entry.name) or (None if compression else _sniffed(head, url))
-        if head.startswith(PARQUET_MAGIC) and kind is not Kind.PARQUET:
-            raise InputError(f"{url}: Parquet by its bytes, {kind} by its name; rename it")
-        if kind is Kind.PARQUET:
+        kind = kind_of(entry.name)
+        bare = Source(fs, entry.path, url, size, print_, kind or Kind.CSV, None, pa.schema([]), None)
+        bare = dataclasses.replace(bare, quoting=quoting, encoding=encoding)
+        if kind is Kind.PARQUET or head.startswith((PARQUET_MAGIC, ENCRYPTED_MAGIC)):
+            if kind not in (None, Kind.PARQUET):
+                raise InputError(f"{url}: Parquet by its bytes, {kind} by its name; rename it")
             footer = _footer(file, head, tail, size, url)
-            return Source(
-                fs, entry.path, url, size, print_, kind, None, footer.schema_arrow, footer.metadata.num_rows
+            return dataclasses.replace(
+                bare, kind=Kind.PARQUET, schema=footer.schema_arrow, rows=footer.metadata.num_rows
             )
     with reading(url, size):
-        bare = Source(fs, entry.path, url, size, print_, kind or Kind.CSV, compression, pa.schema([]), None)
-        return _text(bare, guess=kind is None)
+        return _text(dataclasses.replace(bare, compression=compression_of(head)), head, kind)
 
 
 def _at(file: Any, start: int, stop: int) -> bytes:
     file.seek(start)
     return bytes(file.read(stop - start))
-
-
-def _sniffed(head: bytes, url: str) -> Kind:
-    """The format of bytes whose name says nothing."""
-    if head.startswith(PARQUET_MAGIC):
-        return Kind.PARQUET
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if text.startswith((b"{", b"[")):
-        return Kind.JSON_LINES
-    if text.startswith(b"<") or b"\0" in head:
-        raise InputError(f"{url}: not a manifest: it begins with {_begin(head)}")
-    return Kind.TSV if b"\t" in text.partition(b"\n")[0] else Kind.CSV
 
 
 def _begin(head: bytes) -> str:
@@ -77,6 +68,9 @@ def _begin(head: bytes) -> str:
 
 def _footer(file: Any, head: bytes, tail: bytes, size: int, url: str) -> pq.ParquetFile:
     """The footer of a Parquet file, from its tail alone where it lies in it."""
+    encrypted = InputError(f"{url}: encrypted Parquet; write it again without encryption")
+    if head.startswith(ENCRYPTED_MAGIC):
+        raise encrypted
     if not head.startswith(PARQUET_MAGIC):
         raise InputError(f"{url}: not Parquet: it begins with {_begin(head)}")
     length = int.from_bytes(tail[-8:-4], "little") + 8
@@ -86,40 +80,36 @@ def _footer(file: Any, head: bytes, tail: bytes, size: int, url: str) -> pq.Parq
         )
     if length > len(tail):
         tail = _at(file, size - length, size)
-    return pq.ParquetFile(pa.BufferReader(tail[-length:]))
+    footer = pq.ParquetFile(pa.BufferReader(tail[-length:]))
+    if length - 8 - footer.metadata.serialized_size == SIGNATURE:
+        raise encrypted
+    return footer
 
 
-def _text(source: Source, *, guess: bool) -> Source:
-    """`source` with the kind and the columns read from its first megabyte."""
-    with decoded(source) as file:
-        sample = file.read(SAMPLE)
-    kind = _sniffed(sample, source.url) if guess else source.kind
-    if kind is Kind.PARQUET:
+def _text(source: Source, head: bytes, kind: Kind | None) -> Source:
+    """`source` as its first bytes, decompressed, tell it: its encoding, and its kind where `kind` is None."""
+    if source.compression:
+        with decoded(source) as file:
+            head = bytes(file.read(EDGE))
+    encoding = encoding_of(head, source.encoding)
+    text = head.decode(encoding, "replace").removeprefix("\ufeff")
+    kind = kind or _sniffed(head, text, source)
+    if "\0" in text:
+        wide = next((name for at, name in WIDE if len(head) > 3 and not any(head[at:64:2])), None)
+        hint = f"; if it is UTF-16 without a byte order mark: --encoding {wide}" if wide else ""
+        raise InputError(
+            f"{source.url}: not {kind} in {encoding.upper()}: it begins with {_begin(head)}{hint}"
+        )
+    return dataclasses.replace(source, kind=kind, encoding=encoding)
+
+
+def _sniffed(head: bytes, text: str, source: Source) -> Kind:
+    """The format of a file whose name says nothing."""
+    if head.startswith(PARQUET_MAGIC):
         raise InputError(f"{source.url}: Parquet inside {source.compression}; decompress it")
-    if b"\0" in sample[:EDGE]:
-        raise InputError(f"{source.url}: not {kind} in UTF-8: it begins with {_begin(sample)}")
-    schema = _json_schema(source) if kind is Kind.JSON_LINES else _header(sample, kind, source.url)
-    return Source(
-        source.fs,
-        source.path,
-        source.url,
-        source.size,
-        source.fingerprint,
-        kind,
-        source.compression,
-        schema,
-        None,
-    )
-
-
-def _json_schema(source: Source) -> pa.Schema:
-    with decoded(source) as file:
-        return infer(next(blocks(file, source.url, SAMPLE), []), source.url)
-
-
-def _header(sample: bytes, kind: Kind, url: str) -> pa.Schema:
-    text = sample.decode("utf-8-sig", "replace").lstrip("\r\n")
-    names = next(csv.reader(io.StringIO(text, newline=""), delimiter="\t" if kind is Kind.TSV else ","), [])
-    if not names:
-        raise InputError(f"{url}: no header: the first line of a {kind} manifest names its columns")
-    return pa.schema([(name, pa.string()) for name in names])
+    text = text.lstrip()
+    if text.startswith(("{", "[")):
+        return Kind.JSON_LINES
+    if text.startswith("<") or "\0" in text:
+        raise InputError(f"{source.url}: not a manifest: it begins with {_begin(head)}")
+    return Kind.TSV if "\t" in text.partition("\n")[0] else Kind.CSV

@@ -2,31 +2,32 @@
 
 Each reader hands out the batch that holds a row (`at`) and goes forward from there: asked for ascending rows
 it reads the file once. Parquet skips to the row group of a row; CSV and JSON Lines have no index and are
-streamed through. A batch is a table in the file's own schema; `columns.Layout` brings it to the manifest's.
+streamed through, once before to count and check them (`surveyed`). A batch is a table in the file's own schema;
+`columns.Layout` brings it to the manifest's.
 """
 
 from __future__ import annotations
 
 import bisect
 import contextlib
+import dataclasses
 import itertools
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator
-from typing import IO, Any, cast
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from ..errors import InputError
-from .json_lines import blocks, parse
+from .delimited import Records
+from .json_lines import blocks, parse, survey
 from .source import Kind, Source, decoded, opened, reading
 
 BATCH = 8192  # rows decoded at once from Parquet: 3 MB of captions and URLs
 BUFFER = 1 << 20  # bytes read at once from a column chunk of a local file
 REMOTE_BUFFER = 4 << 20  # the same from a store, where a request costs as much as a megabyte
 COALESCED = 32 << 20  # row groups up to this many bytes are fetched from a store in one go
-CSV_BLOCK = 1 << 20  # bytes parsed at once, so also the longest row; Arrow keeps up to 32 of them read ahead
 
 
 class Reader(ABC):
@@ -68,6 +69,16 @@ class Reader(ABC):
                 self._first, self._table = step
         return self._first, self._table
 
+    def ends(self) -> None:
+        """Raise InputError where the file goes on behind the last row that was planned, which `at` has given."""
+        if self.source.cut:
+            return
+        with reading(self.source.url, self.source.size):
+            if self._end != self.source.rows or next(self._batches or iter(()), None) is not None:
+                raise InputError(
+                    f"{self.source.url}: goes on after row {self.source.rows:,}, its last when it was planned"
+                )
+
     @property
     def _end(self) -> int:
         return self._first + len(self._table)
@@ -94,6 +105,10 @@ class ParquetReader(Reader):
                 file = self._open.enter_context(pa.PythonFile(raw, mode="r"))
             self._file = self._open.enter_context(self._parquet(file))
             groups = self._file.metadata
+            if groups.num_rows != source.rows:
+                raise InputError(
+                    f"{source.url}: has {groups.num_rows:,} rows now, {source.rows:,} when it was planned"
+                )
             lengths = (groups.row_group(i).num_rows for i in range(groups.num_row_groups))
             self._starts = list(itertools.accumulate(lengths, initial=0))
 
@@ -125,73 +140,65 @@ def _stored(group: pq.RowGroupMetaData) -> int:
     return sum(group.column(i).total_compressed_size for i in range(group.num_columns))
 
 
-class CsvReader(Reader):
-    """CSV and TSV: every column as bytes, because a number in one row says nothing of the next."""
+class TextReader(Reader):
+    """Text has no index: it is read from its beginning."""
 
     def _from(self, row: int) -> Iterator[tuple[int, pa.Table]]:
         self._open.close()
-        file = self._open.enter_context(decoded(self.source))
+        return self._tables(self._open.enter_context(decoded(self.source)), row)
+
+    @abstractmethod
+    def _tables(self, file: pa.NativeFile, row: int) -> Iterator[tuple[int, pa.Table]]:
+        """Batches in order, each with its first row; before `row` some may be left out."""
+
+    @property
+    def _stop(self) -> int | None:
+        return self.source.rows if self.source.cut else None
+
+
+class DelimitedReader(TextReader):
+    """CSV and TSV: every column as text, because a number in one row says nothing of the next."""
+
+    def _tables(self, file: pa.NativeFile, row: int) -> Iterator[tuple[int, pa.Table]]:
+        records = Records(self.source, file)
+        if records.schema != self.source.schema:
+            raise InputError(f"{self.source.url}: its header is another than when it was planned")
         first = 0
-        try:
-            for batch in self._reader(file):
-                yield first, pa.Table.from_batches([batch])
-                first += len(batch)
-        except pa.ArrowInvalid as error:
-            raise self._explained(error, first) from error
-
-    def _reader(self, file: pa.NativeFile) -> pa_csv.CSVStreamingReader:
-        return pa_csv.open_csv(
-            cast(IO[Any], file),  # the stubs know files and paths only
-            read_options=pa_csv.ReadOptions(use_threads=False, block_size=CSV_BLOCK),
-            parse_options=pa_csv.ParseOptions(
-                delimiter="\t" if self.source.kind is Kind.TSV else ",", newlines_in_values=True
-            ),
-            convert_options=pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(self.source.schema.names, pa.binary()), strings_can_be_null=False
-            ),
-        )
-
-    def _explained(self, error: pa.ArrowInvalid, rows: int) -> InputError:
-        cause = " ".join(str(error).split())[:300].removeprefix("CSV parse error: ")
-        if "straddling" in cause:
-            cause = f"a row is longer than {CSV_BLOCK >> 20} MiB (a quote that is never closed?)"
-        return InputError(
-            f"{self.source.url}: past row {rows:,}: {cause}; "
-            f"mend that row, or fetch the file again if it should not end after {self.source.size:,} bytes"
-        )
+        for part in records.parts(self._stop):
+            if records.rows > row:
+                yield first, records.table(part)
+            first = records.rows
 
 
-class JsonLinesReader(Reader):
+class JsonLinesReader(TextReader):
     """JSON Lines: one object a line, blank lines passed over."""
 
-    def _from(self, row: int) -> Iterator[tuple[int, pa.Table]]:
-        self._open.close()
-        file = self._open.enter_context(decoded(self.source))
-        first = 0
-        for lines in blocks(file, self.source.url):
+    def _tables(self, file: pa.NativeFile, row: int) -> Iterator[tuple[int, pa.Table]]:
+        for first, lines in blocks(self.source, file, self._stop):
             if first + len(lines) > row:
                 yield first, parse(lines, self.source.schema, self.source.url, first)
-            first += len(lines)
 
 
 def open_reader(source: Source) -> Reader:
     """The reader of a file's kind."""
     if source.kind is Kind.PARQUET:
         return ParquetReader(source)
-    return JsonLinesReader(source) if source.kind is Kind.JSON_LINES else CsvReader(source)
+    return JsonLinesReader(source) if source.kind is Kind.JSON_LINES else DelimitedReader(source)
 
 
-def count_rows(source: Source, limit: int = 0) -> int:
-    """Rows of the file, at most `limit` when that is not 0; a text file is parsed once, and checked by it.
+def surveyed(source: Source, limit: int = 0) -> tuple[Source, list[str]]:
+    """A text file with its columns, types and rows, and what is to be said of them: all of it is read, and checked.
 
-    Raises InputError for the first row that cannot be read.
+    limit: rows to look at, 0 for all. Raises InputError for the first row that cannot be read.
     """
-    if source.rows is not None:
-        return min(source.rows, limit or source.rows)
-    rows = 0
-    with open_reader(source) as reader, reading(source.url, source.size):
-        for first, table in reader._from(0):
-            rows = first + len(table)
-            if limit and rows >= limit:
-                return limit
-    return rows
+    stop = limit or None
+    with reading(source.url, source.size), decoded(source) as file:
+        if source.kind is Kind.JSON_LINES:
+            rows, schema, notes = survey(source, file, stop)
+            if rows == stop:
+                notes.append(f"{source.url}: types are those of its first {rows:,} rows, because of --limit")
+        else:
+            records = Records(source, file)
+            deque(records.parts(stop), maxlen=0)
+            rows, schema, notes = records.rows, records.schema, []
+    return dataclasses.replace(source, schema=schema, rows=rows, cut=rows == stop), notes

@@ -18,6 +18,7 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from ..errors import DanqingError, EnvironmentProblem, InputError
+from .text import UTF8
 
 REMOTE_BLOCK = 4 << 20  # bytes asked for at once when a text file of a store is read through
 
@@ -52,7 +53,8 @@ class Source:
     """One file, ready to be read.
 
     path: inside `fs`; url: what to call it; size: bytes; fingerprint: of its size and its two ends;
-    schema: of the file as it stands; rows: known from a Parquet footer, otherwise None.
+    schema: of the file as it stands; rows: in it, or of it where a limit ends the reading (`cut`). Of text both are
+    known when it was read through once. quoting: as the user said; encoding: of the text.
     """
 
     fs: fsspec.AbstractFileSystem
@@ -64,6 +66,19 @@ class Source:
     compression: Codec | None
     schema: pa.Schema
     rows: int | None
+    quoting: str = "auto"
+    encoding: str = UTF8
+    cut: bool = False
+
+    @property
+    def delimiter(self) -> str:
+        """What lies between two values of a line."""
+        return "\t" if self.kind is Kind.TSV else ","
+
+    @property
+    def quoted(self) -> bool:
+        """Whether a value may stand in quotes: by itself that of CSV may, and that of TSV may not."""
+        return self.quoting == "double" or (self.quoting == "auto" and self.kind is Kind.CSV)
 
     @property
     def local(self) -> bool:

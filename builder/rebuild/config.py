@@ -80,6 +80,20 @@ class Config:
     )
     url_column: str | None = option(None, "column that holds the URL", content=True)
     caption_column: str | None = option(None, "column that becomes alt_text", content=True)
+    quoting: str = option(
+        "auto",
+        "of CSV and TSV; double: values may stand in double quotes; none: quotes are characters; auto: double for "
+        "CSV, refused where it could be meant otherwise, none for TSV",
+        content=True,
+        since="0.2",
+        choices=("auto", "double", "none"),
+    )
+    encoding: str = option(
+        "utf-8",
+        "of CSV, TSV, JSON Lines and the texts of Parquet, such as gb18030; a byte order mark goes before",
+        content=True,
+        since="0.2",
+    )
     verify_hash: bool = option(False, "check the bytes against the manifest's sha256 or md5", content=True)
 
     image_size: int = option(256, "target of the resize, in pixels", content=True)

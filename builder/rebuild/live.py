@@ -23,7 +23,7 @@ import pyarrow as pa
 from ..batches import conform
 from ..doubt import Lost, doubt
 from ..filters import Filters, check, passing
-from ..manifest import Columns, open_manifest
+from ..manifest import open_manifest
 from ..removals import Removals
 from ..schema import PICTURE, Reason, carried, validation_share
 from ..shards import image_schema
@@ -33,6 +33,7 @@ from .fetch import Fetcher, Identity
 from .job import Job, digests_of
 from .outcome import Dropped, Outcome
 from .picture import PictureOptions
+from .plan import columns_of
 from .removed import of_file, rows_of
 from .schedule import Scheduler, first_of
 from .url import normalise
@@ -70,7 +71,7 @@ def stream(
     config = Config(**settings)
     config.check()
     for path in paths:
-        manifest = open_manifest(path, Columns(config.schema, config.url_column, config.caption_column))
+        manifest = open_manifest(path, columns_of(config))
         (split, rows), *_ = manifest.rows.items()
         pieces = [
             (at, min(at + PIECE, stop))

@@ -16,7 +16,7 @@ from .. import __version__
 from ..errors import InputError, UsageError
 from ..files import join, write_atomic
 from ..ledger import read_plan
-from ..manifest import Columns, Manifest, open_manifest
+from ..manifest import Columns, Manifest, known_encoding, open_manifest
 from .config import Config
 
 STAGE = "rebuild"
@@ -72,9 +72,7 @@ class Plan:
             "config_hash": self.config_hash,
             "manifest": {
                 "fingerprint": self.manifest.fingerprint,
-                "files": {
-                    f.path: {"rows": f.rows, "fingerprint": f.fingerprint} for f in self.manifest.files
-                },
+                "files": {f.path: f.as_json() for f in self.manifest.files},
             },
         }
         return json.dumps(plan, indent=1, sort_keys=True, ensure_ascii=False).encode()
@@ -97,8 +95,13 @@ def lay_out(rows: dict[str, int], shard_size: int) -> tuple[Shard, ...]:
 
 
 def content_options(config: Config) -> dict[str, Any]:
-    """The options that decide the bytes of a root."""
-    return {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.metadata.get("content")}
+    """The options that decide the bytes of a root; those that older builds lack only where they are not the default."""
+    return {
+        f.name: getattr(config, f.name)
+        for f in dataclasses.fields(config)
+        if f.metadata.get("content")
+        and not (f.metadata.get("since") and getattr(config, f.name) == f.default)
+    }
 
 
 def make_plan(config: Config) -> Plan:
@@ -108,9 +111,8 @@ def make_plan(config: Config) -> Plan:
     does. Reads plan.json, writes nothing.
     """
     old = _read_plan(config)
-    counts = {} if old is None else {path: f["rows"] for path, f in old["manifest"]["files"].items()}
-    columns = Columns(config.schema, config.url_column, config.caption_column)
-    manifest = open_manifest(config.input, columns, config.limit, counts)
+    known = {} if old is None else old["manifest"]["files"]
+    manifest = open_manifest(config.input, columns_of(config), config.limit, known)
     options = content_options(config)
     signature = json.dumps([options, manifest.fingerprint], sort_keys=True).encode()
     plan = Plan(
@@ -143,21 +145,35 @@ def _read_plan(config: Config) -> dict[str, Any] | None:
     return plan
 
 
+def columns_of(config: Config) -> Columns:
+    """What the options say of the manifest's columns and text; UsageError for an encoding that there is not."""
+    encoding = known_encoding(config.encoding)
+    return Columns(config.schema, config.url_column, config.caption_column, config.quoting, encoding)
+
+
 def _same(root: str, old: dict[str, Any], plan: Plan) -> None:
-    if old["config_hash"] == plan.config_hash:
-        return
+    defaults = {f.name: f.default for f in dataclasses.fields(Config)}
+    then, now = ({**defaults, **options} for options in (old["config"], plan.config))
     changed = [
-        f"--{name.replace('_', '-')} {old['config'].get(name)!r} then, {value!r} now"
-        for name, value in plan.config.items()
-        if old["config"].get(name) != value
+        f"--{name.replace('_', '-')} {then[name]!r} then, {value!r} now"
+        for name, value in now.items()
+        if then[name] != value
     ]
     if changed:
         raise UsageError(
             f"{root} was made with {'; '.join(changed)}: use the same, another root, or --overwrite"
         )
-    raise InputError(
-        f"the manifest has changed since {root} was begun: restore it, use another root, or --overwrite"
-    )
+    read = {one["fingerprint"]: one.get("read") for one in old["manifest"]["files"].values()}
+    for file in plan.manifest.files:
+        if file.fingerprint in read and read[file.fingerprint] != file.read:
+            raise InputError(
+                f"{root}: its plan.json does not say that {file.path} was read as text is now (quoting, encoding, "
+                "types), so its rows may be others: load it as it is, use another root, or --overwrite"
+            )
+    if old["config_hash"] != plan.config_hash:
+        raise InputError(
+            f"the manifest has changed since {root} was begun: restore it, use another root, or --overwrite"
+        )
 
 
 def write_plan(config: Config, plan: Plan) -> None:

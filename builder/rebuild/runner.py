@@ -172,6 +172,8 @@ def run(config: Config, console: Console) -> Summary | PlanSummary:
         check_apart(config.input, config.output)
         claim(config.output, REBUILD, overwrite=config.overwrite)
         plan = make_plan(config)
+        for note in plan.manifest.notes:
+            console.warn(note)
         removals = removed.look(config)
         before = earlier(config.output, REBUILD) if config.overwrite else None
         if config.format == "webdataset":

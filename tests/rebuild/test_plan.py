@@ -1,0 +1,143 @@
+"""What decides a root: options an old plan lacks count as their defaults; how text was read is recorded."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from builder.errors import InputError, UsageError
+from builder.rebuild.config import Config
+from builder.rebuild.plan import content_options, make_plan, write_plan
+
+TEXTS = {
+    "m.csv": 'url,text\nu,"a"\n',
+    "m.tsv": "url\ttext\nu\ta\n",
+    "m.jsonl": '{"url":"u","text":"a","n":[{"x":1.5}],"none":{}}\n',
+}
+
+
+def manifest(folder: Path, name: str) -> Config:
+    """A manifest, and the options to rebuild it."""
+    path = folder / name
+    if name.endswith(".parquet"):
+        pq.write_table(pa.table({"url": ["u"], "text": ["a"]}), path)
+    else:
+        path.write_text(TEXTS[name])
+    return Config(input=str(path), output=str(folder / "root"))
+
+
+def begun(config: Config, change: Callable[[dict[str, Any]], object] = lambda plan: None) -> None:
+    """Begin a root, and change what its plan.json says."""
+    write_plan(config, make_plan(config))
+    path = Path(config.output) / "ledger" / "rebuild" / "plan.json"
+    plan = json.loads(path.read_text())
+    change(plan)
+    path.write_text(json.dumps(plan))
+
+
+def file_of(plan: dict[str, Any]) -> dict[str, Any]:
+    (file,) = plan["manifest"]["files"].values()
+    found: dict[str, Any] = file
+    return found
+
+
+def test_new_options_are_part_of_a_plan_only_where_they_are_not_the_default() -> None:
+    assert not {"quoting", "encoding"} & content_options(Config()).keys()
+    assert content_options(Config(quoting="none", encoding="gbk")).items() >= {
+        ("quoting", "none"),
+        ("encoding", "gbk"),
+    }
+
+
+def test_plan_says_how_text_was_read(tmp_path: Path) -> None:
+    read = {}
+    for name in TEXTS:
+        config = manifest(tmp_path, name)
+        read[name] = file_of(json.loads(make_plan(config).as_json()))["read"]
+    assert read["m.csv"] == {
+        "quoting": "double",
+        "encoding": "utf-8",
+        "types": [["url", "string"], ["text", "string"]],
+    }
+    assert read["m.tsv"]["quoting"] == "none"
+    assert read["m.jsonl"] == {
+        "quoting": None,
+        "encoding": "utf-8",
+        "types": [
+            ["url", "string"],
+            ["text", "string"],
+            ["n", {"list": [["x", "double"]]}],
+            ["none", "null"],
+        ],
+    }
+
+
+@pytest.mark.parametrize("name", [*TEXTS, "m.parquet"])
+def test_a_root_goes_on_with_what_its_plan_says(tmp_path: Path, name: str) -> None:
+    config = manifest(tmp_path, name)
+    begun(config)
+    again = make_plan(config)
+    assert again == dataclasses.replace(make_plan(config), manifest=again.manifest)
+    begun(config, lambda plan: file_of(plan).pop("read", None))
+    if name == "m.parquet":
+        assert make_plan(config).config_hash == again.config_hash
+    else:
+        with pytest.raises(
+            InputError, match=rf"root: its plan\.json does not say that .*{name} was read as text is now"
+        ):
+            make_plan(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "other"), [("m.csv", "quoting", "none"), ("m.jsonl", "encoding", "gbk")]
+)
+def test_a_plan_of_text_that_was_read_otherwise_is_refused(
+    tmp_path: Path, name: str, key: str, other: str
+) -> None:
+    config = manifest(tmp_path, name)
+    begun(config, lambda plan: file_of(plan)["read"].update({key: other}))
+    with pytest.raises(InputError, match=r"was read as text is now \(quoting, encoding, types\)"):
+        make_plan(config)
+
+
+def test_an_old_root_that_read_other_rows_is_refused_for_that(tmp_path: Path) -> None:
+    config = manifest(tmp_path, "m.tsv")
+    Path(config.input).write_text('url\ttext\nu\t"a\nv\tb"\n')
+
+    def change(plan: dict[str, Any]) -> None:
+        file_of(plan).pop("read")
+        file_of(plan)["rows"] = 1
+        plan["config_hash"] = "0" * 16
+
+    begun(config, change)
+    with pytest.raises(
+        InputError, match=r"root: its plan\.json does not say that .* was read as text is now"
+    ):
+        make_plan(config)
+
+
+def test_a_plan_that_does_not_tell_types_is_one_line(tmp_path: Path) -> None:
+    config = manifest(tmp_path, "m.jsonl")
+    for types in ("x", [["url", "decimal"]], [["url"]], None, 3):
+        begun(
+            dataclasses.replace(config, overwrite=True),
+            lambda plan, types=types: file_of(plan)["read"].update(types=types),
+        )  # type: ignore[misc]
+        with pytest.raises(InputError, match=r"plan\.json"):
+            make_plan(config)
+
+
+def test_another_quoting_or_encoding_is_refused_by_name(tmp_path: Path) -> None:
+    config = manifest(tmp_path, "m.tsv")
+    begun(config)
+    with pytest.raises(
+        UsageError, match="--quoting 'auto' then, 'double' now; --encoding 'utf-8' then, 'gbk' now"
+    ):
+        make_plan(dataclasses.replace(config, quoting="double", encoding="gbk"))
