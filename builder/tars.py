@@ -49,6 +49,38 @@ def _in_json(kind: Any) -> pa.DataType:
     return pa.float32() if kind == pa.float16() else pa.string()
 
 
+def _values(column: pa.ChunkedArray[Any]) -> list[Any]:
+    """The values of a column; times that Python cannot hold as text."""
+    try:
+        return column.to_pylist()
+    except (ValueError, OverflowError, KeyError):  # KeyError: a time zone that is not in the database
+        return [_value(scalar) for chunk in column.chunks for scalar in chunk]
+
+
+def _value(scalar: Any) -> Any:
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError, KeyError):
+        if pa.types.is_struct(scalar.type):
+            return {name: _value(one) for name, one in scalar.items()}
+        if pa.types.is_nested(scalar.type):
+            return [_value(one) for one in scalar.values]
+        return _time(scalar)
+
+
+def _time(scalar: Any) -> str:
+    """Nanoseconds as ISO text, in UTC; of other units years before 1 or past 9999, as the number on disk.
+
+    Arrow has no text for those either: it writes "<value out of range>", and with a time zone another year.
+    """
+    kind = scalar.type
+    if pa.types.is_duration(kind) or getattr(kind, "unit", "") != "ns":
+        return str(scalar.value)
+    zoned = pa.types.is_timestamp(kind) and kind.tz is not None
+    text = scalar.cast(pa.timestamp("ns", "UTC") if zoned else kind).cast(pa.string())
+    return str(text.as_py()).replace(" ", "T")
+
+
 class TarWriter:
     """Takes the same tables as the Parquet writer.
 
@@ -62,7 +94,9 @@ class TarWriter:
 
     def write_table(self, table: pa.Table) -> None:
         """Append the pairs of a table in the schema of images/."""
-        for pair in table.to_pylist():
+        columns = {name: _values(table[name]) for name in table.column_names}
+        for row in range(len(table)):
+            pair = {name: values[row] for name, values in columns.items()}
             image = pair.pop("image") or {}
             if image.get("bytes") is None:
                 raise InputError(

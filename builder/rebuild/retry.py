@@ -102,7 +102,9 @@ def _pictures(path: Path, layout: Layout) -> Iterator[tuple[str, str, Picture]]:
             return
         with pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
-                for pair in file.read_row_group(group).to_pylist():
+                for pair in file.read_row_group(
+                    group, columns=["key", "sha256", "image", *SHOWN]
+                ).to_pylist():
                     yield _picture(pair, pair["image"]["bytes"], pair["image"]["path"])
 
 

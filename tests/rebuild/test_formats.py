@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import webdataset
 from PIL import Image
@@ -100,3 +103,47 @@ def test_a_root_behind_fsspec_resumes_and_retries(
     assert web.count() == before + 2
     assert [i for i, reason in enumerate(reasons(root)) if reason] == [7]
     assert sum(one["kept"] for one in ledgers(root).values()) == 99
+
+
+ODD_TIMES = {
+    "year": pa.array([6248642102400000000] * 100).view(pa.timestamp("us")),
+    "day": pa.array([1 << 30] * 100, pa.int32()).view(pa.date32()),
+    "nano": pa.array([1704164645000000001] * 100).view(pa.timestamp("ns", "Asia/Shanghai")),
+    "nested": pa.ListArray.from_arrays(
+        pa.array(range(101), pa.int32()), pa.array([1] * 100).view(pa.timestamp("ns"))
+    ),
+    "plain": pa.array([1704164645000000] * 100).view(pa.timestamp("us")),
+    "counts": pa.array([[("a", 1)]] * 100, pa.map_(pa.string(), pa.int32())),
+}
+
+
+@pytest.mark.parametrize("form", ["webdataset", "parquet"])
+def test_times_that_python_cannot_hold_go_through_a_run_and_a_retry(
+    web: FaultHost, tmp_path: Path, form: str
+) -> None:
+    urls = [web.url(f"/picture/odd-{form}{i}.jpg", i % 4) for i in range(100)]
+    urls[60] = web.url(f"/flaky/500/1/odd-{form}60.jpg")
+    manifest, root = write_manifest(tmp_path / "m.parquet", urls, **ODD_TIMES), tmp_path / "root"
+    flags = ("--format", form, "--shard-size", "50", "--retries", "0")
+    assert rebuild(manifest, root, *flags) == 0
+    assert rebuild(manifest, root, *flags, "--retry-failed", "http_5xx") == 0
+    assert reasons(root) == [None] * 100
+    if form == "parquet":
+        read = pq.read_table(root / "images", columns=[*ODD_TIMES])
+        assert read["year"].combine_chunks().view(pa.int64()).to_pylist() == [6248642102400000000] * 100
+        assert read["counts"].to_pylist() == [[{"key": "a", "value": 1}]] * 100
+        return
+    with tarfile.open(root / "images" / "train-00001-of-00002.tar") as tar:
+        details = [json.load(tar.extractfile(one)) for one in tar if one.name.endswith(".json")]  # type: ignore[arg-type]
+    assert {str([one[name] for name in ODD_TIMES]) for one in details} == {
+        str(
+            [
+                "6248642102400000000",
+                "1073741824",
+                "2024-01-02T03:04:05.000000001Z",
+                ["1970-01-01T00:00:00.000000001"],
+                "2024-01-02T03:04:05",
+                [{"key": "a", "value": 1}],
+            ]
+        )
+    }
