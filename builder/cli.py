@@ -3,7 +3,8 @@
     danqing <stage> INPUT OUTPUT [--flags]
 
 A stage is imported when its name was read, and its flags come from its `Config`, so `danqing --help` loads
-nothing heavy. stdout carries the result, as a few lines or with --json as one object; stderr everything else.
+nothing heavy. stdout carries the result, as a few lines or with --json as one object, also of an error; stderr
+everything else.
 Exit codes are those of errors.py: 0 done, 1 failed or nothing kept, 2 usage, 3 input, 4 environment, 130 interrupted.
 """
 
@@ -127,21 +128,32 @@ def main(arguments: Sequence[str] | None = None, stages: Mapping[str, Row] = STA
     words = sys.argv[1:] if arguments is None else list(arguments)
     _forgive(sys.stdout)
     _forgive(sys.stderr)
-    console = Console(no_color="--no-color" in words)
+    as_json = "--json" in words
+    console = Console(json=as_json, no_color="--no-color" in words)
     withhold(os.environ)
+    told = False
     try:
         stage, config = parse(words, stages)
-        console = Console(quiet=config.quiet, json=config.json, no_color=config.no_color)
+        as_json = config.json
+        console = Console(quiet=config.quiet, json=as_json, no_color=config.no_color)
         summary = stage.run(config, console)
-        _print(summary, as_json=config.json)
-        if failure := getattr(summary, "failure", None):
-            raise VerificationError(failure)
+        failed = getattr(summary, "failure", None)
+        told = True
+        if as_json:
+            _print_json(summary.as_dict() | (_of_failure(VerificationError(failed)) if failed else {}))
+        else:
+            _print("\n".join(map(harmless, summary.lines())))
+        if failed:
+            raise VerificationError(failed)
     except (Exception, KeyboardInterrupt) as error:
         if "--debug" in words:
             for line in traceback.format_exc().splitlines():
                 print(harmless(line), file=sys.stderr)
         failure = explain(error)
         console.error(str(failure))
+        if as_json and not told:
+            with contextlib.suppress(OSError):  # stdout may be what failed; the line and the code are out
+                _print_json(_of_failure(failure) | {"differences": []})
         return failure.exit_code
     return 0
 
@@ -188,12 +200,17 @@ def _front(stages: Mapping[str, Row]) -> Parser:
     return parser
 
 
-def _print(summary: Summary, *, as_json: bool) -> None:
+def _of_failure(failure: DanqingError) -> dict[str, Any]:
+    """What --json tells of an error, beside what there is of a result."""
+    return {"error": " ".join(str(failure).split()), "exit_code": failure.exit_code}
+
+
+def _print_json(result: dict[str, Any]) -> None:
+    _print(harmless_json(json.dumps(result, ensure_ascii=False)))
+
+
+def _print(text: str) -> None:
     """The result to stdout; a reader that has left, as `| head` does, is no error."""
-    if as_json:
-        text = harmless_json(json.dumps(summary.as_dict(), ensure_ascii=False))
-    else:
-        text = "\n".join(map(harmless, summary.lines()))
     try:
         print(text, flush=True)
     except BrokenPipeError:

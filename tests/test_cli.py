@@ -73,6 +73,43 @@ def test_json_is_one_object(stages: Mapping[str, Row], capsys: pytest.CaptureFix
     assert err == "warning: a warning\n"
 
 
+# What each command is asked that it cannot do.
+MISSING = {
+    "rebuild": ["gone.parquet", "out"],
+    "revalidate": ["gone"],
+    "release": ["gone", "out", "--license", "mit"],
+    "verify": ["gone"],
+    "report": ["gone", "page.html"],
+    "status": ["gone"],
+    "demo": ["--no-such-flag"],
+}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_json_is_one_object_also_of_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = main([name, *MISSING[name], "--json"])
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert code in (2, 3)
+    assert found == {"error": found["error"], "exit_code": code, "differences": []}
+    assert err.splitlines()[-1] == f"danqing: {found['error']}"
+
+
+def test_json_of_what_nobody_can_have_wanted_is_one_object(
+    stages: Mapping[str, Row], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = tmp_path / "doubtful_stage_of_the_tests.py"
+    module.write_text(STAGE.replace("class Summary:", "class Summary:\n    failure = 'nothing kept'"))
+    doubtful = {"work": Row(module.stem, "keeps nothing")}
+    assert main(["work", "work", "--json"], doubtful) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"caption": "一张图", "many": 1, "error": "nothing kept", "exit_code": 1}
+    assert err.endswith("danqing: nothing kept\n")
+
+
 @pytest.mark.parametrize(
     ("raised", "code", "said"),
     [

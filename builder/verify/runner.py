@@ -7,7 +7,6 @@ from typing import Any
 
 from ..arrow import without_pandas
 from ..console import Console
-from ..errors import VerificationError
 from ..files import TEMPORARY, environment
 from ..options import in_words
 from ..released.address import read_from
@@ -23,7 +22,7 @@ QUICK = "checksums, footers, the number of rows, schema and card; no rows were r
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What was found sound. url: with the commit, of the Hub; rows: None where --quick met tars."""
+    """What was found. url: with the commit, of the Hub; rows: None where --quick met tars."""
 
     source: str
     url: str
@@ -31,32 +30,43 @@ class Summary:
     what: str
     files: int
     rows: int | None
-    kept: int
+    kept: int | None
     bytes: int
     pictures: int
     quick: bool
     strangers: list[str]
+    differences: list[str]
+
+    @property
+    def failure(self) -> str | None:
+        """The first difference and the number of the others, which the console has; None where there is none."""
+        if not self.differences:
+            return None
+        more = len(self.differences) - 1
+        rest = f", and {more:,} more lines above" if more else ""
+        return f"{self.source}: does not hold what it says: {self.differences[0]}{rest}"
 
     def lines(self) -> list[str]:
         """It for people."""
         rows = "" if self.rows is None else f"{self.rows:,} rows, "
+        pairs = "" if self.kept is None else f", {self.kept:,} pairs"
         return [
-            f"release   {self.url}: {self.what} {self.version}, {self.kept:,} pairs",
+            f"release   {self.url}: {self.what} {self.version}{pairs}",
             f"read      {self.files:,} files, {rows}{in_words(self.bytes)}; {self.pictures:,} pictures decoded",
             f"checked   {QUICK if self.quick else FULL}",
-            "it holds what it says",
+            "it does not hold what it says" if self.differences else "it holds what it says",
         ]
 
     def as_dict(self) -> dict[str, Any]:
         """It as JSON."""
-        return {**{name: getattr(self, name) for name in self.__slots__}, "differences": []}
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 def run(config: Config, console: Console) -> Summary:
     """Check a release.
 
-    Raises VerificationError where it differs from what it says, after all differences went to stderr; InputError
-    where there is no release, EnvironmentProblem where it cannot be read.
+    All differences go to stderr. Raises InputError where there is no release, EnvironmentProblem where it cannot be
+    read.
     """
     config.check()
     without_pandas()
@@ -69,10 +79,8 @@ def run(config: Config, console: Console) -> Summary:
         left = TEMPORARY.fullmatch(path.partition("/")[0])
         said = "left by a run that was killed; the next danqing release removes it" if left else STRANGER
         console.info(f"{path}: {said}")
-    if found.differences:
-        for line in found.differences:
-            console.error(line)
-        raise VerificationError(_told(config.source, found.differences))
+    for line in found.differences:
+        console.error(line)
     rows = None if config.quick and not found.rows else found.rows
     release = found.release
     return Summary(
@@ -82,15 +90,10 @@ def run(config: Config, console: Console) -> Summary:
         what=release.what,
         files=found.files,
         rows=rows,
-        kept=release.counts["kept"],
+        kept=release.counts.get("kept"),
         bytes=found.bytes,
         pictures=found.pictures,
         quick=config.quick,
         strangers=found.strangers,
+        differences=found.differences,
     )
-
-
-def _told(source: str, differences: list[str]) -> str:
-    more = len(differences) - 1
-    rest = f", and {more:,} more lines above" if more else ""
-    return f"{source}: does not hold what it says: {differences[0]}{rest}"

@@ -55,7 +55,7 @@ def test_all_differences_are_told_and_the_first_again(
     (folder / "danqing.py").write_text("")
     assert main(["verify", str(folder), "--quiet"]) == 1
     out, err = capsys.readouterr()
-    assert out == ""
+    assert out.endswith("\nit does not hold what it says\n")
     lines = err.splitlines()
     assert len(lines) > 3
     assert all(line.startswith("danqing: ") for line in lines)
@@ -64,6 +64,12 @@ def test_all_differences_are_told_and_the_first_again(
         f"danqing: {folder}: does not hold what it says: {lines[0].removeprefix('danqing: ')}"
     )
     assert lines[-1].endswith(f", and {len(lines) - 2} more lines above")
+    assert main(["verify", str(folder), "--json"]) == 1
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert [f"danqing: {line}" for line in found["differences"]] == lines[:-1]
+    assert (found["error"], found["exit_code"]) == (lines[-1].removeprefix("danqing: "), 1)
+    assert err.splitlines() == lines
 
 
 def test_hostile_names_stay_on_their_line(
@@ -100,6 +106,10 @@ def test_refusals(
     err = capsys.readouterr().err
     assert re.search(told, err)
     assert err.count("\n") == 1
+    assert main(["verify", *words, "--json"]) == code
+    found = json.loads(capsys.readouterr().out)
+    assert (found["exit_code"], found["differences"]) == (code, [])
+    assert f"danqing: {found['error']}\n" == err
 
 
 def uploaded(hub: Hub, folder: Path, tmp: Path) -> dict[str, str]:
