@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,3 +23,9 @@ def floats(column: Any) -> npt.NDArray[np.float32]:
     """Numbers as float32 (n,), NaN for null and for what is not finite."""
     numbers = np.asarray(pc.fill_null(column.cast(pa.float32()), float("nan")).to_numpy(), np.float32)
     return np.where(np.isfinite(numbers), numbers, np.float32("nan"))
+
+
+def published(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """What scores say of their checkpoint, for others to read: of a folder, which has no revision, the name alone."""
+    named = {} if checkpoint.get("revision") else {"model": checkpoint.get("name")}
+    return {**checkpoint, **named}

@@ -194,6 +194,7 @@ def _resolution(release: Release) -> Figure:
             axes, ((bins.size - 0.5) * SIDE_STEP, bins[-1]), f"{(bins.size - 1) * SIDE_STEP:,} and more"
         )
     _finish(axes, f"shorter side in pixels, {SIDE_STEP} a bar")
+    _whole(axes)
     axes.set_xlim(0, None)
     axes.set_title(
         "Shorter side of the pictures, as " + ("fetched" if release.what == "manifest" else "stored")
@@ -216,6 +217,7 @@ def _captions(release: Release) -> Figure:
     beyond = sum(int(bins[longest:].sum()) for bins in there.values())
     told = f"; {beyond:,} longer ones are not shown" if beyond else ""
     _finish(axes, f"characters{told}")
+    _whole(axes)
     axes.set_xlim(0, min(longest, LENGTHS))
     axes.set_title("Length of the captions")
     if len(there) > 1:
@@ -289,6 +291,13 @@ def _finish(axes: Axes, label: str) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(_short))
     axes.set_xlabel(label)
     axes.set_ylabel("pairs")
+
+
+def _whole(axes: Axes) -> None:
+    """Ticks of the lower axis at whole numbers: there are no half characters and pixels."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True))
 
 
 def _short(value: float, _: int) -> str:

@@ -23,6 +23,7 @@ from ..files import join
 from ..ledger import DIGEST
 from ..parquet import parquet
 from ..schema import IMAGES, said_by
+from ..scores import published
 
 SCORING = "revalidate"  # the stage whose ledger and files are joined
 MODEL = ("model", "name", "revision", "fingerprint", "preprocessing", "caption")  # that a release tells
@@ -86,11 +87,8 @@ class Root:
 
     @property
     def model(self) -> dict[str, Any]:
-        """The checkpoint that scored it, as a release tells it: of one without a revision, a folder, only its name."""
-        if not self.validated:
-            return {}
-        told = {name: self.said.get(name) for name in MODEL}
-        return told if told["revision"] else told | {"model": told["name"]}
+        """The checkpoint that scored it, as a release tells it."""
+        return published({name: self.said.get(name) for name in MODEL}) if self.validated else {}
 
     @property
     def fingerprint(self) -> str:

@@ -109,7 +109,7 @@ def kept_and_dropped(histograms: Mapping[str, Counts], told: str) -> Chart:
             below.legend(**_LEGEND, loc="upper right", borderaxespad=0)
         for one in (axes, below):
             one.set(xlim=(edges[0], edges[-1]), ylim=(0, None))
-            _grid(one)
+            _grid(one, whole=True)
         axes.tick_params(labelbottom=False)
         below.set_xlabel("score, cosine", color=MUTED)
         return figure
@@ -209,13 +209,13 @@ def _title(axes: Axes, words: str) -> None:
     axes.set_title(words, loc="left", fontsize=FONT, color=INK, fontweight="bold", pad=8)
 
 
-def _grid(axes: Axes) -> None:
-    """Few quiet lines behind the data."""
+def _grid(axes: Axes, *, whole: bool = False) -> None:
+    """Few quiet lines behind the data; whole: at numbers of pairs, of which there are no halves."""
     from matplotlib.ticker import MaxNLocator
 
     axes.grid(axis="y", color=RULE, linewidth=1)
     axes.set_axisbelow(True)
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=4, min_n_ticks=2))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=4, min_n_ticks=2, integer=whole))
 
 
 def _svg(figure: Figure, name: str, told: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
+from ..scores import published
 from ..verdicts import KEPT, Cause, Verdict
 from . import charts, words
 from .charts import Chart, Step
@@ -83,8 +84,12 @@ def render(root: str, numbers: Numbers, groups: list[Group]) -> str:
         charts=_charts(numbers, threshold),
         wide=charts.WIDE,
         made=_made(root, numbers),
-        model=visible(str(numbers.decision.get("checkpoint", {}).get("model", "an unnamed checkpoint"))),
+        model=visible(str(_checkpoint(numbers).get("model") or "an unnamed checkpoint")),
     )
+
+
+def _checkpoint(numbers: Numbers) -> dict[str, Any]:
+    return published(numbers.decision.get("checkpoint", {}))
 
 
 def _date(at: datetime | None) -> str:
@@ -254,12 +259,12 @@ def _made(root: str, numbers: Numbers) -> list[tuple[str, str]]:
         for name in ("alpha", "min_score", "keep", "tested", "threshold", "pi0", "bound")
     }
     told = {
-        "root": root,
+        "root": name_of(root),
         "decision": decision.get("decision"),
         "decided": numbers.decided_at and numbers.decided_at.isoformat(timespec="seconds"),
         **options,
     }
-    told |= decision.get("checkpoint", {})
+    told |= _checkpoint(numbers)
     told |= {name: value for name, value in numbers.plan.get("config", {}).items() if name not in told}
     told |= {"danqing": f"{numbers.plan.get('version', 'unknown')}, page {__version__}"}
     given = ((name, value) for name, value in told.items() if value is not None)

@@ -116,3 +116,11 @@ def _keep(made: dict[str, bytes]) -> None:
     if folder := os.environ.get("DANQING_FIGURES"):
         for name, data in made.items():
             (Path(folder) / name).write_bytes(data)
+
+
+@pytest.mark.parametrize("longest", [3, 4, 7, 12, 13, 24])
+def test_no_tick_is_at_half_a_character(release: Release, longest: int) -> None:
+    bins = release.counts["histograms"] | {"alt_text": [0] * longest + [5], "recaption": []}
+    (axes,) = figures._captions(changed(release, histograms=bins)).axes
+    assert len(axes.get_xticks()) > 2
+    assert all(float(tick).is_integer() for tick in axes.get_xticks())

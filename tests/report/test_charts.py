@@ -77,3 +77,12 @@ def test_all_scores_in_one_bin() -> None:
     one = np.zeros(BINS, np.int64)
     one[BINS - 1] = 7
     assert "dropped" in kept_and_dropped({"kept": one}, "x").narrow
+
+
+def test_no_tick_is_at_half_a_pair() -> None:
+    drawn = kept_and_dropped(
+        {"kept": histogram(np.array([0.101])), "drifted": histogram(np.array([0.102]))}, "x"
+    )
+    ticks = re.findall(r"<text[^>]*>([^<]+)</text>", drawn.wide)
+    assert ticks.count("1") == 2
+    assert not {"0.5", "0.50"} & {*ticks}

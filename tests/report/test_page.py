@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -192,3 +193,20 @@ def test_the_summary(made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["report", str(made.root), str(tmp_path / "x.html")]) == 0  # one of ours is replaced
     assert capsys.readouterr().out.startswith(f"{tmp_path}/x.html: {told['kept']} of 69 pairs kept, ")
     assert DECISION in (tmp_path / "x.html").read_text()
+
+
+def test_what_lies_on_this_machine_is_told_by_its_name(made: Made, tmp_path: Path) -> None:
+    root = shutil.copytree(made.root, tmp_path / "root")
+    path = root / "ledger" / "revalidate" / "decision.json"
+    decision = json.loads(path.read_bytes())
+    decision["checkpoint"] |= {"model": str(tmp_path / "tuned"), "name": "tuned", "revision": None}
+    path.write_text(json.dumps(decision))
+    page = report(root, tmp_path / "report.html")
+    assert str(tmp_path) not in page.text
+    assert "scored with tuned" in page.text
+
+
+def test_no_word_of_a_table_is_broken(made: Made) -> None:
+    assert (
+        "tbody th { overflow-wrap: break-word; }" in made.text
+    )  # `anywhere` makes a column as narrow as a letter
