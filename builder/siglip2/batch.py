@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .lane import Lane, Slot
+from .pixels import Picture
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,7 +44,7 @@ class Open:
 
     @classmethod
     def of(
-        cls, tag: Any, pictures: Sequence[bytes | None], captions: tuple[Sequence[str | None], ...]
+        cls, tag: Any, pictures: Sequence[Picture | None], captions: tuple[Sequence[str | None], ...]
     ) -> tuple[Open, dict[str, list[tuple[int, Any]]]]:
         """The work, and what it wants of each tower: (row, item)."""
         seen: dict[str, int] = {}

@@ -13,10 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import xxhash
-
 from ..errors import EnvironmentProblem, InputError
-from ..files import file_digest
 
 # What is read of a repository: no second copy of the weights in another format.
 _CONFIG = "config.json"
@@ -213,6 +210,10 @@ def _read(path: Path, model: str) -> dict[str, Any]:
 
 def _fingerprint(folder: Path, weights: Sequence[str]) -> str:
     """XXH3-128 over the names and XXH3s of every file that has a say in a score: 32 hex characters."""
+    import xxhash
+
+    from ..files import file_digest  # with its file systems: only where there is something to digest
+
     found = {path for pattern in FILES for path in folder.glob(pattern) if path.is_file()}
     present = sorted(found | {folder / name for name in weights})
     lines = [f"{path.relative_to(folder).as_posix()} {file_digest(path)}\n" for path in present]

@@ -27,6 +27,7 @@ from .batch import Batch, Cutter, Fill, Open, flush
 from .channel import Channel, Stopped, Window
 from .device import Options
 from .lane import Lane, Pace, slots
+from .pixels import Picture
 from .text import Captions
 
 if TYPE_CHECKING:
@@ -41,13 +42,13 @@ AHEAD = 32
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What to embed together. pictures: files, or None where there is nothing to see; captions: columns of them.
+    """What to embed together. pictures: files or pixels, None where there is nothing to see; captions: columns of them.
 
     Every column is as long as `pictures`; `tag` comes back with the answer.
     """
 
     tag: Any
-    pictures: Sequence[bytes | None]
+    pictures: Sequence[Picture | None]
     captions: tuple[Sequence[str | None], ...] = ()
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from builder.siglip2 import pixels
-from builder.siglip2.pixels import Patches, Squash
+from builder.siglip2 import decode
+from builder.siglip2.pixels import Patches, Picture, Squash
 
 from .. import pictures as made
 from ..pictures import CORNERS, PICTURES, jpeg, jpeg_claiming, png_claiming, save, scene, webp_claiming
@@ -24,7 +24,7 @@ SQUARE = Squash(32, 2, fast=False)
 TILES = Patches(8, 16, 2, fast=False)
 
 
-def filled(preparation: Squash | Patches, body: bytes) -> tuple[Any, Any]:
+def filled(preparation: Squash | Patches, body: Picture) -> tuple[Any, Any]:
     """(pixels, grid) of a picture; the row was used before."""
     row, grid = np.full(preparation.shape, 77, np.uint8), np.full(2, 7, np.int32)
     assert preparation.fill(body, row, grid)
@@ -173,9 +173,9 @@ def test_what_cannot_be_decoded_is_no_exception(name: str) -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_bombs_are_refused_by_their_pixels(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     body = save(scene((64, 48)), kind)
-    monkeypatch.setattr(pixels, "MAX_PIXELS", 64 * 48)
+    monkeypatch.setattr(decode, "MAX_PIXELS", 64 * 48)
     assert not refused(body)
-    monkeypatch.setattr(pixels, "MAX_PIXELS", 64 * 48 - 1)
+    monkeypatch.setattr(decode, "MAX_PIXELS", 64 * 48 - 1)
     assert refused(body)
 
 
@@ -218,3 +218,12 @@ def test_names_say_what_was_done() -> None:
     assert Squash(256, 2, fast=True).name == "pil-fast-bilinear-256"
     assert Squash(384, 3, fast=False).name == "pil-exact-bicubic-384"
     assert Patches(16, 256, 2, fast=True).name == "naflex-fast-bilinear-16x256"
+
+
+@pytest.mark.parametrize("preparation", [SQUARE, TILES], ids=["square", "patches"])
+def test_pixels_of_the_size_wanted_are_taken_as_they_are(preparation: Squash | Patches) -> None:
+    body = save(scene((32, 32), noise=90), "PNG")
+    row, grid = filled(preparation, body)
+    again, same = filled(preparation, np.asarray(Image.open(io.BytesIO(body)).convert("RGB")))
+    assert np.array_equal(row, again)
+    assert grid.tolist() == same.tolist()
