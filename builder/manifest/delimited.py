@@ -184,7 +184,9 @@ class Records:
 
     def _not_text(self, error: NotText) -> NoReturn:
         where = f"{self._source.url}: row {self.rows + 1:,} (line {self.line:,})"
-        raise InputError(f"{where} {error}{UNCLOSED if 'longer' in str(error) else ''}") from error
+        raise InputError(
+            f"{where} {error}{UNCLOSED if self._source.quoted and 'longer' in str(error) else ''}"
+        ) from error
 
     def _misfit(self, line: int, fields: int) -> NoReturn:
         hint = "if a value of it should be quoted, quote it"
