@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .lane import Lane, Slot
+from .lane import Lane, Slot, on_device
 from .pixels import Picture
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Open:
         last = self.size[lane.name]
         if lane.name == "image":
             self.intact[rows] = intact
-        target = torch.from_numpy(np.where(intact, rows, last)).to(lane.device, non_blocking=True)
+        target = on_device(torch.from_numpy(np.where(intact, rows, last)), lane.device)
         self._table(lane).index_copy_(0, target, embeddings)
         self.left -= len(rows)
 
@@ -81,9 +81,7 @@ class Open:
         import torch
 
         table = self._table(lane)
-        return tuple(
-            table[torch.from_numpy(column).to(lane.device, non_blocking=True)] for column in self.columns
-        )
+        return tuple(table[on_device(torch.from_numpy(column), lane.device)] for column in self.columns)
 
     def _table(self, lane: Lane) -> Tensor:
         import torch

@@ -2,7 +2,8 @@
 
 A slot holds a batch. While one is in the tower, others are being filled; a slot is filled again only when the tower
 has read it, which bounds both the host's memory and what waits on the device. On CUDA the copy to the device and the
-tower run on streams of their own, and nobody waits for them but the thread that wants the slot back.
+tower run on streams of their own, and nobody waits for them but the thread that wants the slot back. A lane keeps its
+streams from one call of embed to the next: torch gives what one stream freed to that stream alone.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Pace:
 
 @dataclass(slots=True)
 class Lane:
-    """A tower with its slots. inputs: the tensors of a slot that it takes; on_host: those that stay there."""
+    """A tower with its slots. on_host: the tensors of a slot that the tower reads there."""
 
     name: str
     tower: Callable[..., Tensor]
@@ -74,12 +75,16 @@ class Lane:
     def __post_init__(self) -> None:
         import torch
 
-        self.free = Channel()
-        for slot in self.slots:
-            self.free.put(slot)
+        self.renew()
         if self.device.type == "cuda":
             self.stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
             self.copies = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+
+    def renew(self) -> None:
+        """Every slot is free again, whatever became of an earlier call of embed."""
+        self.free = Channel()
+        for slot in self.slots:
+            self.free.put(slot)
 
     @property
     def capacity(self) -> int:
@@ -96,14 +101,13 @@ class Lane:
         """Embeddings (at least `count`, dim) of the first rows of a slot, in forwards of one shape."""
         import torch
 
-        inputs = self._on_device(slot)
-        size = min(map(len, inputs.values()))
+        size = self.capacity
         found = torch.empty((size, self.dim), device=self.device)
         at = 0
         while at < count:
             rows = min(self.pace.rows, size)
             start = min(at, size - rows)  # the last piece reaches back rather than have another shape
-            piece = self._piece({name: tensor[start : start + rows] for name, tensor in inputs.items()})
+            piece = self._piece(slot, slice(start, start + rows))
             if piece is None:
                 self._recover()
                 continue
@@ -118,14 +122,14 @@ class Lane:
 
         if self.stream is None:
             return None
-        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # who waits leaves its core alone
         event.record(self.stream)
         return event
 
-    def _piece(self, inputs: dict[str, Tensor]) -> Tensor | None:
+    def _piece(self, slot: Slot, rows: slice) -> Tensor | None:
         """The embeddings, or None where memory ran out; what a failed forward held is free when this returns."""
         try:
-            return self.tower(**inputs)
+            return self.tower(**self._on_device({name: one[rows] for name, one in slot.tensors.items()}))
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -138,15 +142,15 @@ class Lane:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _on_device(self, slot: Slot) -> dict[str, Tensor]:
+    def _on_device(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         import torch
 
         if self.stream is None:
-            return slot.tensors
+            return tensors
         with torch.cuda.stream(self.copies):
             moved = {
                 name: tensor if name in self.on_host else tensor.to(self.device, non_blocking=True)
-                for name, tensor in slot.tensors.items()
+                for name, tensor in tensors.items()
             }
         self.stream.wait_stream(self.copies)
         for tensor in moved.values():
@@ -155,27 +159,42 @@ class Lane:
         return moved
 
 
+def on_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A small host tensor on the device, in the stream that is current, without waiting for what runs there.
+
+    By page-locked memory, which torch keeps until it was read: for other memory the driver may wait for the stream.
+    """
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a forward failed for want of memory: CUDA's own class, or the words of the CPU's allocator."""
+    """Whether a call failed for want of memory: CUDA's own class, or the words of its libraries and of the CPU's."""
     import torch
 
-    said = str(error)
-    return isinstance(error, torch.OutOfMemoryError) or (
-        "not enough memory" in said or "can't allocate memory" in said
-    )
+    words = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
 def slots(shapes: dict[str, tuple[tuple[int, ...], torch.dtype]], device: torch.device) -> list[Slot]:
-    """Slots with tensors of these shapes and types."""
+    """Slots with tensors of these shapes and types. Raises EnvironmentProblem where the host has no room for them."""
     import torch
 
     pinned = device.type == "cuda"
-    return [
-        Slot(
+
+    def slot() -> Slot:
+        return Slot(
             {
                 name: torch.zeros(shape, dtype=dtype, pin_memory=pinned)
                 for name, (shape, dtype) in shapes.items()
             }
         )
-        for _ in range(SLOTS)
-    ]
+
+    try:
+        return [slot() for _ in range(SLOTS)]
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        rows = min(shape[0] for shape, _ in shapes.values())
+        raise EnvironmentProblem(
+            f"out of memory on the host for {SLOTS} batches of {rows}; choose a smaller --batch-size"
+        ) from error

@@ -26,7 +26,7 @@ from . import towers
 from .batch import Batch, Cutter, Fill, Open, flush
 from .channel import Channel, Stopped, Window
 from .device import Options
-from .lane import Lane, Pace, slots
+from .lane import Lane, Pace, is_out_of_memory, slots
 from .pixels import Picture
 from .text import Captions
 
@@ -81,7 +81,7 @@ class Siglip:
         self._workers = loaded.place.workers
         self._pace = Pace(loaded.place.batch_size, console)
         self._busy = threading.Lock()
-        self._slots = self._allocated()
+        self._lanes = self._allocated()
 
     @classmethod
     def load(cls, checkpoint: Checkpoint, options: Options, console: Console) -> Siglip:
@@ -108,33 +108,28 @@ class Siglip:
         """
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("this checkpoint is embedding already; use up or close that iterator first")
-        run = _Run(self._lanes(), self._fills(), self._workers)
+        run = _Run(self._lanes, self._fills(), self._workers)
         try:
             yield from run.answers(works)
         finally:
             run.stop()
             self._busy.release()
 
-    def _allocated(self) -> dict[str, list[Any]]:
+    def _allocated(self) -> dict[str, Lane]:
+        """The lanes of both towers, with their slots."""
         import torch
 
-        rows = self._pace.rows
-        pictures = {
-            "pixels": ((rows, *self._preparation.shape), torch.uint8),
-            "grid": ((rows, 2), torch.int32),
-        }
-        made = {
-            "image": slots(pictures, self.device),
-            "text": slots({"ids": ((rows, self._captions.length), torch.int32)}, self.device),
-        }
-        for slot in made["image"]:
+        rows, device = self._pace.rows, self.device
+        pictures = slots(
+            {"pixels": ((rows, *self._preparation.shape), torch.uint8), "grid": ((rows, 2), torch.int32)},
+            device,
+        )
+        for slot in pictures:
             slot.tensors["grid"].fill_(1)
-        return made
-
-    def _lanes(self) -> dict[str, Lane]:
-        image = Lane("image", self._towers.image, self._pace, self.device, self.dim, self._slots["image"])
+        captions = slots({"ids": ((rows, self._captions.length), torch.int32)}, device)
+        image = Lane("image", self._towers.image, self._pace, device, self.dim, pictures)
         image.on_host = frozenset({"grid"})
-        text = Lane("text", self._towers.text, self._pace, self.device, self.dim, self._slots["text"])
+        text = Lane("text", self._towers.text, self._pace, device, self.dim, captions)
         return {"image": image, "text": text}
 
     def _fills(self) -> dict[str, Fill]:
@@ -155,7 +150,7 @@ class Siglip:
         try:
             self._towers.compile()
             with torch.no_grad():
-                for lane in self._lanes().values():
+                for lane in self._lanes.values():
                     with lane.running():
                         lane.forward(lane.slots[0], 1)
         except EnvironmentProblem:
@@ -173,6 +168,8 @@ class _Run:
 
     def __init__(self, lanes: dict[str, Lane], fills: dict[str, Fill], workers: int) -> None:
         self._lanes, self._fills = lanes, fills
+        for lane in lanes.values():
+            lane.renew()
         self._device = lanes["image"].device
         self._pool = ThreadPoolExecutor(workers, "danqing-decode")
         self._window: Window[Open] = Window(AHEAD * lanes["image"].capacity)
@@ -248,6 +245,10 @@ class _Run:
         except Stopped:
             self._ready.end()
         except BaseException as error:
+            if isinstance(error, RuntimeError) and is_out_of_memory(error):
+                error = EnvironmentProblem(
+                    f"out of memory beside the towers: {first_line(error)}; free memory"
+                )
             self._ready.end(error)
 
     def _answer(self, work: Open) -> tuple[Embedded, list[Any]]:

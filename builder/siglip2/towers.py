@@ -8,13 +8,13 @@ not depend on its neighbours.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DanqingError, EnvironmentProblem, InputError, first_line
 from .device import Options, Place, place
-from .lane import is_out_of_memory
+from .lane import is_out_of_memory, on_device
 from .pixels import Patches, Preparation, Squash
 from .probe import Probe
 
@@ -49,7 +49,8 @@ class Towers:
         if naflex:
             positions = model.vision_model.embeddings
             positions.resize_positional_embeddings = _Positions(positions.resize_positional_embeddings)
-        self._plain = self._patches if naflex else self._square
+        self._naflex = naflex
+        self._plain: Callable[..., Tensor] = self._patches if naflex else self._square
         self.eager()
 
     def eager(self) -> None:
@@ -65,7 +66,8 @@ class Towers:
 
     def image(self, pixels: Tensor, grid: Tensor) -> Tensor:
         """Float32 embeddings (n, dim), see _unit. grid: (n, 2) on the CPU, height and width in patches."""
-        return self._image(pixels, grid)
+        counts = [on_device(grid.prod(1), pixels.device)] if self._naflex else []
+        return self._image(pixels, grid, *counts)
 
     def text(self, ids: Tensor) -> Tensor:
         """Float32 embeddings (n, dim), see _unit."""
@@ -74,10 +76,9 @@ class Towers:
     def _square(self, pixels: Tensor, grid: Tensor) -> Tensor:
         return _unit(self._model.vision_model(pixel_values=self._levels(pixels).permute(0, 3, 1, 2)))
 
-    def _patches(self, pixels: Tensor, grid: Tensor) -> Tensor:
+    def _patches(self, pixels: Tensor, grid: Tensor, counts: Tensor) -> Tensor:
         import torch
 
-        counts = grid.prod(1).to(pixels.device, non_blocking=True)
         # Of four dimensions, as transformers would otherwise ask the device whether any patch is masked at all, and
         # choose another kernel for a batch where none is.
         mask = (torch.arange(pixels.shape[1], device=pixels.device) < counts[:, None])[:, None, None, :]
@@ -168,9 +169,12 @@ def _loaded(checkpoint: Checkpoint, options: Options, processor: Any, model: Any
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
     if chosen.device.type == "cuda":
-        torch.cuda.set_device(
-            chosen.device
-        )  # else page-locked memory would be made known to the first GPU too
+        # Else page-locked memory would be made known to the first GPU too.
+        torch.cuda.set_device(chosen.device)
+        if (
+            chosen.dtype == torch.float32
+        ):  # of itself torch cuts a convolution, here of the patches, to 10 bits
+            torch.backends.cudnn.allow_tf32 = False
     # Before the weights lose their precision: bfloat16 would round the scale by up to 0.4 %.
     scale, bias = float(model.logit_scale.detach().exp()), float(model.logit_bias.detach())
     model = model.to(chosen.device, chosen.dtype).eval().requires_grad_(False)

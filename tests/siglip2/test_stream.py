@@ -126,10 +126,14 @@ def out_of_memory(kind: str) -> RuntimeError:
 
     if kind == "cuda":
         return torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    if kind == "driver":
+        return RuntimeError("CUDA error: out of memory")
+    if kind == "cublas":
+        return RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
     return RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
 
 
-@pytest.mark.parametrize("kind", ["cuda", "cpu"])
+@pytest.mark.parametrize("kind", ["cuda", "driver", "cublas", "cpu"])
 def test_out_of_memory_halves_the_batch_and_says_so(
     fixed: Path, load: Load, said: io.StringIO, kind: str
 ) -> None:
@@ -148,6 +152,18 @@ def test_not_one_row_fits_into_memory(fixed: Path, load: Load) -> None:
     siglip = load(fixed, batch_size=2)
     siglip._towers._image = Cramped(siglip._towers._image, 0, out_of_memory("cuda"))  # type: ignore[assignment]
     with pytest.raises(EnvironmentProblem, match="out of memory with one row"):
+        list(siglip.embed(works(3)))
+
+
+def test_batches_that_the_host_cannot_hold_are_one_line(fixed: Path, load: Load) -> None:
+    with pytest.raises(EnvironmentProblem, match=r"out of memory on the host .* smaller --batch-size"):
+        load(fixed, batch_size=10**13)  # more than 47 bits can address
+
+
+def test_memory_that_runs_out_beside_the_towers_is_one_line(fixed: Path, load: Load) -> None:
+    siglip = load(fixed, batch_size=8)
+    siglip._lanes["text"].dim = 10**14
+    with pytest.raises(EnvironmentProblem, match="out of memory beside the towers"):
         list(siglip.embed(works(3)))
 
 
