@@ -68,9 +68,8 @@ def _begin(head: bytes) -> str:
 
 def _footer(file: Any, head: bytes, tail: bytes, size: int, url: str) -> pq.ParquetFile:
     """The footer of a Parquet file, from its tail alone where it lies in it."""
-    encrypted = InputError(f"{url}: encrypted Parquet; write it again without encryption")
     if head.startswith(ENCRYPTED_MAGIC):
-        raise encrypted
+        raise InputError(f"{url}: encrypted Parquet; write it again without encryption")
     if not head.startswith(PARQUET_MAGIC):
         raise InputError(f"{url}: not Parquet: it begins with {_begin(head)}")
     length = int.from_bytes(tail[-8:-4], "little") + 8
@@ -81,9 +80,17 @@ def _footer(file: Any, head: bytes, tail: bytes, size: int, url: str) -> pq.Parq
     if length > len(tail):
         tail = _at(file, size - length, size)
     footer = pq.ParquetFile(pa.BufferReader(tail[-length:]))
-    if length - 8 - footer.metadata.serialized_size == SIGNATURE:
-        raise encrypted
+    refuse_encrypted(footer, tail, url)
     return footer
+
+
+def refuse_encrypted(file: pq.ParquetFile, tail: bytes, url: str) -> None:
+    """InputError for a file of which columns are encrypted, before it is asked for their metadata.
+
+    tail: its last eight bytes, or more.
+    """
+    if int.from_bytes(tail[-8:-4], "little") - file.metadata.serialized_size == SIGNATURE:
+        raise InputError(f"{url}: encrypted Parquet; write it again without encryption")
 
 
 def _text(source: Source, head: bytes, kind: Kind | None) -> Source:

@@ -110,6 +110,7 @@ def make_plan(config: Config) -> Plan:
     Raises InputError when the manifest differs from the one the root was begun with, UsageError when an option
     does. Reads plan.json, writes nothing.
     """
+    config = dataclasses.replace(config, encoding=known_encoding(config.encoding))  # GBK is gbk
     old = _read_plan(config)
     known = {} if old is None else old["manifest"]["files"]
     manifest = open_manifest(config.input, columns_of(config), config.limit, known)

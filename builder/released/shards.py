@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import DanqingError
+from ..files import join
+from ..parquet import checked
 from ..schema import IMAGES, PAIR, PICTURE, SCORE, SCORE_MODEL, SCORES, SPLITS, said_by
 from ..shards import HUGGINGFACE
 from .differences import Differences, shown
@@ -107,7 +109,7 @@ def damage(path: str, differences: Differences) -> Iterator[None]:
 def opened(store: Store, path: str) -> Iterator[pq.ParquetFile]:
     """A Parquet file, with its errors."""
     with store.open(path) as raw, pq.ParquetFile(raw, pre_buffer=not store.local) as file:
-        yield file
+        yield checked(file, raw, join(store.url, path))
 
 
 def read_footer(store: Store, path: str, rows: int | None, differences: Differences) -> Footer | None:

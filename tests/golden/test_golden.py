@@ -118,3 +118,13 @@ def test_the_next_release_follows(golden: Path, name: str) -> None:
     root, out = str(golden / "scored"), str(golden / name)
     assert main(["release", root, out, "--what", what, *form, *said]) == 0
     assert main(["verify", out, "--quiet"]) == 0
+
+
+def test_a_root_of_a_text_manifest_is_refused_by_name_and_stays_loadable(
+    golden: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rebuild(str(golden / "captions.tsv"), golden / "text", *KEPT) in (2, 3)
+    said = capsys.readouterr().err
+    assert "captions.tsv" in said or "--quoting" in said
+    stream = load_dataset("danqing", data_dir=str(golden / "text"), split="train", streaming=True)
+    assert sum(1 for _ in stream) == 5
