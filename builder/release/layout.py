@@ -65,6 +65,9 @@ def lay_out(
     counts = {}
     for split, parts in by_split(root):
         found = [step for part in parts for step in steps(part, wanted, weights)]
+        if not found:  # the shards of the split hold no rows
+            counts[split] = 0
+            continue
         each, rows = (np.hstack([step[column] for step in found]) for column in (0, 1))
         ranks = np.concatenate([[0.0], np.cumsum(rows)])
         total = np.cumsum(np.minimum(each, size.shard_bytes) * rows)[-1]

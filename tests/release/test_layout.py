@@ -73,6 +73,16 @@ def test_every_wanted_row_has_a_place_in_its_split_and_in_order(tmp_path: Path) 
         assert (rows.size, rows[0], rows[-1] + 1) == (shard.rows, shard.start, shard.stop)
 
 
+def test_a_split_without_rows_makes_no_shard(tmp_path: Path) -> None:
+    make_root(tmp_path, shards=1, rows=70)
+    write_shard(tmp_path / "images" / "validation-00000-of-00001.parquet", [], 10)
+    root = open_root(str(tmp_path))
+    weights = weigh(root, "images", "parquet", 1 << 30)
+    place, counts = lay_out(root, np.ones(70, np.bool_), Size(1 << 30, 2), weights)
+    assert counts == {"train": 1, "validation": 0}
+    assert (place == 0).all()
+
+
 def test_shards_without_rows_are_left_out_and_the_rest_numbered_anew(tmp_path: Path) -> None:
     make_root(tmp_path, shards=1, rows=9)
     root = open_root(str(tmp_path))
