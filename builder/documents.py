@@ -35,12 +35,15 @@ STEM = re.compile(r"\w{1,64}-\d{5,}-of-\d{5,}")
 T = TypeVar("T")
 
 
-def parse(data: bytes, limit: int = LIMIT) -> dict[str, Any]:
-    """The object that `data` holds; ValueError, in one line, where it holds none or more than `limit` bytes."""
+def parse(data: bytes, limit: int = LIMIT, finite: bool = True) -> dict[str, Any]:
+    """The object that `data` holds; ValueError, in one line, where it holds none or more than `limit` bytes.
+
+    finite: whether NaN and Infinity, which are no JSON, are refused; the columns of a pair in a tar may hold them.
+    """
     if len(data) > limit:
         raise ValueError(f"more than {limit:,} bytes")
     try:
-        document = json.loads(data, parse_constant=_no_number)
+        document = json.loads(data, parse_constant=_no_number if finite else None)
     except RecursionError as error:
         raise ValueError(str(error)) from None
     if not isinstance(document, dict):

@@ -46,6 +46,7 @@ from .files import filesystem, join, read_bytes, write_atomic
 from .hostname import is_address
 from .manifest.find import type_of
 from .manifest.source import reading
+from .parquet import check_rows, dictionaries, plain
 
 PATH = "removals/removals.parquet"  # in a release
 KEPT_AT = "ledger/release/removals.parquet"  # in a root: of all releases made from it
@@ -254,7 +255,10 @@ def read(url: str) -> Removals | None:
 
 def _loaded(data: bytes, url: str) -> Removals:
     with reading(url, len(data)):
-        table = pq.read_table(pa.BufferReader(data))
+        metadata = pq.read_metadata(pa.BufferReader(data))
+        check_rows(metadata, len(data))
+        coded = dictionaries(metadata)
+        table = plain(pq.read_table(pa.BufferReader(data), read_dictionary=coded))
     missing = [name for name in SCHEMA.names if name not in table.column_names]
     if missing:
         raise InputError(f"{url}: no removal list: it has no column {missing[0]}")

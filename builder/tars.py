@@ -8,17 +8,23 @@ pairs make the same bytes.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from . import documents
 from .errors import InputError
 from .schema import EXTENSIONS, IMAGE, is_list
+
+RECORD = 512  # bytes; all of a tar is a multiple
+BLOCK = 16 << 20  # bytes read at once
+PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)  # types of members that are a file, and nothing else
 
 
 def _plain(value: Any) -> Any:
@@ -131,8 +137,74 @@ def read_pairs(path: Path) -> Iterator[tuple[dict[str, Any], str, bytes]]:
                 file = tar.extractfile(member)
                 data = file.read() if file is not None else b""
                 if member.name.endswith(".json"):
-                    yield json.loads(data), name, picture
+                    yield documents.parse(data, finite=False), name, picture
                 elif not member.name.endswith(".txt"):
                     name, picture = member.name, data
     except (tarfile.TarError, ValueError) as error:
         raise InputError(f"{path}: {error}: damaged or truncated") from error
+
+
+class TarReader:
+    """The members of a tar of anybody's, from its beginning on: a block of it is held, and what is read of a member.
+
+    tarfile would believe what a header says: a kilobyte can be a sparse file of gigabytes, or a name of as many. Here a
+    member is its header and the bytes behind it, and whatever is not PLAIN can be passed over.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._block, self._at, self._left = b"", 0, 0
+        self.place = 0  # bytes passed so far
+        self.digest = hashlib.sha256()  # of the blocks so far
+
+    def __iter__(self) -> Iterator[tarfile.TarInfo]:
+        """The headers. EOFError where the tar has no end, tarfile.TarError where it is none."""
+        while True:
+            self._pass(self._left)
+            head = self._take(RECORD)
+            if head == bytes(RECORD):
+                return
+            member = tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+            if member.size < 0:
+                raise tarfile.ReadError("a member has less than no bytes")
+            self._left = -(-member.size // RECORD) * RECORD
+            yield member
+
+    def read(self, member: tarfile.TarInfo) -> bytes:
+        """The present member, which begins at `place`."""
+        self._left -= member.size
+        return self._take(member.size)
+
+    def finish(self) -> bool:
+        """Pass whatever is left; whether it was nothing but zeros, as behind the end of a tar."""
+        empty = True
+        while self._more():
+            rest = self._block[self._at :]
+            empty = empty and rest.count(0) == len(rest)
+            self._at = len(self._block)
+        return empty
+
+    def _take(self, size: int) -> bytes:
+        return b"".join(self._parts(size))
+
+    def _pass(self, size: int) -> None:
+        for _ in self._parts(size):
+            pass
+
+    def _parts(self, size: int) -> Iterator[bytes]:
+        """The next bytes, as they lie in blocks; EOFError where there are fewer."""
+        while size:
+            if not self._more():
+                raise EOFError("it ends within a member, or without the end of a tar")
+            part = self._block[self._at : self._at + size]
+            self._at += len(part)
+            self.place += len(part)
+            size -= len(part)
+            yield part
+
+    def _more(self) -> bool:
+        """Whether there is anything left; if so, the block has some of it."""
+        if self._at == len(self._block):
+            self._block, self._at = self._file.read(BLOCK), 0
+            self.digest.update(self._block)
+        return self._block != b""

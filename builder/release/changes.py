@@ -8,7 +8,6 @@ release before can look them up in it.
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
+from .. import documents
 from ..digests import KEY, Bools, Digests, hex_of, keys_of, locate
 from ..files import filesystem, join, listdir, publish
 from ..manifest.source import reading
@@ -221,4 +221,4 @@ def _tar_keys(url: str) -> Iterator[str]:
         for member in tar:
             file = tar.extractfile(member) if member.name.endswith(".json") else None
             if file is not None:
-                yield json.loads(file.read())["key"]
+                yield documents.parse(file.read(documents.LIMIT + 1), finite=False)["key"]

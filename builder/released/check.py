@@ -68,7 +68,7 @@ class _File:
     sha256: str | None = None
     footer: shards.Footer | None = None
     scan: rows.Scan | None = None
-    sample: list[pictures.Picture] = field(default_factory=list)
+    sample: list[tars.Place] = field(default_factory=list)
     differences: Differences = field(default_factory=Differences)
 
 
@@ -103,7 +103,7 @@ class _Check:
         rules = rows.Rules(release, history.read_changes(store, release, differences), removed)
         footers: list[shards.Footer] = []
         scans: list[rows.Scan] = []
-        drawn: list[pictures.Picture] = []
+        drawn: list[tars.Place] = []
         counts = Counts()
         for one in self._files(rules, -(-sample // max(1, len(self._tars)))):
             self._hashed(one)
@@ -176,7 +176,7 @@ class _Check:
             wanted = self._release.files[path].get("rows")
             found.footer = shards.read_footer(self._store, path, wanted, found.differences)
             if self._full and found.footer is not None:
-                found.scan = rows.scan(self._store, path, rules)
+                found.scan = rows.scan(self._store, found.footer, rules)
         if self._full or self._store.local or (entry.sha256 is None and entry.bytes <= SMALL):
             found.sha256 = sha256_of(self._store, path)
         return found
@@ -209,7 +209,7 @@ class _Check:
         _compare("counts.splits", _only(told, names), _only(counts.splits, names), self._differences)
 
     def _sample(
-        self, footers: list[shards.Footer], drawn: list[pictures.Picture], count: int
+        self, footers: list[shards.Footer], drawn: list[tars.Place], count: int
     ) -> Iterator[pictures.Picture]:
         """The pictures to decode."""
         if self._release.what != "images":
@@ -222,7 +222,7 @@ class _Check:
             for path in pictures.dealt(self._tars):
                 if path in self._store.entries and (wanted := min(each, count - len(drawn))) > 0:
                     drawn += tars.first(self._store, path, wanted, self._differences)
-        yield from sorted(drawn, key=lambda one: one.key)[:count]
+        yield from tars.read(self._store, sorted(drawn, key=lambda one: one.key)[:count])
 
 
 @contextmanager

@@ -6,11 +6,12 @@ removals/removals.parquet, changes/<version>.parquet ─▶ keys and digests tha
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as compute
-import pyarrow.parquet as pq
 
 from .. import removals
 from ..digests import KEY, Digests, keys_of
@@ -18,12 +19,11 @@ from ..errors import InputError
 from ..files import join
 from .differences import Differences
 from .document import Release
-from .shards import damage, opened
+from .shards import batches, damage, opened
 from .store import Store
 
 pc: Any = compute
 COLUMNS = ("key", "reason", "since")
-BATCH = 65_536  # rows read at once
 
 
 def read_removals(store: Store, release: Release, differences: Differences) -> removals.Removals | None:
@@ -58,18 +58,18 @@ def read_changes(store: Store, release: Release, differences: Differences) -> Di
         if lacking:
             differences.add("changes", f"{path}: column {lacking[0]} should be there")
             return nothing
-        return _changes(path, file, release, differences)
+        return _changes(path, batches(store, path, COLUMNS), release, differences)
     return nothing
 
 
-def _changes(path: str, file: pq.ParquetFile, release: Release, differences: Differences) -> Digests:
+def _changes(path: str, tables: Iterable[pa.Table], release: Release, differences: Differences) -> Digests:
     found: Counter[str] = Counter()
     versions: set[str] = set()
     parts = [np.empty(0, KEY)]
-    for batch in file.iter_batches(BATCH, columns=[*COLUMNS]):
-        found.update(map(str, batch.column("reason").to_pylist()))
-        versions.update(map(str, pc.unique(batch.column("since")).to_pylist()))
-        keys, valid = keys_of(batch.column("key"))
+    for table in tables:
+        found.update(map(str, table["reason"].to_pylist()))
+        versions.update(map(str, pc.unique(table["since"]).to_pylist()))
+        keys, valid = keys_of(table["key"])
         parts.append(keys[valid])
     keys = np.concatenate(parts)
     if (rows := release.files.get(path, {}).get("rows")) is not None:

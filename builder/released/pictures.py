@@ -18,6 +18,7 @@ import pyarrow.compute as compute
 from PIL import Image
 
 from ..errors import DanqingError
+from ..parquet import dictionaries
 from .differences import Differences
 from .shards import Footer, damage, opened
 from .store import Store
@@ -26,8 +27,18 @@ pc: Any = compute
 T = TypeVar("T")
 
 MAX_PIXELS = 1 << 27  # of a picture that is decoded, by its header: twice what rebuild takes by default
-LARGEST = 4 << 30  # bytes of a row group; danqing writes 32 MiB
+LARGEST = 1 << 30  # bytes of a row group; danqing writes 32 MiB
 LOCAL, REMOTE = 1, 8  # pictures of one row group; a remote one costs as much for one picture as for all
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "GIF",
+    "WEBP",
+    "BMP",
+    "TIFF",
+    "AVIF",
+    "JPEG2000",
+)  # schema.STORED, as Pillow has them
 COLUMNS = ("key", "image", "width", "height")
 
 
@@ -68,7 +79,9 @@ def _smallest(store: Store, footer: Footer, group: int, count: int) -> list[Pict
     if "image" not in names or "key" not in names:
         return []
     with opened(store, footer.path) as file:
-        if file.metadata.row_group(group).total_byte_size > LARGEST:
+        if file.metadata.row_group(group).total_byte_size > LARGEST or "image.bytes" in dictionaries(
+            file.metadata
+        ):
             raise ValueError(f"row group {group:,} is too large to be read")
         table = file.read_row_group(group, columns=names)
     first = sum(footer.groups[:group])
@@ -101,7 +114,7 @@ def _fault(picture: Picture) -> str | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow, on large pictures and odd EXIF
-            with Image.open(io.BytesIO(picture.data)) as image:
+            with Image.open(io.BytesIO(picture.data), formats=FORMATS) as image:
                 if image.size != (picture.width, picture.height):
                     wanted = f"{picture.width} × {picture.height} as the columns say"
                     return f"width and height should be {wanted}, they are {image.width} × {image.height}"

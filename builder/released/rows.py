@@ -20,7 +20,7 @@ from ..verdicts import KEPT
 from .counts import Counts
 from .differences import Differences, shown
 from .document import Release
-from .shards import damage, opened, split_of
+from .shards import Footer, batches, damage, split_of
 from .store import Store
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 pc: Any = compute  # its stubs know no mix of column and constant
 
-BATCH = 65_536  # rows read at once
 NAMED = 1000  # keys that come twice that are looked for again
 Prefixes = npt.NDArray[np.uint64]
 _HEX = {"key": 32, "sha256": 64, "phash": 16}
@@ -169,14 +168,16 @@ class Scan:
             self._tell("removals", covered, lambda row: f"pair {_hex(keys[row])} is on the removal list")
 
 
-def scan(store: Store, path: str, rules: Rules) -> Scan:
+def scan(store: Store, footer: Footer, rules: Rules) -> Scan:
     """All rows of a Parquet shard."""
+    path = footer.path
     found = Scan(path)
     found.counts.file(split_of(path), store.entries[path].bytes)
-    with damage(path, found.differences), opened(store, path) as file:
-        columns = [name for name in file.schema_arrow.names if name != "image"]
-        for batch in file.iter_batches(BATCH, columns=columns):
-            found.add(pa.Table.from_batches([batch]), rules)
+    with damage(path, found.differences):
+        # What is nested, as pictures are, is carried and not looked at; its checksum is.
+        flat = [field.name for field in footer.schema if not pa.types.is_nested(field.type)]
+        for table in batches(store, path, flat):
+            found.add(table, rules)
     return found
 
 
@@ -218,9 +219,8 @@ def _rows_of(columns: Iterable[Any], prefixes: Prefixes) -> Iterator[tuple[int, 
 
 def read_keys(store: Store, path: str) -> Iterator[Any]:
     """The column `key` of a Parquet shard, in parts."""
-    with opened(store, path) as file:
-        for batch in file.iter_batches(BATCH, columns=["key"]):
-            yield batch.column("key")
+    for table in batches(store, path, ["key"]):
+        yield table["key"]
 
 
 def _bools(column: Any) -> Bools:

@@ -17,13 +17,15 @@ import pyarrow.parquet as pq
 
 from ..errors import DanqingError
 from ..files import join
-from ..parquet import checked
+from ..parquet import check_rows, checked, dictionaries, plain
 from ..schema import IMAGES, PAIR, PICTURE, SCORE, SCORE_MODEL, SCORES, SPLITS, said_by
 from ..shards import HUGGINGFACE
 from .differences import Differences, shown
 from .document import Release
 from .store import Store
 
+BATCH = 65_536  # rows read at once
+GROUP = 512 << 20  # bytes of a row group without pictures
 _NAME = re.compile(rf"({'|'.join(SPLITS)})-(\d{{5,}})-of-(\d{{5,}})\.(parquet|tar)")
 _JUDGED = (SCORE, SCORE_MODEL, SCORES.field("verdict"), SCORES.field("suspect"))
 # The columns that each kind has in any case, in this order; carried ones and the like may lie between them.
@@ -107,9 +109,35 @@ def damage(path: str, differences: Differences) -> Iterator[None]:
 
 @contextmanager
 def opened(store: Store, path: str) -> Iterator[pq.ParquetFile]:
-    """A Parquet file, with its errors."""
+    """A Parquet file, with its errors; ValueError where its footer says more than its bytes can hold."""
     with store.open(path) as raw, pq.ParquetFile(raw, pre_buffer=not store.local) as file:
-        yield checked(file, raw, join(store.url, path))
+        checked(file, raw, join(store.url, path))
+        _check_bounds(file.metadata, store.entries[path].bytes)
+        yield file
+
+
+def _check_bounds(metadata: pq.FileMetaData, size: int) -> None:
+    check_rows(metadata, size)
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        columns = [group.column(place) for place in range(group.num_columns)]
+        held = sum(
+            one.total_uncompressed_size for one in columns if not one.path_in_schema.startswith("image.")
+        )
+        if held > GROUP:
+            raise ValueError(
+                f"row group {number:,} has {held:,} bytes without pictures; danqing writes 32 MiB"
+            )
+
+
+def batches(store: Store, path: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """The rows of these columns, BATCH at a time; ValueError where they are more than a batch can be."""
+    with opened(store, path) as first, store.open(path) as raw:
+        coded = [name for name in dictionaries(first.metadata) if name in columns]
+        options: Any = {"metadata": first.metadata, "pre_buffer": not store.local, "read_dictionary": coded}
+        with pq.ParquetFile(raw, **options) as file:
+            for batch in file.iter_batches(BATCH, columns=[*columns]):
+                yield plain(pa.Table.from_batches([batch]))
 
 
 def read_footer(store: Store, path: str, rows: int | None, differences: Differences) -> Footer | None:

@@ -73,7 +73,7 @@ class Store:
     def read(self, path: str, limit: int) -> bytes:
         """A small file; of one that is larger than `limit` the beginning, one byte too much."""
         with self.open(path) as file:
-            return file.read(limit + 1)
+            return file.read(min(limit, self.entries[path].bytes) + 1)
 
 
 class _Guarded:

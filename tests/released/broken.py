@@ -582,6 +582,16 @@ def tar_of(*files: tuple[str, bytes]) -> Callable[[Path], None]:
     return do
 
 
+def pair7(text: bytes | None = None, **columns: Any) -> list[tuple[str, bytes]]:
+    """The members of a pair with other columns, or with another text for its JSON."""
+    told = json.dumps({"key": KEY7, "alt_text": "第7张图片"} | columns).encode()
+    return [
+        (f"{KEY7}.jpg", b"x"),
+        (f"{KEY7}.txt", "第7张图片".encode()),
+        (f"{KEY7}.json", told if text is None else text),
+    ]
+
+
 JSON7 = json.dumps({"key": KEY7, "alt_text": "第7张图片", "url": 5, "width": "wide"}).encode()
 MEMBERS = {
     "no-json": (
@@ -595,11 +605,40 @@ MEMBERS = {
     ),
     "types": (
         [(f"{KEY7}.jpg", b"x"), (f"{KEY7}.txt", "第7张图片".encode()), (f"{KEY7}.json", JSON7)],
-        r"width should be int32",
+        r"row 0: width should be int32, it is str",
     ),
     "junk-json": (
         [(f"{KEY7}.jpg", b"x"), (f"{KEY7}.txt", b""), (f"{KEY7}.json", b"{")],
-        r"damaged or truncated: Expecting",
+        rf"row 0: {KEY7}.json: Expecting",
+    ),
+    **{
+        f"text-{type(value).__name__}": (
+            pair7(alt_text=value),
+            rf"row 0: alt_text should be string, it is {told}",
+        )
+        for value, told in ((5, "int"), ([5], "list"), ({}, "dict"), (True, "bool"))
+    },
+    "text-null": (pair7(alt_text=None), rf"row 0: {KEY7}.txt should be the alt_text"),
+    "text-surrogate": (pair7(alt_text="\ud800"), rf"row 0: {KEY7}.txt should be the alt_text"),
+    "key-list": (pair7(key=[KEY7]), rf"row 0: {KEY7}.json should be of key"),
+    "key-null": (pair7(key=None), rf"row 0: {KEY7}.json should be of key"),
+    "score-text": (pair7(score="high"), r"row 0: score should be float, it is str"),
+    "width-huge": (pair7(width=1 << 70), r"width should be int32"),
+    "date-number": (pair7(fetched_at=5), r"row 0: fetched_at should be timestamp.*, it is int"),
+    "no-object": (pair7(b"[]"), rf"row 0: {KEY7}.json: no object of JSON"),
+    "deep": (pair7(b'{"a":' + b"[" * 100_000), rf"row 0: {KEY7}.json: maximum recursion depth"),
+    "no-utf-8": (pair7(b'{"a": "\xff"}'), rf"row 0: {KEY7}.json: 'utf-8' codec can't decode"),
+    "many": (
+        [(f"{KEY7}.{number}", b"") for number in range(1000)],
+        r"row 0: pair \w+ should have a picture, txt and json, it has 0, 1, 10, .{,100}$",
+    ),
+    "twice": (
+        [*pair7(), (f"{KEY7}.png", b"x")],
+        r"row 0: pair \w+ should have a picture, txt and json, it has jpg, json, png, txt",
+    ),
+    "large-text": (
+        [(f"{KEY7}.jpg", b"x"), (f"{KEY7}.txt", bytes((4 << 20) + 1))],
+        rf"'{KEY7}.txt' has 4,194,305 bytes: too large",
     ),
     "folder": ([("../../etc/passwd", b"x")], r"'../../etc/passwd' is no member of a pair"),
 }
