@@ -185,7 +185,7 @@ def test_usage_errors_are_one_line_and_code_2(
         "--retries -1", "--concurrency -1", "--per-host 0", "--shard-size 0", "--validation 1",
         "--validation -0.1", "--limit -1", "--rank 1", "--rank -1", "--rank 3 --world-size 3", "--world-size 0",
         "--seed -1", "--workers -1", "--encode original", "--encode original --resize center-crop",
-        "--retry-failed timeot", "--retry-failed timeout,nope", "--user-agent ''",
+        "--retry-failed timeot", "--retry-failed timeout,nope", "--user-agent ''", "--overwrite --world-size 2",
     ],
 )  # fmt: skip
 def test_rebuild_refuses(wrong: str) -> None:

@@ -192,6 +192,11 @@ class Config:
         if self.rank >= self.world_size:
             last = self.world_size - 1
             raise UsageError(f"--rank {self.rank}: must be from 0 to {last}, one less than --world-size")
+        if self.overwrite and self.world_size > 1:
+            raise UsageError(
+                "--overwrite: ranks would remove each other's shards; remove what an earlier run left in the root by "
+                "hand, then run them without it"
+            )
         if 0 < self.max_aspect < 1:
             raise UsageError(f"--max-aspect {self.max_aspect}: must be 0 for none, or at least 1")
         if self.encode == "original" and self.resize != "none":
