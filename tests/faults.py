@@ -1,7 +1,7 @@
 """The table of misbehaviours: what the fault host answers, and what must become of the pair.
 
 A fault is one way for the web to misbehave, or to look as if it did, and the Reason that a pair ends with;
-None: the picture is kept. The table holds for TERMS. `attempts` counts the requests for its path under
+None: the picture is kept. The table holds for the limits below. `attempts` counts the requests for its path under
 `--retries 1`; None: it is asked by redirects too, by no one, or as often as the host's pace allows.
 """
 
@@ -47,11 +47,12 @@ from .answers import (
 )
 from .pictures import HTML, JSON, PDF, PICTURES, SVG
 
-# Limits, in the names of rebuild's Limits and PictureOptions, under which the table holds. What is kept comes
-# well within the deadlines; what ends by a deadline would go on for at least ten times as long.
-LIMITS = {"total": 3, "connect": 2, "idle": 2, "max_bytes": 2 << 20, "redirects": 5, "header_bytes": 32 << 10}
+# Limits, in the names of rebuild's Limits and PictureOptions, under which the table holds: HASTE for the SLOW faults,
+# which end by a deadline or after many tries, PATIENCE for the QUICK ones, which meet none, however slow the machine.
+BOUNDS = {"max_bytes": 2 << 20, "redirects": 5, "header_bytes": 32 << 10}
+HASTE = {"total": 3, "connect": 2, "idle": 2, **BOUNDS}
+PATIENCE = {"total": 300, "connect": 300, "idle": 300, **BOUNDS}
 PICTURE = {"max_pixels": 1 << 26, "min_side": 8, "max_aspect": 10}
-TERMS = {**LIMITS, **PICTURE}
 
 
 @dataclass(frozen=True)
@@ -293,6 +294,8 @@ OTHER = (
 FAULTS: tuple[Fault, ...] = (
     *STATUS, *TRANSPORT, *HEADERS, *CONTENT, *REDIRECTS, *OPT_OUT, *URLS, *OTHER,
 )  # fmt: skip
+SLOW = tuple(fault for fault in FAULTS if fault.reason in (Reason.TIMEOUT, Reason.THROTTLED))
+QUICK = tuple(fault for fault in FAULTS if fault not in SLOW)
 _BY_TARGET = {fault.target: fault.serve for fault in FAULTS if fault.serve is not None}
 
 

@@ -17,12 +17,12 @@ from PIL import Image
 from builder.cli import main
 from builder.schema import IMAGES, OUTCOMES, pair_key, validation_share
 from tests.faulthost import FAULTS, FaultHost
-from tests.faults import TERMS
+from tests.faults import HASTE, PATIENCE, PICTURE, QUICK, SLOW, Fault
 from tests.pictures import PICTURES, png_text_bomb
 
 from .runs import ledgers, names, outcomes, reasons, rebuild, table, write_manifest
 
-BY_FLAG = ("max_bytes", "max_pixels", "min_side", "max_aspect")
+BY_FLAG = ("max_bytes", *PICTURE)
 
 
 @pytest.fixture(scope="module")
@@ -90,17 +90,26 @@ def test_nothing_but_the_contract_is_left_in_the_root(mixed: tuple[Path, list[st
 
 
 def test_the_whole_fault_table_with_one_retry(tmp_path: Path) -> None:
-    limits = {"timeout": TERMS["total"], **{name: TERMS[name] for name in BY_FLAG}}
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in limits.items()]
     with FaultHost(hosts=40, tls=True) as host:  # so many that none is given up for its faults
-        urls = [host.url(fault, n % 40) for n, fault in enumerate(FAULTS)]
-        manifest = write_manifest(tmp_path / "m.parquet", urls)
-        at_once = ("--retries=1", "--per-host=8", "--concurrency=256", "--workers=1")
-        assert rebuild(manifest, tmp_path / "root", *options, *at_once) == 0
-        got = dict(zip((fault.name for fault in FAULTS), reasons(tmp_path / "root"), strict=True))
-        assert got == {fault.name: fault.reason for fault in FAULTS}
+        told = reasons_of(host, QUICK, PATIENCE, tmp_path / "a", 0)
+        told |= reasons_of(host, SLOW, HASTE, tmp_path / "b", 1)  # nothing is kept
+        assert told == {fault.name: fault.reason for fault in FAULTS}
         counted = [fault for fault in FAULTS if fault.attempts is not None]
         assert {f.name: host.asked[f.target] for f in counted} == {f.name: f.attempts for f in counted}
+
+
+def reasons_of(
+    host: FaultHost, faults: tuple[Fault, ...], limits: dict[str, int], folder: Path, code: int
+) -> dict[str, str | None]:
+    """By name of the fault, of a run with one retry that ends with this code."""
+    folder.mkdir()
+    flags = {"timeout": limits["total"], **{name: (limits | PICTURE)[name] for name in BY_FLAG}}
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in flags.items()]
+    urls = [host.url(fault, n % 40) for n, fault in enumerate(faults)]
+    manifest = write_manifest(folder / "m.parquet", urls)
+    at_once = ("--retries=1", "--per-host=8", "--concurrency=256", "--workers=1")
+    assert rebuild(manifest, folder / "root", *words, *at_once) == code
+    return dict(zip((fault.name for fault in faults), reasons(folder / "root"), strict=True))
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "md5"])
