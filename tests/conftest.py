@@ -15,6 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Hypothesis takes a slow machine for a slow function.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # Before any import that reads them; the processes that tests start inherit them.
 _CACHE = tempfile.mkdtemp(prefix="danqing-tests-")

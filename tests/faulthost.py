@@ -88,15 +88,15 @@ class FaultHost:
         """Requests seen since the last reset, of one request target or of all."""
         return len(self.requests) if target is None else self.asked[target]
 
-    async def seen(self, number: int, target: str | None = None, timeout: float = 20.0) -> None:
-        """Wait, in the loop of the host, until `number` requests have come; TimeoutError otherwise."""
+    async def seen(self, number: int, target: str | None = None, timeout: float | None = None) -> None:
+        """Wait, in the loop of the host, until `number` requests have come; TimeoutError after `timeout` seconds."""
         async with asyncio.timeout(timeout):
             while self.count(target) < number:
                 waiter = self._loop.create_future()
                 self._waiters.append(waiter)
                 await waiter
 
-    def wait_for(self, number: int, target: str | None = None, timeout: float = 20.0) -> None:
+    def wait_for(self, number: int, target: str | None = None, timeout: float | None = None) -> None:
         """The same from another thread."""
         with self._changed:
             if not self._changed.wait_for(lambda: self.count(target) >= number, timeout):
@@ -272,15 +272,14 @@ class FaultHost:
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self.run(ready, 3600)), daemon=True)
         self._thread.start()
-        if not ready.wait(20):
+        if not ready.wait(300):
             raise TimeoutError("the fault host did not start")
         return self
 
     def __exit__(self, *_: object) -> None:
         assert self._thread is not None
         self.stop()
-        self._thread.join(20)
-        assert not self._thread.is_alive()
+        self._thread.join()
 
 
 def _bind(addresses: list[str], port: int) -> list[socket.socket]:
@@ -333,7 +332,7 @@ def main() -> None:
 
     async def serve() -> None:
         running = asyncio.create_task(host.run(ready, options.seconds))
-        await asyncio.to_thread(ready.wait, 20)
+        await asyncio.to_thread(ready.wait)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, host.stop)
         print(host.url(""), flush=True)

@@ -31,7 +31,7 @@ def web() -> Iterator[FaultHost]:
         yield host
 
 
-def ask(host: FaultHost, name: str, patience: float = 10.0) -> bytes:
+def ask(host: FaultHost, name: str, patience: float = 300.0) -> bytes:
     """Everything that comes back on a connection of its own, until the host closes it or falls silent."""
     fault, got = BY_NAME[name], b""
     port = host.apart if fault.via == "apart" else host.port
@@ -49,7 +49,7 @@ def ask(host: FaultHost, name: str, patience: float = 10.0) -> bytes:
 
 def get(host: FaultHost, path: str, address: int = 0) -> tuple[int, bytes, dict[str, str]]:
     """A request as a good client makes it: status, body, headers in lower case."""
-    client = http.client.HTTPConnection(host.addresses[address], host.port, timeout=10)
+    client = http.client.HTTPConnection(host.addresses[address], host.port, timeout=300)
     client.request("GET", path)
     answer = client.getresponse()
     told = answer.status, answer.read(), {name.lower(): value for name, value in answer.getheaders()}
@@ -141,7 +141,7 @@ def test_pictures_by_number_differ_in_bytes_and_pixels(web: FaultHost) -> None:
 
 def test_a_connection_is_kept_and_counted(web: FaultHost) -> None:
     web.reset()
-    client = http.client.HTTPConnection("127.0.0.2", web.port, timeout=10)
+    client = http.client.HTTPConnection("127.0.0.2", web.port, timeout=300)
     for number in range(3):
         client.request("GET", f"/picture/{number}.jpg")
         client.getresponse().read()
@@ -186,7 +186,7 @@ def test_waiting_from_another_thread(web: FaultHost) -> None:
 
 def test_closing_ends_a_stall() -> None:
     with FaultHost() as host:
-        wire = socket.create_connection(("127.0.0.1", host.port), timeout=10)
+        wire = socket.create_connection(("127.0.0.1", host.port), timeout=300)
         wire.sendall(b"GET /stall/1 HTTP/1.1\r\nHost: x\r\n\r\n")
         host.wait_for(1)
     with wire:
@@ -195,7 +195,7 @@ def test_closing_ends_a_stall() -> None:
 
 def test_https_with_a_certificate_of_its_own(web: FaultHost) -> None:
     def status(context: ssl.SSLContext) -> int:
-        client = http.client.HTTPSConnection("127.0.0.1", web.tls_port, timeout=10, context=context)
+        client = http.client.HTTPSConnection("127.0.0.1", web.tls_port, timeout=300, context=context)
         try:
             client.request("GET", "/picture/1.jpg")
             return client.getresponse().status

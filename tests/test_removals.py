@@ -221,8 +221,10 @@ def test_a_large_list_is_fast() -> None:
     keys = pa.array([hashlib.md5(b"%d" % i).hexdigest() for i in range(100_000)])
     found.covers(keys[:1], urls[:1])
     began = time.process_time()
+    _ = [hashlib.blake2b(url.encode()).digest() for url in urls.to_pylist()]
+    hashed = time.process_time()
     mask = found.covers(keys, urls)
-    assert time.process_time() - began < 1.0
+    assert time.process_time() - hashed < 30 * (hashed - began)  # 10 measured
     assert mask.sum() == 20
 
 

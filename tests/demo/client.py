@@ -13,16 +13,17 @@ from builder.demo import web
 from builder.reasons import Reason
 
 TRIES = 40
+PATIENCE = 300.0
 
 
-def ask(url: str) -> tuple[int, bytes, dict[str, str]]:
-    """One GET as `danqing rebuild` must send it, with a deadline of a second."""
+def ask(url: str, patience: float = PATIENCE) -> tuple[int, bytes, dict[str, str]]:
+    """One GET as `danqing rebuild` must send it; patience: seconds for each answer, and for each body."""
     where = urlsplit(url.strip(), "http")
-    connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=1)
+    connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=patience)
     try:
         connection.request("GET", web.target_of(url))
         answer = connection.getresponse()
-        body, end = bytearray(), time.monotonic() + 1
+        body, end = bytearray(), time.monotonic() + patience
         while part := answer.read1():
             body += part
             if time.monotonic() > end:
@@ -34,11 +35,11 @@ def ask(url: str) -> tuple[int, bytes, dict[str, str]]:
         connection.close()
 
 
-def judge(url: str) -> tuple[Reason | None, bytes]:
+def judge(url: str, patience: float = PATIENCE) -> tuple[Reason | None, bytes]:
     """What a row of the manifest comes to when its picture is asked for once more after each 429 or 500."""
     for _ in range(TRIES):
         try:
-            status, body, headers = ask(url)
+            status, body, headers = ask(url, patience)
         except TimeoutError:
             return Reason.TIMEOUT, b""
         except ConnectionRefusedError:

@@ -43,7 +43,7 @@ def env(hub: Hub, tmp_path: Path) -> dict[str, str]:
 def ask(
     hub: Hub, method: str, target: str, body: bytes | None = None, **headers: str
 ) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=300)
     given = {"Authorization": f"Bearer {hub.token}"} | {
         name.replace("_", "-"): text for name, text in headers.items()
     }

@@ -19,7 +19,6 @@ from builder.errors import EnvironmentProblem, InputError
 from .conftest import Site
 
 
-@pytest.mark.timeout(300)
 def test_the_demo_ends_well_and_tells_each_step(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,8 @@ from builder.cli import main
 
 # What differs between two runs of the same rows.
 VOLATILE = {"fetched_at", "milliseconds"}
+# A good answer meets no deadline, however slow the machine.
+USUAL = ("--allow-private", "--workers", "2", "--timeout", "600")
 
 
 def write_manifest(path: Path, urls: Sequence[str | None], **columns: Sequence[Any]) -> str:
@@ -31,7 +33,7 @@ def write_manifest(path: Path, urls: Sequence[str | None], **columns: Sequence[A
 
 def rebuild(manifest: str, root: Path | str, *flags: str) -> int:
     """Run the command in this process (its workers are processes all the same); its exit code."""
-    return main(["rebuild", manifest, str(root), "--allow-private", "--quiet", "--workers", "2", *flags])
+    return main(["rebuild", manifest, str(root), "--quiet", *USUAL, *flags])
 
 
 class Launcher:
@@ -44,7 +46,7 @@ class Launcher:
         self, manifest: str, root: Path, *flags: str, under: Sequence[str] = (), loud: bool = False
     ) -> subprocess.Popen[str]:
         """`under` is another command to run it under, such as prlimit; `loud`: without --quiet."""
-        words = ["rebuild", manifest, str(root), "--allow-private", "--workers", "2", *flags]
+        words = ["rebuild", manifest, str(root), *USUAL, *flags]
         if not loud:
             words.append("--quiet")
         process = subprocess.Popen(
@@ -67,12 +69,12 @@ def kill_all(process: subprocess.Popen[str]) -> None:
     """kill -9 of the command and its workers, at once."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate()
 
 
 def ended(process: subprocess.Popen[str], code: int) -> str:
     """What a process wrote to stderr, once it has ended with `code`."""
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate()
     assert process.returncode == code, errors
     return errors
 

@@ -20,7 +20,7 @@ from tests.faulthost import self_signed
 from .nameserver import NameServer
 from .rawsite import RawSite, drip, http, stall, then
 
-LIMITS = Limits(total=10.0, connect=5.0, idle=5.0)
+LIMITS = Limits(total=300.0, connect=300.0, idle=300.0)
 ME = Identity("danqing-test/1", allow_private=True)
 PUBLIC_ONLY = Identity("danqing-test/1")
 
@@ -77,7 +77,7 @@ async def test_a_body_that_is_not_wanted_ends_its_connection() -> None:
     endless = then(b"HTTP/1.1 404 No\r\nContent-Length: 99999999\r\n\r\n", drip(b"a" * 65536))
     async with RawSite(endless) as site, Fetcher(LIMITS, ME) as fetcher:
         assert (await fetcher.fetch(site.url("/"))).reason is Reason.HTTP_4XX
-        await asyncio.wait_for(site.left.wait(), 5)
+        await site.left.wait()
 
 
 async def test_cancelling_a_fetch_ends_its_connection() -> None:
@@ -87,7 +87,7 @@ async def test_cancelling_a_fetch_ends_its_connection() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.wait_for(site.left.wait(), 5)
+        await site.left.wait()
 
 
 async def test_nobody_listens() -> None:
@@ -144,22 +144,24 @@ async def test_https_where_http_is_spoken() -> None:
 
 async def test_a_handshake_that_stalls_ends_by_the_connect_deadline() -> None:
     async with RawSite(stall) as site:
-        got = await fetch(site.url("/").replace("http", "https"), Limits(total=60.0, connect=0.2, idle=60.0))
+        got = await fetch(
+            site.url("/").replace("http", "https"), Limits(total=300.0, connect=0.2, idle=300.0)
+        )
     assert (got.reason, got.transient) == (Reason.TIMEOUT, True)
 
 
 async def test_a_connection_is_cut_without_waiting_for_the_goodbye_of_tls(
     certificate: tuple[str, str], serving: ssl.SSLContext
 ) -> None:
-    def deaf(listener: socket.socket) -> None:
-        """Below TLS, wait for the end of TCP: a polite close of TLS would keep it open for 30 s."""
+    def deaf(listener: socket.socket) -> bytes:
+        """What comes below TLS until the end of TCP: a polite close of TLS says so, and waits 30 s for an answer."""
         raw, _ = listener.accept()
         connection = serving.wrap_socket(raw, server_side=True)
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n")
         with socket.socket(fileno=connection.detach()) as below, suppress(ConnectionResetError):
-            while below.recv(65536):
-                pass
+            return below.recv(65536)
+        return b""
 
     trusting = ssl.create_default_context(cafile=str(certificate[0]))
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -167,7 +169,7 @@ async def test_a_connection_is_cut_without_waiting_for_the_goodbye_of_tls(
         async with Fetcher(LIMITS, ME, tls=trusting) as fetcher:
             got = await fetcher.fetch(f"https://127.0.0.1:{listener.getsockname()[1]}/")
             assert got.reason is Reason.TOO_LARGE
-            await asyncio.wait_for(waiting, 10)
+            assert await waiting == b""
 
 
 # --- addresses --------------------------------------------------------------------------------------------------

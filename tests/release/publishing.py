@@ -90,7 +90,7 @@ def start(hub: Any, tmp: Path, folder: Path, version: str, **more: Any) -> subpr
 def publish(hub: Any, tmp: Path, folder: Path, version: str, **more: Any) -> dict[str, Any]:
     """Publish a folder on `tester/x`; what the process told, with its stderr."""
     process = start(hub, tmp, folder, version, **more)
-    out, errors = process.communicate(timeout=100)
+    out, errors = process.communicate()
     assert out, errors
     return json.loads(out.strip().rsplit("\n", 1)[-1]) | {"stderr": errors}
 
