@@ -19,6 +19,7 @@ import importlib
 import io
 import json
 import os
+import socket
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -55,7 +56,8 @@ STAGES: Mapping[str, Row] = {
 # What has to be mended on the machine: space, rights, descriptors, memory, disk, network.
 _ENVIRONMENT = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
-    errno.ENOMEM, errno.EIO, errno.ENETUNREACH, errno.ENETDOWN,
+    errno.ENOMEM, errno.EIO, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH, errno.ECONNREFUSED,
+    errno.ECONNRESET, errno.ETIMEDOUT, socket.EAI_NONAME, socket.EAI_AGAIN,
 }  # fmt: skip
 
 
@@ -182,6 +184,11 @@ def explain(error: BaseException) -> DanqingError:
     if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
         where = f"{error.filename}: " if error.filename else ""
         return EnvironmentProblem(f"{where}{error.strerror}; mend it and run the same command again")
+    if "huggingface_hub" in sys.modules:  # a root, a manifest or a reference may lie there
+        from .refusals import refusal
+
+        if found := refusal(error):
+            return found[0](found[1])
     return DanqingError(f"unexpected {type(error).__name__}: {error}; run again with --debug")
 
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from builder.console import Console
 from builder.errors import UsageError
 from builder.reasons import Reason
 from builder.rebuild.config import Config
+from tests.hubhost import client_env, run_client
 
 # A stage of the tests' own: what it does is what its INPUT says.
 STAGE = """
@@ -143,6 +145,28 @@ def test_a_disk_that_cannot_is_code_4(
     number = getattr(errno, name)
     assert main(["work", f"OSError({number}, 'the cause', '/root/x')", "--quiet"], stages) == 4
     assert capsys.readouterr().err == "danqing: /root/x: the cause; mend it and run the same command again\n"
+
+
+@pytest.fixture
+def nobody() -> str:
+    """The URL of a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return f"http://127.0.0.1:{one.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("words", ["status ROOT", "report ROOT page.html"])
+def test_a_store_that_cannot_be_reached_is_code_4(
+    nobody: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.replace("ROOT", f"{nobody}/root").split()) == 4
+    assert capsys.readouterr().err.endswith("; mend it and run the same command again\n")
+
+
+def test_a_hub_that_cannot_be_reached_is_code_4(nobody: str, tmp_path: Path) -> None:
+    words = ["danqing", "status", "hf://datasets/org/name"]
+    done = run_client(words, client_env(nobody, tmp_path, xet=False), check=False)
+    assert done.returncode == 4
+    assert "danqing: 127.0.0.1 cannot be reached (" in done.stderr
 
 
 def test_debug_adds_the_traceback(stages: Mapping[str, Row], capsys: pytest.CaptureFixture[str]) -> None:
