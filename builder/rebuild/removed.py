@@ -67,7 +67,12 @@ def rows_of(removals: Removals | None, table: pa.Table) -> frozenset[int]:
 
 def named(option: str) -> list[Removals]:
     """The lists that --removals names; InputError where one of them is none."""
-    return [_named(source) for source in (part.strip() for part in option.split(",")) if source]
+    return [_named(source) for source in sources(option)]
+
+
+def sources(option: str) -> list[str]:
+    """What --removals names, one by one."""
+    return [part.strip() for part in option.split(",") if part.strip()]
 
 
 def _named(source: str) -> Removals:

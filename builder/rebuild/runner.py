@@ -167,7 +167,10 @@ def run(config: Config, console: Console) -> Summary | PlanSummary:
     """
     config.check()
     without_pandas()
-    config = dataclasses.replace(config, input=read_from(config.input, console.info))
+    lists = [read_from(one, console.info) for one in removed.sources(config.removals)]
+    config = dataclasses.replace(
+        config, input=read_from(config.input, console.info), removals=",".join(lists)
+    )
     with environment(f"cannot use {config.output}"):
         check_apart(config.input, config.output)
         claim(config.output, REBUILD, overwrite=config.overwrite)

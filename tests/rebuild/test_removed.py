@@ -252,8 +252,9 @@ def test_of_a_release_on_the_hub_the_newest_list_counts(
     hub.push("tester/x", {PATH: listed(("url", urls[0]), ("host", "127.0.0.2")).as_parquet()})
     words = ["danqing", "rebuild", f"hf://datasets/tester/x@{old}", str(tmp_path / "root"), "--allow-private"]
     environment = client_env(hub, tmp_path, xet=False)
-    dry = run_client([*words, *FLAGS, "--dry-run"], environment)
+    dry = run_client([*words, *FLAGS, "--dry-run", "--removals", "tester/x"], environment)
     assert "removals  2 entries" in dry.stdout
+    assert "tester/x: read from the Hub, hf://datasets/tester/x, as there is no such path here" in dry.stderr
     run_client([*words, *FLAGS, "--quiet"], environment)
     assert gone(tmp_path / "root") == {0, *range(1, ROWS, 3)}
     assert asked(web) == set(range(ROWS)) - gone(tmp_path / "root")
