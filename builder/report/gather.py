@@ -25,6 +25,7 @@ from .. import ledger
 from ..console import Bar, Console
 from ..errors import InputError
 from ..files import filesystem, join, read_bytes
+from ..rebuilt import find_shards
 from ..schema import said_by
 from ..scores import tested
 from ..verdicts import Cause, Verdict
@@ -126,6 +127,7 @@ def gather(root: str, samples: int, console: Console) -> Numbers:
 def _begun(root: str) -> Numbers:
     plan = ledger.read_plan(root, "revalidate")
     if plan is None or not tables.names(root, "scores"):
+        find_shards(root, "reported on")  # is it a root at all, and whole?
         raise InputError(f"{root}: no scores yet; run danqing revalidate {root}")
     decision = ledger.read_decision(root, "revalidate")
     if decision is None:
