@@ -3,8 +3,9 @@
     Config (a frozen dataclass whose fields are made by `option`) ─▶ argparse arguments ─▶ Config
 
 The type of a flag is the annotation of its field; its metadata may hold `help`, `choices`, `positional` (an
-argument without dashes; optional where it has a default), `shared` (a flag every stage has) and `parse` (text
-to value, where the type alone does not say how). Importing this must stay cheap: `danqing --help` does.
+argument without dashes; optional where it has a default), `shared` (a flag every stage has), `parse` (text to
+value, where the type alone does not say how) and `shown` (the default as it is typed). Importing this must stay
+cheap: `danqing --help` does.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def _keywords(one: Field[Any], kind: Callable[[str], Any]) -> dict[str, Any]:
     text = one.metadata["help"].replace("%", "%%")
     if kind is bool:
         return {"action": "store_true", "help": text}
-    shown: Any = one.default
+    shown: Any = one.metadata.get("shown", one.default)
     if one.metadata.get("parse") is byte_size:
         shown = in_words(shown)
     if shown not in (None, ""):

@@ -20,6 +20,7 @@ class Config:
     kind: str = option("a", "which", choices=("a", "b"))
     cap: int = option(32 << 20, "at most", parse=byte_size)
     flag: bool = option(False, "whether", shared=True)
+    batch: int = option(0, "at once, or auto", shown="auto")
 
 
 def parse(*words: str) -> Config:
@@ -89,6 +90,7 @@ def test_help_tells_defaults_and_survives_per_cent() -> None:
     text = " ".join(parser.format_help().split())
     assert "how many (default: 7)" in text
     assert "at most (default: 32 MiB)" in text
+    assert "at once, or auto (default: auto)" in text
     assert "50 % of it" in text
     assert "flags of every stage: --flag whether" in text
 

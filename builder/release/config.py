@@ -158,6 +158,7 @@ class Config:
         ):
             if wanted != bool(given) or (given and not sound.fullmatch(given)):
                 raise UsageError(
-                    f"{flag} {given}: --license other wants --license-name, such as my-license-1.0, and "
+                    f"{flag} {given}".rstrip()
+                    + ": --license other wants --license-name, such as my-license-1.0, and "
                     "--license-link, a URL, LICENSE or LICENSE.md; no other license does"
                 )

@@ -16,6 +16,7 @@ from ..options import check_values, option
 from ..verdicts import KEPT, Verdict
 
 MODEL = "google/siglip2-base-patch16-256"
+_KEEPABLE = ", ".join((*KEPT, Verdict.PLACEHOLDER, Verdict.DRIFTED))  # what is dead has no picture
 BOUNDS: dict[str, tuple[float, float]] = {
     "alpha": (1e-6, 0.5),
     "min_score": (-1, 1),
@@ -65,7 +66,7 @@ class Config:
 
     alpha: float = option(0.01, "level: the expected share of junk among the changed pairs that are kept")
     min_score: float | None = option(None, "also drop pairs that score below this cosine")
-    keep: str = option(",".join(KEPT), f"verdicts that are kept, as a,b: {', '.join(Verdict)}")
+    keep: str = option(",".join(KEPT), f"verdicts that are kept, as a,b: {_KEEPABLE}")
     decide: bool = option(False, "only the verdicts, anew, from the scores that are there: no model, no GPU")
 
     device: str = option("auto", "auto (cuda if there, else cpu), cpu, cuda or cuda:N")
@@ -76,7 +77,10 @@ class Config:
         choices=("auto", "float32", "bfloat16", "float16"),
     )
     batch_size: int = option(
-        0, "pairs in one forward, or auto; halved when memory runs out", parse=batch_size
+        0,
+        "pairs in one forward; auto: 512 on cuda, else 64; halved when memory runs out",
+        parse=batch_size,
+        shown="auto",
     )
     compile: str = option(
         "auto", "torch.compile of both towers; auto: on cuda", choices=("auto", "on", "off")
@@ -116,9 +120,7 @@ class Config:
         unknown = sorted(words - set(Verdict))
         if unknown or not words or words == {"dead"}:
             wrong = ", ".join(unknown) or self.keep or "nothing"
-            raise UsageError(
-                f"--keep {wrong}: give verdicts to keep, of {', '.join(KEPT)}, placeholder, drifted"
-            )
+            raise UsageError(f"--keep {wrong}: give verdicts to keep, of {_KEEPABLE}")
         return tuple(verdict for verdict in Verdict if verdict in words)
 
     def check(self) -> None:

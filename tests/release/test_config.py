@@ -16,8 +16,8 @@ REFUSED: dict[str, dict[str, Any]] = {
     "--source /data/mine.tsv: a path of this machine": {"source": "/data/mine.tsv", "license": "mit"},
     "--source ../mine: a path of this machine": {"source": "../mine", "license": "mit"},
     "--source data/mine.jsonl: a path of this": {"source": "data/mine.jsonl", "license": "mit"},
-    "--license-name : --license other wants": {"license": "other"},
-    "--license-link : --license other wants": {"license": "other", "license_name": "mine-1.0"},
+    "--license-name: --license other wants": {"license": "other"},
+    "--license-link: --license other wants": {"license": "other", "license_name": "mine-1.0"},
     "--license-link mine.txt: --license other": {
         "license": "other",
         "license_name": "m",
