@@ -96,7 +96,6 @@ _DESCRIPTIONS = {
     "manifest": "pairs without pixels, from images/ of a root or from a manifest",
     "live": "pairs of a manifest whose pictures are fetched while they are streamed",
 }
-_REQUIRED = {"pairs": "image", "outcomes": "outcome", "scores": "p_caption", "manifest": "url", "live": "url"}
 
 
 @dataclass
@@ -210,23 +209,19 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
 
     def _found(self, file: str) -> Features:
         """The columns of a shard; a manifest has those of a pair even where it does not hold them."""
-        from builder import filters
-        from builder.batches import chosen
+        from builder import asked, filters
+        from builder.batches import chosen, named
         from builder.schema import SCORES
 
-        try:
-            with open(file, "rb") as source:  # noqa: PTH123 - reads URLs too: see above
-                schema = pq.read_schema(source)
-        except pa.ArrowInvalid as error:
-            raise ValueError(f"{file} is not a Parquet file: {str(error).splitlines()[0]}") from error
+        with named(file), open(file, "rb") as source:  # noqa: PTH123 - reads URLs too: see above
+            schema = pq.read_schema(source)
+        asked.check_shard(self.config, schema.names, file)
         beside = [field for field in SCORES if field.name not in schema.names] if self.config.scores else []
         chosen(
             schema, self.config.verdicts, mixed=bool(self.config.scores)
         )  # refuses verdicts that are not there
         filters.check(self.config.filters, pa.schema([*schema, *beside]), file)
         found = Features.from_arrow_schema(schema)
-        if (required := _REQUIRED[self.config.name]) not in found:
-            raise ValueError(f"no column {required} in {file}: there are {', '.join(found)}")
         if self.config.name == "manifest":
             found.pop("image", None)
             return Features({**_PAIR, **found})
@@ -246,14 +241,17 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     def _generate_tables(
         self, files: list[Any], row_groups: list[Any], part: str | None
     ) -> Iterator[tuple[Key, pa.Table]]:
+        from builder.batches import named
+
         read = self._live if self.config.name == "live" else self._shard
         target = self.info.features.arrow_schema  # made anew whenever asked for: 1 ms
         for index, ((file, beside), groups) in enumerate(zip(files, row_groups, strict=True)):
             seen, before = 0, skipped[file]
             try:
-                for number, table in enumerate(read(file, beside, groups, part)):
-                    seen += table.num_rows
-                    yield Key(index, number), self._finish(table, file, target)
+                with named(file):
+                    for number, table in enumerate(read(file, beside, groups, part)):
+                        seen += table.num_rows
+                        yield Key(index, number), self._finish(table, file, target)
             finally:
                 if left_out := skipped[file] - before:
                     log.warning("%s: %d of %d pictures are broken: skipped", file, left_out, seen)
@@ -274,11 +272,11 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     def _shard(
         self, file: str, beside: Any, groups: tuple[int, ...] | None, part: str | None
     ) -> Iterator[pa.Table]:
-        from builder import batches, sidecar
+        from builder import asked, batches, sidecar
 
-        at = self.config
+        at, check = self.config, functools.partial(asked.check_shard, self.config, place=file)
         scan = (at.filters, at.batch_size, part, at.validation, at.fragment_scan_options, at.verdicts)
-        reading = batches.Reading(self._needed(part), *scan, mixed=bool(at.scores))
+        reading = batches.Reading(self._needed(part), *scan, mixed=bool(at.scores), check=check)
         second = open(beside.file, "rb") if beside else contextlib.nullcontext()  # noqa: PTH123, SIM115
         with open(file, "rb") as source, second as scores:  # noqa: PTH123
             if beside is None:

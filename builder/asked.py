@@ -2,27 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 from datasets import Features, Image, Value
 
 from .batches import Verdicts, words_of
-from .schema import SERVED, Verdict
+from .schema import OUTCOMES, SERVED, Verdict
 
 CAPTIONS = ("alt_text", "recaption", "random")
+CAPTIONED = ("pairs", "manifest", "live")
 JUDGED = ("pairs", "manifest")  # the configs with pairs to choose from by verdict
+_REQUIRED = {"pairs": "image", "outcomes": "outcome", "scores": "p_caption", "manifest": "url"}
 
 
 def check(options: Any) -> None:
     """Raise ValueError where the value of an option of danqing.DanqingConfig is none that it can have."""
     if options.caption not in (None, *CAPTIONS):
         raise ValueError(f"caption={options.caption!r} is not one of {', '.join(CAPTIONS)}")
-    if not 0 <= options.validation < 1:
-        raise ValueError(f"validation={options.validation} is not a share: 0 <= validation < 1")
-    if isinstance(options.columns, str):
-        raise ValueError(f"columns={options.columns!r}: columns takes a list, as [{options.columns!r}]")
+    if options.caption and options.name not in CAPTIONED:
+        raise ValueError(f"caption= chooses among the captions of pairs, and {options.name} has none")
+    if options.rebuild is not None and options.name != "live":
+        raise ValueError(f"rebuild= is about what live fetches, and {options.name} fetches nothing")
+    if not (isinstance(options.validation, Real) and 0 <= float(options.validation) < 1):
+        raise ValueError(f"validation={options.validation!r} is not a share: 0 <= validation < 1")
+    if options.batch_size is not None and not (
+        isinstance(options.batch_size, Integral) and int(options.batch_size) >= 0
+    ):
+        raise ValueError(f"batch_size={options.batch_size!r} is not a number of rows")
+    _check_columns(options.columns)
     _check_verdicts(options.verdicts, options.name)
+
+
+def check_shard(options: Any, names: Sequence[str], place: str) -> None:
+    """Raise ValueError where a shard lacks a column that the config goes by, or is of another table of a root.
+
+    The outcomes have a url and no picture's verdict: as a manifest they would bring back what was dropped.
+    """
+    required = [_REQUIRED[options.name], *(["alt_text"] if options.caption else [])]
+    if missing := [name for name in required if name not in names]:
+        raise ValueError(f"no column {missing[0]} in {place}: there are {', '.join(names)}")
+    if options.name == "manifest" and {*OUTCOMES.names} <= {*names}:
+        raise ValueError(f"{place} is no manifest, but outcomes of a rebuild: name the files in images/")
+
+
+def _check_columns(columns: Any) -> None:
+    listed = isinstance(columns, (list, tuple)) and columns and all(isinstance(one, str) for one in columns)
+    if columns is not None and not listed:
+        example = [columns] if isinstance(columns, str) else ["key", "alt_text"]
+        raise ValueError(f"columns={columns!r}: columns takes a list, as {example!r}")
 
 
 def features(options: Any, there: Features, promised: Mapping[str, Features], place: str) -> Features:
@@ -50,7 +79,7 @@ def features(options: Any, there: Features, promised: Mapping[str, Features], pl
 def _check_verdicts(verdicts: Verdicts, config: str) -> None:
     if verdicts is None:
         return
-    words = words_of(verdicts)
+    words = words_of(verdicts) if isinstance(verdicts, (str, list, tuple, set, frozenset)) else []
     if config not in JUDGED and not (config == "live" and words == ["all"]):
         raise ValueError(
             f"verdicts= chooses among pairs: give it to the configs pairs or manifest, not to {config}"

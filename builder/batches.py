@@ -6,6 +6,7 @@ pyarrow is imported here, as in danqing.py.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import itertools
@@ -22,7 +23,7 @@ import pyarrow.dataset as pds
 import pyarrow.parquet as pq
 
 from .filters import Filters
-from .schema import SCORES, TIMESTAMP, pair_key, said_by
+from .schema import SCORES, pair_key, said_by
 
 pc: Any = compute  # its stubs know no mix of column and constant
 Verdicts = str | Sequence[str] | None  # some, or `all`; None: of the pairs that are kept
@@ -39,6 +40,7 @@ class Reading:
     scan_options: how Arrow reads
     verdicts: those whose pairs to read, of a shard that is scored
     mixed: other shards are scored; of this one the columns of scores that it lacks are null
+    check: raises ValueError where the names of its columns are not those of such a shard
     """
 
     columns: list[str]
@@ -49,6 +51,20 @@ class Reading:
     scan_options: pds.ParquetFragmentScanOptions | None = None
     verdicts: Verdicts = None
     mixed: bool = False
+    check: Callable[[list[str]], None] = lambda _: None
+
+
+@contextlib.contextmanager
+def named(file: str) -> Iterator[None]:
+    """Have Arrow's errors name the file that is read: it has been given an open one, and knows no name."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and (type(error) is not OSError or error.errno):
+            raise  # of the disk or the network
+        raise ValueError(
+            f"{file} is not a Parquet file, or damaged: {(str(error).splitlines() or [''])[0]}"
+        ) from error
 
 
 def read(source: Any, groups: tuple[int, ...] | None, reading: Reading) -> Iterator[pa.Table]:
@@ -99,9 +115,11 @@ def chosen(schema: pa.Schema, verdicts: Verdicts, mixed: bool = False) -> Any:
 
 
 def open_fragment(source: Any, reading: Reading) -> Any:
-    """An open Parquet file as a fragment of a pyarrow data set; its footer is read when first asked for."""
+    """An open Parquet file as a fragment of a pyarrow data set."""
     layout = pds.ParquetFileFormat(default_fragment_scan_options=reading.scan_options)
-    return layout.make_fragment(source)
+    fragment = layout.make_fragment(source)
+    reading.check(fragment.physical_schema.names)
+    return fragment
 
 
 def scan(
@@ -213,7 +231,8 @@ def conform(table: pa.Table, target: pa.Schema) -> pa.Table:
 def _served(column: Any, kind: pa.DataType) -> Any:
     """A column as the loader hands it out: torch knows no dates, and turns large hashes into negative numbers."""
     if pa.types.is_timestamp(column.type) and kind == pa.int64():
-        return column.cast(TIMESTAMP, safe=False).cast(kind)
+        moments = column.cast(pa.timestamp(column.type.unit))
+        return pc.floor_temporal(moments, unit="millisecond").cast(pa.timestamp("ms")).cast(kind)
     if column.type == pa.uint64() and kind == pa.string():
         return hexadecimal(column)
     return column

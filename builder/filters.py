@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from .schema import SCORES, TIMESTAMP
 
 _NUMBER = " number"  # no name that a column would have
+_HOW = 'give a list such as [("width", ">=", 200)], or an expression of pyarrow'
 _UNKNOWN = re.compile(r"No match for FieldRef\.Name\((.*?)\) in ")
 
 
@@ -41,16 +42,27 @@ def expression(given: Any) -> Any:
         return pq.filters_to_expression(given) if given else None
     if isinstance(given, pc.Expression):
         return given
-    raise ValueError('give a list such as [("width", ">=", 200)], or an expression of pyarrow')
+    raise ValueError(_HOW)
 
 
 def _spelled(given: Any, schema: pa.Schema) -> Any:
     """Lists of terms with hashes and dates as they lie in columns of this schema; what is no list as it is."""
-    if not isinstance(given, list):
+    if not isinstance(given, list) or not given:
         return given
-    if given and isinstance(given[0][0], str):
+    if _are_terms(given):
         return [_term(term, schema) for term in given]
+    if not all(map(_are_terms, given)):
+        raise ValueError(_HOW)
     return [[_term(term, schema) for term in terms] for terms in given]
+
+
+def _are_terms(given: Any) -> bool:
+    """Whether this is a list of terms such as ("width", ">=", 200)."""
+    return (
+        isinstance(given, (list, tuple))
+        and len(given) > 0
+        and all(isinstance(t, (list, tuple)) and len(t) == 3 and isinstance(t[0], str) for t in given)
+    )
 
 
 def _term(term: Sequence[Any], schema: pa.Schema) -> tuple[Any, ...]:

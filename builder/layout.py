@@ -48,8 +48,8 @@ def placed(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _at_home(patterns: Any) -> Any:
-    if isinstance(patterns, str):
-        return os.path.expanduser(patterns)  # noqa: PTH111
+    if isinstance(patterns, (str, os.PathLike)):
+        return os.path.expanduser(os.fspath(patterns))  # noqa: PTH111
     if isinstance(patterns, DataFilesDict):
         return patterns
     if isinstance(patterns, dict):
@@ -291,5 +291,5 @@ class _Root:
             raise ValueError(
                 f"{url}: cannot be asked for, so it is unknown which pairs were dropped"
             ) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{url} is not JSON: run `danqing revalidate {self.place}`") from error

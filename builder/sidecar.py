@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
-from .batches import Reading, in_validation, open_fragment, scan, words_of
+from .batches import Reading, in_validation, named, open_fragment, scan, words_of
 from .filters import Filters
 from .schema import SCORES, SERVED, said_by
 
@@ -88,7 +88,7 @@ def _abreast(
     scores, done = pa.concat_tables(parts.values()), 0
     for table in tables:
         beside = scores.slice(done, table.num_rows)
-        if not table["key"].equals(beside["key"]):
+        if not table["key"].cast(pa.string()).equals(beside["key"]):
             there, here = table["key"].to_pylist(), beside["key"].to_pylist()
             wrong = [one == other for one, other in zip(there, here, strict=True)].index(False)
             rows = itertools.chain.from_iterable(
@@ -123,7 +123,12 @@ def _load(join: Join, columns: list[str], span: tuple[int, int], rows: int) -> p
     starts = [0, *itertools.accumulate(sizes)]
     inside = [group for group in range(len(sizes)) if starts[group] < span[1] and starts[group + 1] > span[0]]
     names = [*dict.fromkeys(["key", "verdict", "kept", *columns])]
-    table = file.read_row_groups(inside, columns=names, use_threads=False)
+    there = {field.name: field.type for field in file.schema_arrow}
+    if odd := [name for name in names if there.get(name) != SCORES.field(name).type]:
+        what = f"column {odd[0]} is {there.get(odd[0], 'missing')}"
+        raise ValueError(f"{join.at.url}: no scores of this version: {what}; {join.at.remedy}")
+    with named(join.at.url):
+        table = file.read_row_groups(inside, columns=names, use_threads=False)
     return table.slice(span[0] - starts[inside[0]] if inside else 0, span[1] - span[0])
 
 

@@ -58,6 +58,24 @@ def test_caption_without_a_recaption_column():
     assert batches.caption(pa.table({"key": ["0"], "alt_text": ["a"]}), "recaption", 0).to_pylist() == ["a"]
 
 
+@pytest.mark.parametrize(
+    ("unit", "value", "served"),
+    [("s", 2, 2000), ("us", 1999, 1), ("us", -1, -1), ("ns", 1_999_999, 1), ("us", 2**62, 2**62 // 1000)],
+)
+def test_moments_of_any_unit_are_served_in_whole_milliseconds(unit, value, served):
+    for zone in (None, "UTC", "Asia/Shanghai"):
+        table = pa.table({"fetched_at": pa.array([value, None], pa.timestamp(unit, zone))})
+        target = pa.schema([("fetched_at", pa.int64())])
+        assert batches.conform(table, target)["fetched_at"].to_pylist() == [served, None]
+
+
+def test_a_moment_too_far_for_milliseconds_is_refused():
+    """Cast unchecked, it came out as another moment."""
+    table = pa.table({"fetched_at": pa.array([2**62], pa.timestamp("s"))})
+    with pytest.raises(pa.ArrowInvalid, match="out of bounds"):
+        batches.conform(table, pa.schema([("fetched_at", pa.int64())]))
+
+
 def test_table_of_other_types_is_cast():
     target = pa.schema([("n", pa.int64())])
     assert batches.conform(pa.table({"n": pa.array([1], pa.int32())}), target).schema == target

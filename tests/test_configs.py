@@ -149,7 +149,9 @@ REFUSED = {
     "types": ([("key", ">", 1)], r"filters=\[\('key', '>', 1\)\]: .*no kernel"),
     "tuple": (("key", "==", "a"), "filters=.*: give a list such as"),
     "text": ("key == 'a'", "filters=.*: give a list such as"),
-    "short": ([("key", "==")], "filters="),
+    "short": ([("key", "==")], "filters=.*: give a list such as"),
+    "no term": ([[]], "filters=.*: give a list such as"),
+    "null": ([None], "filters=.*: give a list such as"),
 }
 
 
@@ -285,6 +287,10 @@ def test_data_files(tmp_path):
     files = {"train": str(tmp_path / "images" / "*-00001-*.parquet")}
     pairs = danqing.load(data_files=files, split="train", streaming=True)
     assert [row["key"] for row in pairs] == keys[2:]
+    path = tmp_path / "images" / "train-00001-of-00002.parquet"
+    for one in (path, [path], {"train": path}):
+        found = danqing.load(data_files=one, split="train", streaming=True)
+        assert [row["key"] for row in found] == keys[2:]
     with pytest.raises(FileNotFoundError, match="data_files= matches no file"):
         danqing.load(data_files=str(tmp_path / "none-*.parquet"), streaming=True)
 
@@ -343,7 +349,14 @@ def test_manifest_that_is_not_there(tmp_path):
     [
         ({"caption": "title"}, "caption='title' is not one of alt_text, recaption, random"),
         ({"validation": 1.5}, "validation=1.5 is not a share"),
+        ({"validation": "some"}, "validation='some' is not a share"),
         ({"revision": "v1"}, "revision='v1' pins an hf:// root"),
+        ({"columns": []}, r"columns=\[\]: columns takes a list"),
+        ({"columns": [3]}, r"columns=\[3\]: columns takes a list"),
+        ({"verdicts": 3}, "verdicts=3: give some of"),
+        ({"batch_size": -1}, "batch_size=-1 is not a number of rows"),
+        ({"config": "outcomes", "caption": "random"}, "caption= .* outcomes has none"),
+        ({"rebuild": {"timeout": 1}}, "rebuild= is about what live fetches, and pairs"),
     ],
 )
 def test_options_that_make_no_sense(tmp_path, options, message):
@@ -358,6 +371,29 @@ def test_file_that_is_not_parquet(tmp_path, content):
     (tmp_path / "images" / "train-00000-of-00001.parquet").write_bytes(content)
     with pytest.raises(ValueError, match=r"train-00000-of-00001.parquet is not a Parquet file"):
         stream(tmp_path)
+
+
+def test_a_later_file_that_is_not_parquet_is_named(tmp_path):
+    make_root(tmp_path, shards=2, rows=1)
+    (tmp_path / "images" / "train-00001-of-00002.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(ValueError, match=r"train-00001-of-00002.parquet is not a Parquet file, or damaged"):
+        list(stream(tmp_path))
+
+
+def test_a_damaged_page_is_named_by_its_file(tmp_path):
+    make_root(tmp_path, shards=1, rows=1)
+    shard = tmp_path / "images" / "train-00000-of-00001.parquet"
+    shard.write_bytes(b"PAR1" + bytes(200) + shard.read_bytes()[204:])
+    with pytest.raises(ValueError, match=r"train-00000-of-00001.parquet is not a Parquet file, or damaged"):
+        list(stream(tmp_path))
+
+
+def test_a_caption_needs_a_caption(tmp_path):
+    (tmp_path / "images").mkdir()
+    table = pa.table({"url": ["a"], "image": pa.array([None], schema.IMAGES.field("image").type)})
+    pq.write_table(table, tmp_path / "images" / "train-0.parquet")
+    with pytest.raises(ValueError, match=r"no column alt_text in .*train-0.parquet: there are url, image"):
+        stream(tmp_path, caption="random")
 
 
 def test_shard_without_pictures(tmp_path):

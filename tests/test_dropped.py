@@ -10,6 +10,8 @@ import threading
 import zipfile
 
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import danqing
@@ -104,6 +106,29 @@ def test_a_file_deeper_down_takes_no_verdict_away(scored):
     write_shard(root / "images" / "more" / "train-0.parquet", [pair(90)], 1)
     found = load(data_files=[f"{root}/images/*.parquet", f"{root}/images/more/*.parquet"])
     assert keys(found) == [*kept(rows), pair(90)["key"]]
+
+
+@pytest.mark.parametrize("config", ["pairs", "manifest"])
+def test_other_tables_of_the_root_bring_nothing_back(scored, config):
+    """The outcomes name the URL of every pair, whatever its verdict."""
+    root, _ = scored
+    for files in ("**/*.parquet", ["images/*.parquet", "outcomes/*.parquet"], "outcomes/*.parquet"):
+        with pytest.raises(ValueError, match=r"outcomes/train-00000-of-00002.parquet"):
+            keys(load(config, data_dir=str(root), data_files=files))
+    with pytest.raises(ValueError, match=r"no column (image|url) in .*/scores/train-00000-of-00002.parquet"):
+        keys(load(config, data_dir=str(root), data_files=["images/*.parquet", "scores/*.parquet"]))
+    shutil.rmtree(root / "images")
+    if config == "manifest":
+        with pytest.raises(ValueError, match=r"is no manifest, but outcomes of a rebuild"):
+            load(config, data_dir=str(root))
+
+
+def test_keys_are_the_same_in_other_string_types(scored):
+    root, rows = scored
+    for shard in (root / "images").iterdir():
+        table = pq.read_table(shard)
+        pq.write_table(table.set_column(0, "key", table["key"].cast(pa.large_string())), shard)
+    assert keys(load(data_dir=str(root))) == kept(rows)
 
 
 def test_links_lead_to_the_root_they_come_from(scored, tmp_path):

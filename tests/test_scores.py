@@ -170,7 +170,22 @@ def _rewrite(root, rows):
     _file(root).write_bytes(b"none")
 
 
+def _without_a_column(root, rows):
+    pq.write_table(pq.read_table(_file(root)).drop_columns(["kept"]), _file(root))
+
+
+def _with_another_type(root, rows):
+    table = pq.read_table(_file(root))
+    at = table.schema.get_field_index("kept")
+    pq.write_table(table.set_column(at, "kept", table["kept"].cast(pa.int8())), _file(root))
+
+
 SPOILT = {
+    r"scores/train-00001-of-00003.parquet: no scores of this version: column kept is missing": _without_a_column,
+    r"scores/train-00001-of-00003.parquet: no scores of this version: column kept is int8": _with_another_type,
+    r"decision.json is not JSON": lambda root, _: (root / "ledger/revalidate/decision.json").write_text(
+        "[" * 100_000
+    ),
     r"scores/train-00001-of-00003.parquet: row 13 is of pair 0{32}, in images/ it is \w{32}": _respell_a_key,
     r"scores/train-00001-of-00003.parquet: row 13 is of pair": _swap_two,
     r"scores/train-00001-of-00003.parquet: 24 rows, in images/ there are 25": _shorten,
