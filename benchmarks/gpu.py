@@ -1,328 +1,192 @@
-"""What one GPU makes of a checkpoint: from JPEG shards on disk to scores, beside the synchronous loop of the field.
+"""What one GPU makes of a checkpoint: whether embeddings are right there, and how many pairs a second.
 
-    python benchmarks/revalidate.py --gpu            # some minutes on an H200; needs this tree and the extra siglip2
-    python benchmarks/revalidate.py --gpu --smoke    # the same code on the CPU, in a minute
+    benchmarks/gpu.sh                    # a GPU, at most eight minutes
+    benchmarks/gpu.sh --smoke            # the same code on the CPU with toys of models, in a minute
+    benchmarks/gpu.sh --make             # draw the pictures beforehand, into out/gpu-pictures.npz, and stop
 
-The yardstick is this device's own rate of bfloat16 matrix products. FLOPs of a pair are counted by torch, not quoted;
-the share is FLOPs done in a second over that rate. The peer is written as clip-retrieval's inference is: a DataLoader
-whose workers run Pillow and the processor picture by picture, a forward without compile or autocast, `.cpu()` after
-every batch. It runs as it is, in float32, and once more with bfloat16 weights, which tells what of the ratio is only
-the precision.
+Python, torch, transformers, tokenizers, safetensors, numpy and Pillow are all it needs: builder/siglip2 is driven on
+pixels, as a bare GPU machine has no decoders. Checkpoints have published shapes and random weights, made here; beside
+them stands the trained one that ships. Each part is told as soon as it is known, with the seconds since the start.
+
+| part | what is shown |
+|---|---|
+| gpuchecks.py | embeddings equal transformers' and the CPU's, NaN is refused, want of memory halves the batch |
+| gpurates.py | pairs a second by shape, batch and compile, against the device's matrix rate and the loop of the field |
+
+PASS or FAIL stands before what does not depend on speed; with one FAIL it exits 1.
 """
 
 from __future__ import annotations
 
-import io
-import itertools
+import argparse
+import functools
+import gc
 import json
 import os
-import re
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import measure
-import pyarrow.parquet as pq
-import scorers
-import shapes
-from PIL import Image
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-PICTURE = (256, 256)
-DRAWN = 2048  # different pictures; a root repeats them
-SHARDS = 16
-WANTED_SHARE, WANTED_RATIO = 0.45, 4.0
-KERNELS = (  # part of the device's time -> names of its kernels
-    ("matrix products", r"gemm|nvjet|cutlass|cublas|sm90_xmma|::mm|addmm"),
-    ("attention", r"flash|fmha|attention|sdpa"),
-    ("copies", r"memcpy|memset|_to_copy|copy_"),
-    ("fused, norms and activations", r"triton|norm|gelu|elementwise|softmax|reduce"),
-)
+import numpy as np  # noqa: E402
+
+PICTURES = HERE / "out" / "gpu-pictures.npz"
+DRAWN, SIDE = 64, 256  # different pictures; what is measured goes over them again and again
+LAST_START = 360  # seconds: nothing is begun after, so that all is told before the eight minutes are over
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How much to do with one shape. pairs: of ours; peer: of theirs, which is slower; batch: of theirs."""
+@dataclass
+class Report:
+    """What was found, told line by line and kept for --json. failed: what should not have been so."""
 
-    shape: str
-    pairs: int
-    peer: int
-    batch: int = 256
-    workers: int = 8  # clip-retrieval's default, of its num_prepro_workers
+    start: float = field(default_factory=time.perf_counter)
+    figures: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
+    def tell(self, part: str, text: str, mark: str = "    ", **known: Any) -> None:
+        """One line, or a table."""
+        print(f"{self.elapsed:6.1f} s  {mark}  {part}: {text}", flush=True)
+        self.figures.append({"part": part, "text": text, "mark": mark.strip(), **known})
 
-FULL = (Size("B/16-256", 131_072, 12_288), Size("L/16-256", 49_152, 6_144))
-SMOKE = (Size("smoke", 512, 192, batch=64, workers=1),)
+    def check(self, part: str, passed: bool, text: str, **known: Any) -> None:
+        """A line with its judgement."""
+        if not passed:
+            self.failed.append(part)
+        self.tell(part, text, "PASS" if passed else "FAIL", **known)
 
+    def within(self, part: str, found: float, most: float) -> None:
+        """Whether a difference is small enough; NaN never is."""
+        self.check(part, found <= most, f"differ by {found:.1e}, at most {most:.0e}", found=found, most=most)
 
-def main(folder: Path, out: Path, *, smoke: bool) -> None:
-    """Measure, print Markdown tables, write JSON."""
-    import torch
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    device = torch.device("cpu" if smoke else "cuda")
-    if not smoke and not torch.cuda.is_available():
-        raise SystemExit("no CUDA here; --smoke tries the code on the CPU")
-    sizes = SMOKE if smoke else FULL
-    name = "CPU, to try the code" if smoke else torch.cuda.get_device_name()
-    peak = matmul_rate(device, 512 if smoke else 8192)
-    print(
-        f"{name}, torch {torch.__version__}: bfloat16 matrix products at {peak / 1e12:.2f} TFLOP/s",
-        flush=True,
-    )
-    drawn = shapes.pictures(64 if smoke else DRAWN, PICTURE)
-    made = io_rates(folder, drawn)
-    results = [one_shape(size, folder, drawn, device, peak) for size in sizes]
-    rows = [line for result in results for line in result["lines"]]
-    header = ("shape", "what runs", "pairs/s", "TFLOP/s", "of the matmul rate", "ours against it")
-    wanted = (
-        f"wanted: {WANTED_SHARE:.0%} of the matmul rate, {WANTED_RATIO:.0f}x the synchronous loop in float32"
-    )
-    print(measure.table(f"{name}; {wanted}", header, rows))
-    for result in results:
-        where = [(part, f"{ms:.1f}", f"{share:.0%}") for part, ms, share in result["where"]]
-        title = (
-            f"where the device's time goes, {result['shape']}: {result['busy']:.0%} of the wall it is at work"
-        )
-        print(measure.table(title, ("part", "ms", "of the device's time"), where))
-    print(measure.table("what feeds it, on this machine's cores", ("part", "pairs/s"), made))
-    known = {"device": name, "torch": torch.__version__, "matmul": peak, "feeds": made, "results": results}
-    out.write_text(json.dumps(known, indent=1) + "\n", "utf-8")
-
-
-def matmul_rate(device: Any, side: int) -> float:
-    """FLOP/s of bfloat16 products of random square matrices, the median of ten after three."""
-    import torch
-
-    one, other = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
-    seconds = []
-    for _ in range(13):
-        seconds.append(timed(lambda: one @ other, device))
-    return 2 * side**3 / measure.median(seconds[3:])
-
-
-def timed(run: Callable[[], object], device: Any) -> float:
-    """Seconds of it, until the device is done."""
-    synchronize(device)
-    start = time.perf_counter()
-    run()
-    synchronize(device)
-    return time.perf_counter() - start
-
-
-def synchronize(device: Any) -> None:
-    """Wait for the device."""
-    import torch
-
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def io_rates(folder: Path, drawn: list[tuple[bytes, str]]) -> list[tuple[str, str]]:
-    """Pairs a second of what comes before the device: shards read by one thread, pictures decoded by all cores."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    import numpy as np
-
-    from builder.siglip2.pixels import Squash
-
-    rows = 4 * len(drawn)
-    shapes.root(folder / "feeds", drawn, rows, 4)
-    start = time.perf_counter()
-    pictures = [data for many, _ in scorers.batches(str(folder / "feeds"), 512) for data in many]
-    read = time.perf_counter() - start
-    squash = Squash(256, 2, fast=True)
-    cores = len(os.sched_getaffinity(0))
-
-    def decode(part: list[bytes]) -> None:
-        row, grid = np.empty(squash.shape, np.uint8), np.ones(2, np.int32)
-        for data in part:
-            squash.fill(data, row, grid)
-
-    parts = [pictures[at : at + 64] for at in range(0, rows, 64)]
-    start = time.perf_counter()
-    with ThreadPoolExecutor(cores) as pool:
-        list(pool.map(decode, parts))
-    decoded = time.perf_counter() - start
-    return [
-        ("shards read, one thread", f"{rows / read:,.0f}"),
-        (f"JPEGs of {PICTURE[0]}x{PICTURE[1]} decoded, {cores} threads", f"{rows / decoded:,.0f}"),
-    ]
-
-
-def one_shape(size: Size, folder: Path, drawn: list[Any], device: Any, peak: float) -> dict[str, Any]:
-    """Ours and the peer, twice, with one shape; the lines of the table, and where the device's time goes."""
-    import torch
-
-    shape = size.shape
-    model = shapes.checkpoint(folder, shape)
-    work = sum(shapes.flops(shape))
-    roots = {}
-    for name, rows in (("ours", size.pairs), ("peer", size.peer)):
-        roots[name] = str(folder / f"{shape.replace('/', '-')}-{name}")
-        shapes.root(Path(roots[name]), drawn, rows, SHARDS)
-    rate, load, where, busy = ours(roots["ours"], str(model), device)
-    whole = size.pairs / whole_stage(roots["ours"], str(model), device)
-    rates = {"Siglip.embed": rate, "danqing revalidate, all of it, with loading": whole}
-    for dtype in (torch.float32, torch.bfloat16):
-        name = f"synchronous loop, {str(dtype).removeprefix('torch.')}"
-        rates[name] = peer(size, roots["peer"], str(model), device, dtype)
-    print(f"{shape}: {rates}; loaded and compiled in {load:.1f} s", file=sys.stderr, flush=True)
-    lines = []
-    for name, found in rates.items():
-        against = f"{rate / found:.2f}x" if "loop" in name else ""
-        lines.append(
-            (
-                shape,
-                name,
-                f"{found:,.0f}",
-                f"{found * work / 1e12:.1f}",
-                f"{found * work / peak:.1%}",
-                against,
-            )
-        )
-    first = rates["synchronous loop, float32"]
-    return {
-        "shape": shape, "flops": work, "pairs": size.pairs, "load": load, "rates": rates, "lines": lines,
-        "share": rate * work / peak, "ratio": rate / first, "where": where, "busy": busy,
-    }  # fmt: skip
-
-
-def ours(root: str, model: str, device: Any) -> tuple[float, float, list[Any], float]:
-    """Pairs a second of `Siglip.embed` from files to cosines, seconds of loading, and a profile of a part of it."""
-    from builder.console import Console
-    from builder.siglip2 import Options, Siglip, find
-
-    start = time.perf_counter()
-    siglip = Siglip.load(find(model), Options(device=device.type), Console())
-    load = time.perf_counter() - start
-    warm = 4 * siglip.batch_size
-    embed(siglip, itertools.islice(scorers.batches(root, scorers.PIECE), max(1, warm // scorers.PIECE)))
-    start = time.perf_counter()
-    pairs = embed(siglip, scorers.batches(root, scorers.PIECE))
-    rate = pairs / (time.perf_counter() - start)
-    where, busy = profiled(
-        lambda: embed(siglip, itertools.islice(scorers.batches(root, scorers.PIECE), 32)), device
-    )
-    return rate, load, where, busy
-
-
-def embed(siglip: Any, batches: Iterator[tuple[list[bytes], list[str]]]) -> int:
-    """Score the batches; how many pairs. The cosines come to the host, as they do in the stage."""
-    from builder.siglip2 import Work
-
-    works = (Work(None, pictures, (captions,)) for pictures, captions in batches)
-    return sum(len((made.image * made.captions[0]).sum(-1).cpu()) for made in siglip.embed(works))
-
-
-def profiled(run: Callable[[], object], device: Any) -> tuple[list[tuple[str, float, float]], float]:
-    """(part, milliseconds, share) of the device's time, and the share of the wall that it was at work.
-
-    Kernels of several streams overlap: the parts are sums, the share is of the union. On the CPU it sees one thread.
-    """
-    from torch.autograd import DeviceType
-    from torch.profiler import ProfilerActivity, profile
-
-    cuda = device.type == "cuda"
-    with profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as record:
-        wall = timed(run, device)
-    parts: dict[str, float] = {}
-    spans: list[tuple[float, float]] = []
-    for event in record.events():
-        if (event.device_type == DeviceType.CUDA) != cuda:
-            continue
-        start, stop = event.time_range.start, event.time_range.end  # microseconds
-        name = next((part for part, names in KERNELS if re.search(names, event.name, re.IGNORECASE)), "other")
-        parts[name] = parts.get(name, 0.0) + (stop - start if cuda else event.self_cpu_time_total) / 1e3
-        spans.append((start, stop))
-    total = sum(parts.values()) or 1.0
-    ordered = sorted(parts.items(), key=lambda one: -one[1])
-    return [(part, ms, ms / total) for part, ms in ordered], union(spans) / 1e6 / wall
-
-
-def union(spans: list[tuple[float, float]]) -> float:
-    """The length that intervals cover together."""
-    covered, reached = 0.0, float("-inf")
-    for start, stop in sorted(spans):
-        covered += max(0.0, stop - max(start, reached))
-        reached = max(reached, stop)
-    return covered
-
-
-def whole_stage(root: str, model: str, device: Any) -> float:
-    """Seconds of `danqing revalidate`, from the folder to the verdicts, in this process."""
-    from builder.console import Console
-    from builder.revalidate import Config, run
-
-    start = time.perf_counter()
-    run(Config(root, model=model, device=device.type), Console())
-    return time.perf_counter() - start
-
-
-def peer(size: Size, root: str, model: str, device: Any, dtype: Any) -> float:
-    """Pairs a second of the synchronous loop, after its first batch."""
-    import torch
-    from torch.utils.data import DataLoader
-    from transformers import AutoModel
-
-    tower = AutoModel.from_pretrained(model, dtype=dtype).to(device).eval()
-    loader = DataLoader(
-        Rows.of(root, model),
-        batch_size=size.batch,
-        num_workers=size.workers,
-        pin_memory=device.type == "cuda",
-    )
-    scores: list[Any] = []
-    pairs, start = 0, time.perf_counter()
-    with torch.no_grad():
-        for pixels, ids in loader:
-            image = tower.get_image_features(pixel_values=pixels.to(device, dtype)).pooler_output
-            caption = tower.get_text_features(input_ids=ids.to(device)).pooler_output
-            image, caption = image.cpu().float(), caption.cpu().float()  # the wait for every batch
-            scores.append(torch.nn.functional.cosine_similarity(image, caption))
-            if len(scores) == 1:  # workers started, kernels chosen
-                pairs, start = 0, time.perf_counter()
-                continue
-            pairs += len(pixels)
-    return pairs / (time.perf_counter() - start)
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self.start
 
 
 @dataclass(frozen=True)
-class Rows:
-    """A map-style data set of pairs, prepared one at a time: what DataLoader's workers run."""
+class Bench:
+    """What the parts share. folder: for checkpoints; pictures: uint8 (n, 256, 256, 3); captions: one each."""
 
-    pictures: list[bytes]
+    device: Any
+    folder: Path
+    pictures: Any
     captions: list[str]
-    processor: Any
+    report: Report
 
-    @classmethod
-    def of(cls, root: str, model: str) -> Rows:
-        """The pairs of a root, in memory: reading costs the peer nothing."""
-        from transformers import AutoImageProcessor, AutoTokenizer
+    @property
+    def smoke(self) -> bool:
+        """Whether this is a trial on the CPU."""
+        return bool(self.device.type == "cpu")
 
-        rows = pq.read_table(Path(root) / "images", columns=["image", "alt_text"]).to_pydict()
-        processor = (
-            AutoImageProcessor.from_pretrained(model, backend="pil"),
-            AutoTokenizer.from_pretrained(model),
-        )
-        return cls([one["bytes"] for one in rows["image"]], rows["alt_text"], processor)
+    def checkpoint(self, shape: str) -> Any:
+        """A checkpoint of a shape. It has no fingerprint, which takes a package that may not be here."""
+        import shapes
 
-    def __len__(self) -> int:
-        return len(self.pictures)
+        from builder.siglip2 import Checkpoint
 
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        images, tokens = self.processor
-        picture = Image.open(io.BytesIO(self.pictures[index])).convert("RGB")
-        pixels = images(images=picture, return_tensors="pt")["pixel_values"][0]
-        length = shapes.TOKENS
-        ids = tokens(
-            self.captions[index],
-            padding="max_length",
-            max_length=length,
-            truncation=True,
-            return_tensors="pt",
-        )
-        return pixels, ids["input_ids"][0]
+        folder = shapes.checkpoint(self.folder, shape, self.device.type)
+        naflex = shape in shapes.SHAPES and shapes.SHAPES[shape].naflex
+        return Checkpoint(folder, str(folder), folder.name, None, "", naflex)
+
+    def load(self, checkpoint: Any, console: Any = None, **options: Any) -> Any:
+        """The checkpoint in memory, on the device and not compiled unless `options`, of Options, say otherwise."""
+        from builder.console import Console
+        from builder.siglip2 import Options, Siglip
+
+        chosen = {"device": self.device.type, "compile": "off"} | options
+        return Siglip.load(checkpoint, Options(**chosen), console or Console())
+
+    def processor(self, checkpoint: Any) -> Any:
+        """transformers' own, of Pillow; by its module, as 5.17 gives the class only beside torchvision."""
+        from transformers.models.auto.image_processing_auto import AutoImageProcessor
+
+        return AutoImageProcessor.from_pretrained(str(checkpoint.folder), backend="pil")
+
+    def fresh(self) -> None:
+        """Count the device's memory at most from here on, without checkpoints that nobody uses any more."""
+        import torch
+
+        gc.collect()
+        if not self.smoke:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+
+    def peak(self) -> int:
+        """Bytes of the device at most since then; 0 on a CPU."""
+        import torch
+
+        return 0 if self.smoke else torch.cuda.max_memory_allocated()
+
+
+def made(path: Path) -> tuple[Any, list[str]]:
+    """Pictures and captions from a file, which is drawn where it is not there."""
+    if not path.exists():
+        from dataclasses import replace
+
+        from builder.demo.scene import attributes, captions, draw
+
+        drawn, said = [], []
+        for index in range(DRAWN):
+            rng, shown = np.random.default_rng(index), attributes(index)
+            drawn.append(np.asarray(draw(replace(shown, size=(SIDE, SIDE)), rng)))
+            said.append(captions(shown, rng)[0])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(path, pictures=np.stack(drawn), captions=np.array(said))
+    kept = np.load(path)
+    return kept["pictures"], kept["captions"].tolist()
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--smoke", action="store_true", help="on the CPU, with toys of models")
+    parser.add_argument("--make", action="store_true", help="draw the pictures, and stop")
+    parser.add_argument(
+        "--pictures", type=Path, default=PICTURES, help="an .npz; drawn where it is not there"
+    )
+    parser.add_argument("--json", type=Path, help="a file for the figures")
+    options = parser.parse_args()
+    report = Report()
+    pictures, captions = made(options.pictures)
+    if options.make:
+        report.tell("pictures", f"{len(pictures)} in {options.pictures}")
+        return 0
+    import torch
+    import transformers
+    from transformers.utils import logging
+
+    if not options.smoke and not torch.cuda.is_available():
+        raise SystemExit("no CUDA here; --smoke tries the code on the CPU")
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    if options.smoke:  # captured and run as captured: a C++ compiler would take minutes
+        torch.compile = functools.partial(torch.compile, backend="eager")  # type: ignore[assignment]
+    device = torch.device("cpu" if options.smoke else "cuda")
+    name = "a CPU, to try the code, compiling nothing" if options.smoke else torch.cuda.get_device_name()
+    versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
+    report.tell("machine", f"{name}; {versions}; {len(os.sched_getaffinity(0))} cores")
+    import gpuchecks
+    import gpurates
+
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(device, Path(folder), pictures, captions, report)
+        gpuchecks.run(bench)
+        gpurates.run(bench, LAST_START)
+    failed = len(report.failed)
+    report.check("done", not failed, f"{failed} of the checks failed: {', '.join(report.failed) or 'none'}")
+    if options.json:
+        options.json.write_text(json.dumps(report.figures, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -2,8 +2,7 @@
 
     python benchmarks/revalidate.py                      # all of it on this machine's CPU, about an hour on two cores
     python benchmarks/revalidate.py --only tiny --rounds 1 --tiny 1000
-    python benchmarks/revalidate.py --gpu                # one H200, everything in one call: benchmarks/gpu.py
-    python benchmarks/revalidate.py --gpu --smoke        # the same code on the CPU, with a toy of a model
+    benchmarks/gpu.sh                                    # the part for one GPU, and nothing else: benchmarks/gpu.py
 
 | name | what runs |
 |---|---|
@@ -34,6 +33,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 import measure  # noqa: E402
 import numpy as np  # noqa: E402
+import roots  # noqa: E402
 import shapes  # noqa: E402
 from scorers import Took, Work  # noqa: E402
 
@@ -55,8 +55,8 @@ class Bench:
 
     def root(self, name: str, rows: int, size: tuple[int, int], shards: int = 4) -> tuple[Path, list[str]]:
         """A new root, and its keys."""
-        drawn = shapes.pictures(min(DRAWN, rows), size)
-        return self.folder / name, shapes.root(self.folder / name, drawn, rows, shards)
+        drawn = roots.pictures(min(DRAWN, rows), size)
+        return self.folder / name, roots.root(self.folder / name, drawn, rows, shards)
 
     def turns(self, works: dict[str, Work]) -> dict[str, list[Took]]:
         """Every contender once a round, in alternating order."""
@@ -161,7 +161,7 @@ def matched(bench: Bench) -> None:
         ("start-up", startup, few, 0.0), ("none", root, keys, 0.0), ("90 %", root, keys, 0.9),
     ):  # fmt: skip
         recorded = bench.folder / f"reference-{len(works)}"
-        shapes.reference(recorded, those, share, model)
+        roots.reference(recorded, those, share, model)
         works[name] = Work("stage", str(place), str(model), reference=str(recorded))
     found = bench.turns(works)
     clear = {
@@ -201,16 +201,9 @@ def main() -> None:
         "--matched", type=int, default=50_000, help="pairs; ten times those of the panel and more"
     )
     parser.add_argument("--out", type=Path, default=HERE / "out")
-    parser.add_argument("--gpu", action="store_true", help="the part for one GPU, and nothing else")
-    parser.add_argument("--smoke", action="store_true", help="with --gpu: on the CPU, tiny")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.out) as name:
-        if options.gpu:
-            import gpu
-
-            gpu.main(Path(name), options.out / "revalidate-gpu.json", smoke=options.smoke)
-            return
         pairs = {one: getattr(options, one) for one in BENCHMARKS}
         bench = Bench(Path(name), options.out, options.rounds, pairs)
         for one in options.only:

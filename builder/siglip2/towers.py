@@ -141,7 +141,10 @@ def load(checkpoint: Checkpoint, options: Options) -> Loaded:
     """
     with _explained(checkpoint):
         import torch
-        from transformers import AutoImageProcessor, AutoModel
+        from transformers import AutoModel
+
+        # By its module: before 5.23, transformers itself gives the class only beside torchvision, which nothing needs.
+        from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
         with _quiet():
             processor = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]

@@ -14,14 +14,10 @@ ABSENT = (
 )  # fmt: skip
 
 
-def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a program's text there. Importing what is absent fails, and whoever asks is told that it is not there."""
-    without = f"import sys; sys.modules.update(dict.fromkeys({ABSENT!r}))\n"
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE"}
-    return subprocess.run(
-        [sys.executable, "-c", without + program, *arguments],
-        capture_output=True,
-        text=True,
-        env=env,
-        check=False,
-    )
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command whose Pythons cannot import what is absent, and are told so. folder: theirs to write in."""
+    text = f"import sys\nsys.modules.update(dict.fromkeys({ABSENT!r}))\n"
+    (folder / "sitecustomize.py").write_text(text)
+    path = os.pathsep.join((str(folder), str(ROOT)))
+    env = {**os.environ, "PYTHONPATH": path, "PYTHON": sys.executable, "OMP_WAIT_POLICY": "PASSIVE"}
+    return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
