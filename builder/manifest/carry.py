@@ -153,23 +153,25 @@ def _list(array: Any, kind: Any, encoding: str) -> Any:
 
 
 def _text(array: Any, encoding: str) -> Any:
-    """Strings, or bytes, of any layout as valid strings."""
+    """Strings, or bytes, of any layout as valid strings; encoding: of bytes, and of strings that are not UTF-8."""
+    texts = types.is_string(plain(array.type))
     if types.is_string_view(array.type):
         array = array.cast(pa.binary_view())
     raw = array.view(pa.large_binary()) if types.is_large_string(array.type) else array
     raw = raw.view(pa.binary()) if types.is_string(raw.type) else raw.cast(pa.binary())
-    if encoding == UTF8:
+    if texts or encoding == UTF8:
         try:
             return raw.cast(pa.string())
         except pa.ArrowInvalid:  # Arrow only tells that some value is not UTF-8
             pass
-    return pa.array(
-        [None if one is None else _decoded(one, encoding) for one in raw.to_pylist()], pa.string()
-    )
+    said = [UTF8, encoding] if texts else [encoding]  # what calls itself a text is UTF-8, where it can be
+    return pa.array([None if one is None else _decoded(one, *said) for one in raw.to_pylist()], pa.string())
 
 
-def _decoded(value: bytes, encoding: str) -> str:
+def _decoded(value: bytes, encoding: str, *others: str) -> str:
     try:
         return codecs.decode(value, encoding)
     except UnicodeDecodeError as error:
+        if others:
+            return _decoded(value, *others)
         raise NotEncoded(repr(value[error.start : error.start + 8])) from error

@@ -27,6 +27,7 @@ ENCRYPTED_MAGIC = b"PARE"  # of Parquet whose footer is encrypted
 # such a column, Arrow ends the process.
 SIGNATURE = 12 + 16
 WIDE = ((1, "utf-16-le"), (0, "utf-16-be"))  # which of two bytes is zero in a Latin text
+ORDERLESS = ("utf-16", "utf-32")  # say nothing of the order of their bytes
 
 
 def probe(fs: fsspec.AbstractFileSystem, entry: Entry, quoting: str = "auto", encoding: str = UTF8) -> Source:
@@ -99,15 +100,28 @@ def _text(source: Source, head: bytes, kind: Kind | None) -> Source:
         with decoded(source) as file:
             head = bytes(file.read(EDGE))
     encoding = encoding_of(head, source.encoding)
+    if encoding in ORDERLESS:
+        order = f"name the order of its bytes, as --encoding {encoding}-le or {encoding}-be"
+        raise InputError(f"{source.url}: no byte order mark of {encoding.upper()}; {order}")
     text = head.decode(encoding, "replace").removeprefix("\ufeff")
     kind = kind or _sniffed(head, text, source)
-    if "\0" in text:
-        wide = next((name for at, name in WIDE if len(head) > 3 and not any(head[at:64:2])), None)
-        hint = f"; if it is UTF-16 without a byte order mark: --encoding {wide}" if wide else ""
+    if wide := next((name for at, name in WIDE if _is_wide(head, at)), None) if "\0" in text else None:
         raise InputError(
-            f"{source.url}: not {kind} in {encoding.upper()}: it begins with {_begin(head)}{hint}"
+            f"{source.url}: not {kind} in {encoding.upper()}: it begins with {_begin(head)}; "
+            f"if it is UTF-16 without a byte order mark: --encoding {wide}"
+        )
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise InputError(
+            f"{source.url}: line {line:,} holds a NUL byte: no text; mend the line, or write {kind} anew"
         )
     return dataclasses.replace(source, kind=kind, encoding=encoding)
+
+
+def _is_wide(head: bytes, at: int) -> bool:
+    """Whether every second byte, from `at` on, is zero as often as in UTF-16 of URLs, and the others are not."""
+    these, others = head[at::2], head[1 - at :: 2]
+    return 4 * these.count(0) > len(these) and 4 * others.count(0) < these.count(0)
 
 
 def _sniffed(head: bytes, text: str, source: Source) -> Kind:

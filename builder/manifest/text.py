@@ -21,7 +21,7 @@ MARKS = {
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
-CHINESE = "if it is in another encoding, name it, as --encoding gb18030"
+CHINESE = "if it is in another encoding, name it, as --encoding gb18030 (or big5)"
 
 
 class NotText(Exception):

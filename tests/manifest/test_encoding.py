@@ -83,6 +83,23 @@ def test_texts_of_parquet_are_held_to_it_too(tmp_path: Path, kind: pa.DataType) 
     assert captions(path, "gb18030") == CAPTIONS
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
+def test_texts_of_parquet_that_are_utf_8_stay_so_whatever_is_named(tmp_path: Path, kind: pa.DataType) -> None:
+    path = parquet(tmp_path / "m.parquet", pa.array(CAPTIONS, kind))
+    assert captions(path, "gb18030") == CAPTIONS
+
+
+@pytest.mark.parametrize("name", ["utf-16", "utf-32"])
+def test_an_encoding_that_leaves_the_order_of_bytes_open_needs_its_mark(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "m.csv"
+    path.write_bytes(lines("csv").encode(f"{name}-le"))
+    with pytest.raises(
+        InputError, match=rf"no byte order mark of {name.upper()}; .* as --encoding {name}-le or"
+    ):
+        captions(path, name)
+    assert captions(path, f"{name}-le") == CAPTIONS
+
+
 def test_the_row_of_parquet_is_named(tmp_path: Path) -> None:
     texts = pa.array([b"a", b"b", b"\xe5\x9b\xbe\xe5"])
     with pytest.raises(InputError, match=r"row 3: column 'alt_text' is not UTF-8"):

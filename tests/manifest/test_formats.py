@@ -107,6 +107,12 @@ def test_bytes_tell_the_kind_where_the_name_does_not(tmp_path: Path, kind: str, 
         ),
         (
             "m.csv",
+            "url,text\nhttp://h/1.jpg,天空\n".encode("utf-16-be"),
+            r"not CSV in UTF-8: .*: --encoding utf-16-be",
+        ),
+        ("m.csv", b"url,text\na,b\nc,\0\n", "line 3 holds a NUL byte: no text; mend the line"),
+        (
+            "m.csv",
             b"url,text\n" + b"a,b\n" * 20_000 + b"c,\0\n",
             r"row 20,001 \(line 20,002\) holds a NUL byte",
         ),
