@@ -92,12 +92,23 @@ def refuse_links(folder: Path) -> None:
 
 
 def read_bytes(url: str) -> bytes | None:
-    """The whole file, or None where there is none."""
+    """The whole file, or None where there is none; InputError for a folder or a pipe."""
     fs, path = filesystem(url)
+    if is_local(url):
+        return local_bytes(Path(path))
     try:
         return bytes(fs.cat_file(path))
     except FileNotFoundError:
         return None
+
+
+def local_bytes(path: Path) -> bytes | None:
+    """The whole file, or None where there is none; InputError for a folder, or a pipe, which would be waited for."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is no file, but a folder, a pipe or a device; move it away")
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_bytes()
+    return None
 
 
 def work_folder(root: str, name: str, cached: str = "") -> Path:
@@ -138,8 +149,9 @@ def environment(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         cause = error.strerror or str(error)
+        where = f"{error.filename}: " if error.filename and str(error.filename) not in what else ""
         raise EnvironmentProblem(
-            f"{what}: {cause}; nothing is lost, mend it and run the same command again"
+            f"{what}: {where}{cause}; nothing is lost, mend it and run the same command again"
         ) from error
 
 

@@ -28,6 +28,7 @@ from .files import (
     is_local,
     join,
     listdir,
+    local_bytes,
     local_path,
     read_bytes,
     remove,
@@ -365,11 +366,8 @@ def _contents(folder: str, names: list[str]) -> Iterator[tuple[str, bytes]]:
     """Path and bytes of each file; one that a run has removed since it was listed is left out."""
     if is_local(folder):
         for name in names:
-            try:
-                data = (local_path(folder) / name).read_bytes()
-            except FileNotFoundError:
-                continue
-            yield join(folder, name), data
+            if (data := local_bytes(local_path(folder) / name)) is not None:
+                yield join(folder, name), data
         return
     fs, path = filesystem(folder)
     for start in range(0, len(names), _BATCH):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.files import Lock, publish, sweep, write_atomic
+from builder.errors import EnvironmentProblem, InputError
+from builder.files import Lock, environment, publish, read_bytes, sweep, write_atomic
 
 
 def test_who_waits_for_a_lock_whose_folder_is_removed_locks_the_new_file(tmp_path: Path) -> None:
@@ -103,3 +105,20 @@ def test_what_killed_writes_left_is_swept_and_nothing_else(tmp_path: Path) -> No
     sweep(str(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "notes.tmp", "train-00000.json"]
     sweep(str(tmp_path / "missing"))
+
+
+def test_a_folder_or_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(InputError, match=f"{name}: is no file, but a folder, a pipe or a device"):
+            read_bytes(str(tmp_path / name))
+    assert read_bytes(str(tmp_path / "none")) is None
+
+
+def test_a_problem_of_the_disk_names_the_file(tmp_path: Path) -> None:
+    target = tmp_path / "root" / "plan.json"
+    target.mkdir(parents=True)
+    said = rf"cannot use root: {target.parent}/.*: Is a directory; "
+    with pytest.raises(EnvironmentProblem, match=said), environment("cannot use root"):
+        write_atomic(str(target), b"{}")

@@ -63,7 +63,11 @@ def _check_output(config: Config) -> None:
     fs, path = filesystem(config.output)
     if fs.isdir(path):
         raise UsageError(f"{config.output}: is a folder; name an HTML file to write")
-    if config.overwrite or not fs.exists(path):
+    if not fs.exists(path):
+        return
+    if fs.info(path)["type"] != "file":
+        raise UsageError(f"{config.output}: is a pipe or a device; name an HTML file to write")
+    if config.overwrite:
         return
     with fs.open(path, "rb") as file:
         if b'content="danqing report"' not in file.read(HEAD):

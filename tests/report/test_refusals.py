@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -134,3 +135,15 @@ def test_a_folder_for_a_page(made: Made, tmp_path: Path, capsys: pytest.CaptureF
 def test_samples_below_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "a", "b", "--samples", "-1"]) == 2
     assert capsys.readouterr().err == "danqing: --samples -1: must be from 0 to 1000\n"
+
+
+@pytest.mark.parametrize("flags", [[], ["--overwrite"]])
+def test_a_pipe_is_neither_waited_for_nor_replaced(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str]
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert main(["report", str(made.root), str(pipe), *flags]) == 2
+    said = "is a pipe or a device; name an HTML file to write"
+    assert capsys.readouterr().err == f"danqing: {pipe}: {said}\n"
+    assert pipe.is_fifo()
