@@ -202,6 +202,7 @@ def run(config: Config, console: Console) -> Summary | PlanSummary:
                 redone = {stem for shard, _ in todo for stem in _stems(shard)}
                 done = [one for stem, one in markers.items() if stem not in redone]
                 _fetch(Work(plan, todo, removals), done, layout, config, console)
+            ledger.end_progress(config.output, STAGE, config.rank)  # also where a run was killed before this
             return _judged(plan, markers, todo, config, console)
         finally:
             _unlock(layout.work, locks)
@@ -347,4 +348,3 @@ def _fetch(work: Work, done: list[ShardLedger], layout: Layout, config: Config, 
                 Pool(setup, work.tasks(), count, progress.tell, stop).run()
         finally:
             progress.write()
-        ledger.end_progress(config.output, STAGE, config.rank)

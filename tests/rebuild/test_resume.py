@@ -17,6 +17,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
+from builder import ledger
 from builder.cli import main
 from builder.rebuild import pool
 from tests.faulthost import FaultHost
@@ -65,6 +66,17 @@ def test_kill_9_costs_only_what_was_in_flight(
     for kind in ("images", "outcomes"):
         assert table(tmp_path / "root", kind).equals(table(untouched, kind))
     assert names(tmp_path / "root") == names(untouched)
+
+
+def test_a_finished_root_keeps_no_progress_of_a_run_that_was_killed_at_its_end(
+    web: FaultHost, tmp_path: Path
+) -> None:
+    manifest, root = write_manifest(tmp_path / "m.parquet", [web.url("/picture/0.jpg")]), tmp_path / "root"
+    assert rebuild(manifest, root) == 0
+    done = names(root)
+    ledger.write_progress(str(root), "rebuild", 0, {})  # as it lies there between the last marker and the end
+    assert rebuild(manifest, root) == 0
+    assert names(root) == done
 
 
 def test_kill_9_forgets_no_try(web: FaultHost, started: Launcher, tmp_path: Path) -> None:
@@ -184,6 +196,7 @@ def test_a_decoder_that_crashes_costs_no_other_row(web: FaultHost, started: Laun
 
 SCRIPT = """
 import sys, tempfile
+from builder import ledger
 from builder.cli import main
 sys.exit(main(["rebuild", {manifest!r}, tempfile.mkdtemp(dir={folder!r}) + "/root", "--workers", "1", "--quiet"]))
 """
