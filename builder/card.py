@@ -165,7 +165,11 @@ def _are_dicts(value: Any) -> TypeGuard[list[dict[str, Any]]]:
 
 
 def _parsed(card: str) -> tuple[dict[str, Any], str]:
-    """The front matter of a card and what follows it; an empty one where there is none that can be read."""
+    """The front matter of a card and what follows it; an empty one where there is none that can be read.
+
+    An editor may have given it a byte order mark or line ends of its own, which the hub reads all the same.
+    """
+    card = card.removeprefix("\ufeff").replace("\r\n", "\n")
     head, _, body = card.removeprefix("---\n").partition("\n---\n")
     try:
         data = yaml.safe_load(head) if card.startswith("---\n") else None

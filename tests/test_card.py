@@ -148,3 +148,13 @@ def test_other_cards_are_left_alone(card, tmp_path):
 def test_usage_that_a_user_took_out_comes_back_with_the_scores():
     card = root_card(["train"], "parquet").partition("```")[0] + "Ask me.\n"
     assert "Ask me.\n\n```python\nimport danqing" in with_scores(card)
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_card_that_an_editor_saved_anew_is_turned_too(mark, tmp_path):
+    """With a byte order mark or other line ends the hub reads it as before, and offered what was dropped."""
+    card = mark + root_card(["train"], "parquet").replace("\n", "\r\n")
+    (tmp_path / "README.md").write_bytes(card.encode())
+    assert offer(str(tmp_path), scored=True)
+    found = DatasetCard((tmp_path / "README.md").read_text(encoding="utf-8"))
+    assert [config["config_name"] for config in found.data.configs] == ["unfiltered", "outcomes", "scores"]
