@@ -91,7 +91,10 @@ def _plain(data: bytes) -> bool:
 
 @lru_cache(4096)
 def _header(head: bytes) -> bool:
-    return _Jpeg(head + b"\xff\xd9").walk() and _opens(head, "jpeg")
+    try:
+        return _Jpeg(head + b"\xff\xd9").walk() and _opens(head, "jpeg")
+    except Dropped:  # what was taken for the scan was that of a thumbnail
+        return False
 
 
 class _Jpeg:

@@ -46,6 +46,8 @@ ODD = {
     ),
     "jpeg-exif-half": after_start(JPEG, segment(0xE1, JUNK)),
     "jpeg-profile-short": after_start(JPEG, segment(0xE2, b"ICC_PROFILE\x00\x01")),
+    "jpeg-thumbnail": after_start(JPEG, segment(0xE1, turned(1) + save(scene((16, 12)), "JPEG"))),
+    "jpeg-jfxx": JPEG[:20] + segment(0xE0, b"JFXX\0\x10" + save(scene((16, 12)), "JPEG")) + JPEG[20:],
     "jpeg-tem": JPEG.replace(b"\xff\xdb", b"\xff\x01\xff\xdb", 1),
     **{f"png-{name}": with_chunk(MODES["rgb"](), extra, late=False) for name, extra in CHUNKS.items()},
     **{
