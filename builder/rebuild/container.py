@@ -10,6 +10,7 @@ import io
 import logging
 import warnings
 from collections.abc import Callable
+from typing import Literal
 
 from PIL import AvifImagePlugin, ImageFile, Jpeg2KImagePlugin, TiffImagePlugin
 
@@ -66,6 +67,11 @@ def read_tiff(body: bytes) -> Header:
     """TIFF: the strips or tiles that the first directory points at. Pillow turns the picture upright itself."""
     image = opened(TiffImagePlugin.TiffImageFile, body)
     assert isinstance(image, TiffImagePlugin.TiffImageFile)
+    order: Literal["little", "big"] = "little" if body[:1] == b"I" else "big"
+    field, count, entry = (8, 8, 20) if b"+" in body[2:4] else (4, 2, 12)
+    start = int.from_bytes(body[field : 2 * field], order)
+    if start + count + entry * int.from_bytes(body[start : start + count], order) > len(body):
+        raise Dropped(Reason.TRUNCATED)
     try:
         for starts, counts in _TIFF_DATA:
             pairs = zip(image.tag_v2.get(starts, ()), image.tag_v2.get(counts, ()), strict=False)
@@ -79,6 +85,8 @@ def read_tiff(body: bytes) -> Header:
 def read_avif(body: bytes) -> Header:
     """AVIF: the boxes, then the size and turn of the primary picture."""
     _boxes(body)
+    if b"mdat" not in body and b"idat" not in body:  # cut between boxes
+        raise Dropped(Reason.TRUNCATED)
     try:
         image = opened(AvifImagePlugin.AvifImageFile, body)
     except Dropped:

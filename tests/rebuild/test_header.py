@@ -38,6 +38,13 @@ def test_refuses_files_cut_short(kind: str, share: float) -> None:
     assert reason_of(body[: int(len(body) * share)]) in (Reason.TRUNCATED, Reason.CORRUPT)
 
 
+def test_refuses_an_avif_without_data_and_a_tiff_of_half_a_directory() -> None:
+    avif, tiff = PICTURES["avif"](), save(scene().convert("1"), "TIFF")
+    large = save(scene(), "TIFF", big_tiff=True)
+    cut = [avif[: avif.index(b"mdat") - 4], tiff[:85], tiff[:97], large[:170], large[:196]]
+    assert [reason_of(body) for body in cut] == [Reason.TRUNCATED] * 5
+
+
 @pytest.mark.parametrize(
     "kind", [kind for kind in PICTURES if kind.startswith(("jpeg", "png", "gif", "webp", "bmp", "avif"))]
 )
