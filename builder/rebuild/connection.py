@@ -24,7 +24,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
 from .address import AddressInfo, Resolver, guarded_socket
-from .head import END, INTERIM, MOST_BYTES, begins, mend
+from .head import END, INTERIM, MOST_BYTES, SWITCHED, begins, mend
 
 KEEP_ALIVE = 15.0  # seconds
 # Seconds and bytes given to the body of a refusal, so that its connection can be kept.
@@ -57,7 +57,8 @@ class _Handler(ResponseHandler):
 
     It forgets an answer whole when something behind its head cannot be parsed and came in the same packet:
     here the head is parsed apart, and a picture with junk behind it is kept. It refuses heads that leave no doubt:
-    here they are mended first, and their connection serves no other request. It closes a connection on a
+    here they are mended first, and their connection serves no other request. It takes an answer that comes while
+    nothing was asked for that to the next request: here nothing is read behind a whole one. It closes a connection on a
     broken chunk without waking the reader, who would wait for the last deadline, and takes a body without a
     length for whole when the connection is reset: here the reader hears of both.
     """
@@ -79,6 +80,10 @@ class _Handler(ResponseHandler):
             self._head.clear()
             if not self._head_received(head) or not data:
                 return
+        if data and self._served is self._parser and self._payload is not None and self._payload.is_eof():
+            if self.transport is not None:
+                self.transport.abort()
+            return
         super().data_received(data)
 
     def _head_received(self, head: bytes) -> bool:
@@ -92,7 +97,7 @@ class _Handler(ResponseHandler):
         if not INTERIM.match(head):
             self._served = self._parser
         super().data_received(mended)
-        if mended != head:
+        if mended != head or SWITCHED.match(head):
             self.force_close()
         return True
 

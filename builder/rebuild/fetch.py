@@ -187,7 +187,7 @@ class Fetcher:
             raise Failed(Reason.OPT_OUT)
         if status in FOLLOWED:
             return headers.get(hdrs.LOCATION, "")
-        if status not in PICTURED and not (status == 206 and _whole(headers.get(hdrs.CONTENT_RANGE, ""))):
+        if status not in PICTURED and not (status == 206 and _whole(response)):
             raise _bodiless(status)
         return None
 
@@ -241,10 +241,14 @@ def _bodiless(status: int) -> Failed:
     return Failed(Reason.REDIRECTS if status >= 300 else Reason.NOT_IMAGE)
 
 
-def _whole(content_range: str) -> bool:
-    """Whether a Content-Range, `bytes 0-99/100`, is that of all there is."""
-    said = re.fullmatch(r"bytes 0-(\d{1,18})/(\d{1,18})", content_range.strip(), re.ASCII)
-    return said is not None and int(said[1]) + 1 == int(said[2])
+def _whole(response: ClientResponse) -> bool:
+    """Whether a Content-Range, `bytes 0-99/100`, is that of all there is, and of as much as the answer has."""
+    said = {value.strip().lower() for value in response.headers.getall(hdrs.CONTENT_RANGE, ())}
+    range_ = re.fullmatch(r"bytes 0-(\d{1,18})/(\d{1,18})", said.pop(), re.ASCII) if len(said) == 1 else None
+    if range_ is None:
+        return False
+    length = int(range_[2])
+    return int(range_[1]) + 1 == length and response.content_length in (None, length)
 
 
 def _text(value: str | None) -> str | None:

@@ -14,8 +14,10 @@ from .optout import RESERVATION, ROBOTS
 MOST_BYTES, MOST_LINES = 256 << 10, 1000
 END = re.compile(rb"\n\r?\n")
 INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)\d\d")  # another head follows
+SWITCHED = re.compile(rb"HTTP/1\.[01] 101")  # what follows is anybody's guess
 
 _START = b"HTTP/"
+_BLANKS = b" \t"  # no other is, to a parser
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _NAME = re.compile(_TOKEN)
 _PLAIN = re.compile(rb"HTTP/1\.[01] [^\r\n]*+\r\n(?:" + _TOKEN + rb":[^\r\n]*+\r\n)*+\r\n")
@@ -38,24 +40,25 @@ def mend(head: bytes) -> bytes:
     framing = _FRAMING.findall(head)
     if len(framing) < 2 and b"," not in b"".join(value for _, value in framing) and _PLAIN.fullmatch(head):
         return head
-    status, *lines = head.rstrip(b"\r\n").split(b"\n")
-    named = [_named(line.rstrip(b"\r")) for line in _unfolded(lines)]
-    return b"\r\n".join([status.rstrip(b"\r"), *_framed([line for line in named if line]), b"", b""])
+    status, *lines, _, _ = (line.removesuffix(b"\r") for line in head.split(b"\n"))
+    named = [_named(line) for line in _unfolded(lines)]
+    return b"\r\n".join([status, *_framed([line for line in named if line]), b"", b""])
 
 
 def _unfolded(lines: list[bytes]) -> list[bytes]:
     """The lines, with those that begin with a blank as part of the one before (RFC 9112 5.2)."""
     whole: list[bytes] = []
     for line in lines:
-        if (
-            whole
-            and line[:1] in (b" ", b"\t")
-            and b"".join(line.partition(b":")[0].split()).lower() not in _CRITICAL
-        ):
-            whole[-1] = whole[-1].rstrip() + b" " + line.strip()
+        if whole and line[:1] in (b" ", b"\t") and _bare(line.partition(b":")[0]) not in _CRITICAL:
+            whole[-1] = whole[-1].rstrip(_BLANKS) + b" " + line.strip(_BLANKS)
         else:
             whole.append(line)
     return whole
+
+
+def _bare(name: bytes) -> bytes:
+    """The name without the bytes that no name has."""
+    return b"".join(_NAME.findall(name)).lower()
 
 
 def _named(line: bytes) -> bytes | None:
@@ -63,17 +66,21 @@ def _named(line: bytes) -> bytes | None:
     name, colon, value = line.partition(b":")
     if not colon or _NAME.fullmatch(name):
         return line
-    bare = b"".join(name.split()).lower()
+    bare = _bare(name)
     if bare in _CRITICAL:
-        raise ValueError(f"{bare.decode()} with blanks")
-    meant = _OPT_OUT.get(b"".join(_NAME.findall(bare)))
+        raise ValueError(f"{bare.decode()} with bytes that no name has")
+    meant = _OPT_OUT.get(bare)
     return None if meant is None else meant + b":" + value
 
 
 def _framed(lines: list[bytes]) -> list[bytes]:
     """The lines with the length of the body said once, or not at all beside chunks."""
-    said = [(name.lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
-    lengths = [one.strip() for name, value in said if name == b"content-length" for one in value.split(b",")]
+    said = [
+        (name.lower(), value.strip(_BLANKS)) for name, _, value in (line.partition(b":") for line in lines)
+    ]
+    lengths = [
+        one.strip(_BLANKS) for name, value in said if name == b"content-length" for one in value.split(b",")
+    ]
     if not lengths:
         return lines
     if not lengths[0].isdigit() or len({*lengths}) > 1:

@@ -63,6 +63,37 @@ async def test_a_kept_connection_that_the_host_has_closed_is_no_failure() -> Non
     assert site.connections == 2
 
 
+@pytest.mark.parametrize(
+    "unasked",
+    [http(200, b"stray"), http(408), http(200, b"x")[:-1], b"HTTP/1.0 200 OK\r\n\r\nstray", b"\r\n"],
+    ids=["whole", "time-out", "cut", "endless", "blank line"],
+)
+async def test_what_comes_unasked_is_no_answer_to_the_next_request(unasked: bytes) -> None:
+    speak = asyncio.Event()
+
+    async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(http(200, b"first"))
+        await speak.wait()
+        writer.write(unasked)
+        await reader.read()
+
+    async with RawSite(twice, http(200, b"second")) as site, Fetcher(LIMITS, ME) as fetcher:
+        assert (await fetcher.fetch(site.url("/1"))).body == b"first"
+        speak.set()
+        await asyncio.wait_for(site.left.wait(), 5)
+        assert (await fetcher.fetch(site.url("/2"))).body == b"second"
+
+
+async def test_a_switch_of_protocols_nobody_asked_for_ends_its_connection() -> None:
+    async with (
+        RawSite(b"HTTP/1.1 101 S\r\n\r\n", http(200, b"second"), keep=True) as site,
+        Fetcher(LIMITS, ME) as fetcher,
+    ):
+        assert (await fetcher.fetch(site.url("/1"))).reason is Reason.PROTOCOL
+        assert (await fetcher.fetch(site.url("/2"))).body == b"second"
+        assert site.connections == 2
+
+
 async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.close()
 
