@@ -75,7 +75,11 @@ class Config:
         parse=byte_size,
         content=True,
     )
-    divide_by: int = option(16, "the number of shards of a split is a multiple of this", content=True)
+    divide_by: int = option(
+        16,
+        "the number of shards of a split is a multiple of this; less, a divisor, where they would have under 64 rows",
+        content=True,
+    )
     compact: bool = option(
         False,
         "lay images out anew; default: each pair stays in the shard of the last release, dropped ones with kept=false",
