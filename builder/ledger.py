@@ -44,7 +44,7 @@ _PROGRESS = re.compile(r"progress-\d+\.json")
 _BATCH = 512  # files asked of an object store at once
 
 
-class Entry(TypedDict):
+class WrittenFile(TypedDict):
     """What a marker says of a file of its shard; xxh3_128: in hex."""
 
     rows: int
@@ -52,7 +52,7 @@ class Entry(TypedDict):
     xxh3_128: NotRequired[str]
 
 
-class Planned(TypedDict):
+class PlanDocument(TypedDict):
     """What readers of plan.json rely on; rows and shards are by split, the others say what it is made of."""
 
     rows: dict[str, int]
@@ -61,26 +61,26 @@ class Planned(TypedDict):
     version: NotRequired[str]
     config: NotRequired[dict[str, Any]]
     config_hash: NotRequired[str]
-    manifest: NotRequired[Source]
+    manifest: NotRequired[ManifestRecord]
     checkpoint: NotRequired[dict[str, str | float | None]]
     made_from: NotRequired[dict[str, Any]]
 
 
-class Source(TypedDict):
+class ManifestRecord(TypedDict):
     """The manifest of a rebuild: its files by path."""
 
     fingerprint: str
-    files: dict[str, SourceFile]
+    files: dict[str, ManifestFileRecord]
 
 
-class SourceFile(TypedDict):
+class ManifestFileRecord(TypedDict):
     """A file of a manifest."""
 
     rows: int
     fingerprint: str
 
 
-class Decided(TypedDict):
+class DecisionDocument(TypedDict):
     """What readers of decision.json rely on; verdicts, causes and hosts count pairs, all else are shares and levels."""
 
     decision: str
@@ -102,7 +102,7 @@ class Decided(TypedDict):
     rebuild_dropped: NotRequired[int]
 
 
-class Flight(TypedDict):
+class ProgressDocument(TypedDict):
     """progress-<rank>.json. shards: their counts so far, by stem."""
 
     at: str
@@ -273,7 +273,7 @@ def _marker_of(one: ShardLedger) -> ShardLedger:
     for path, file in one.files.items():
         if not documents.is_inside(path):
             raise ValueError(f"files: {path[: documents.SHOWN]!r} is no path inside a root")
-        documents.check(file, Entry)
+        documents.check(file, WrittenFile)
     if any(len(counts) != 2 for counts in one.hosts.values()):
         raise ValueError("hosts: not kept and dropped of each")
     return one
@@ -304,7 +304,7 @@ def read_progress(root: str, stage: str) -> tuple[str | None, dict[str, Tally]]:
     told = []
     for path, document in _documents(folder, [name for name in listdir(folder) if _PROGRESS.fullmatch(name)]):
         try:
-            documents.check(document, Flight)
+            documents.check(document, ProgressDocument)
         except ValueError as error:
             raise InputError(f"{path}: no progress of a run ({error}); remove it") from error
         told.append((document["at"], {shard: Tally(**one) for shard, one in document["shards"].items()}))
@@ -321,7 +321,7 @@ def read_plan(root: str, stage: str) -> dict[str, Any] | None:
         return None
     ((path, plan),) = _documents(folder, ["plan.json"])
     try:
-        documents.check(plan, Planned)
+        documents.check(plan, PlanDocument)
         if odd := [split for split in (*plan["rows"], *plan["shards"]) if not _SPLIT.fullmatch(split)]:
             raise ValueError(f"shards: {odd[0][: documents.SHOWN]!r} is no name of a split")
     except ValueError as error:
@@ -339,7 +339,7 @@ def read_decision(root: str, stage: str) -> dict[str, Any] | None:
         return None
     try:
         decision = documents.parse(data)
-        documents.check(decision, Decided)
+        documents.check(decision, DecisionDocument)
     except ValueError as error:
         raise InputError(f"{path}: no decision ({error}); run danqing {stage} {root} --decide") from error
     return decision

@@ -66,7 +66,7 @@ class Plan:
         write_atomic(str(work / "plan.json"), json.dumps(told, sort_keys=True, ensure_ascii=False).encode())
 
 
-class Told(TypedDict):
+class UnfinishedPlan(TypedDict):
     """plan.json."""
 
     version: str
@@ -82,7 +82,7 @@ def read(work: Path) -> Plan | None:
     """The plan that an earlier run left in the work folder; None where there is none that can be believed."""
     try:
         told = documents.parse((work / "plan.json").read_bytes())
-        documents.check(told, Told)
+        documents.check(told, UnfinishedPlan)
         place = np.load(work / "place.npy", mmap_mode="r", allow_pickle=False)
         shards = tuple(Planned(**shard) for shard in told.pop("shards"))
         previous = told.pop("previous")

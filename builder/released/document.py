@@ -27,13 +27,13 @@ _RARE = ("license_name", "license_link")  # written only where they say somethin
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-class Counted(TypedDict):
+class CountsDocument(TypedDict):
     """What readers rely on in the counts of a release; released.counts has them all."""
 
     kept: NotRequired[int]
 
 
-class Revision(TypedDict):
+class RevisionDocument(TypedDict):
     """One release of those before, as the card lists it; dropped: by reason."""
 
     version: str
@@ -42,7 +42,7 @@ class Revision(TypedDict):
     dropped: dict[str, int]
 
 
-class Funnel(TypedDict):
+class FunnelDocument(TypedDict):
     """What readers rely on in the funnel of a release: how many rows stood and were lost where."""
 
     manifest: NotRequired[int]
@@ -55,7 +55,7 @@ class Funnel(TypedDict):
     duplicates: NotRequired[int]
     decision: NotRequired[dict[str, Any]]
     options: NotRequired[dict[str, Any]]
-    revisions: NotRequired[list[Revision]]
+    revisions: NotRequired[list[RevisionDocument]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +144,8 @@ def checked(document: dict[str, Any]) -> Release:
         if version is not None and not _VERSION.fullmatch(version):
             raise ValueError(f"{name}: {version!r} is no version")
     datetime.datetime.fromisoformat(release.created_at)
-    documents.check(release.funnel, Funnel)
-    documents.check(release.counts, Counted)
+    documents.check(release.funnel, FunnelDocument)
+    documents.check(release.counts, CountsDocument)
     for path, file in release.files.items():
         if not documents.is_inside(path) or path == NAME:
             raise ValueError(f"files: {path[:80]!r} is no path inside a release")
