@@ -173,7 +173,7 @@ def _parsed(card: str) -> tuple[dict[str, Any], str]:
     head, _, body = card.removeprefix("---\n").partition("\n---\n")
     try:
         data = yaml.safe_load(head) if card.startswith("---\n") else None
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError, ValueError):  # the last of a date that is none
         data = None
     return (data, body) if isinstance(data, dict) else ({}, card)
 

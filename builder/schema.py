@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -116,6 +116,18 @@ DECIDED = pa.schema(
     ]
 )
 SCORES = pa.schema([*SCORED, *DECIDED])
+
+
+def unlike_scores(schema: pa.Schema, names: Iterable[str]) -> str | None:
+    """What is wrong with columns of a file of scores, None where each has its type; nullable or not makes no odds."""
+    for name in names:
+        if name not in schema.names:
+            return f"column {name} is missing"
+        if (kind := schema.field(name).type) != SCORES.field(name).type:
+            return f"column {name} is {kind}, not {SCORES.field(name).type}"
+    return None
+
+
 # What a release says of a pair that was judged, beside columns of scores/.
 SCORE = pa.field("score", pa.float32())  # the one that was tested
 SCORE_MODEL = pa.field("score_model", pa.string())
@@ -140,7 +152,7 @@ def said_by(schema: pa.Schema) -> dict[str, Any]:
     """What a file of scores, or a verified manifest, says of itself; empty where it says nothing."""
     try:
         said = json.loads((schema.metadata or {}).get(_SAID, b"{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
 

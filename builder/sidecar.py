@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from .batches import Reading, in_validation, named, open_fragment, scan, words_of
 from .filters import Filters
-from .schema import SCORES, SERVED, said_by
+from .schema import SCORES, SERVED, said_by, unlike_scores
 
 if TYPE_CHECKING:
     from .layout import ScoreFile
@@ -123,9 +123,7 @@ def _load(join: Join, columns: list[str], span: tuple[int, int], rows: int) -> p
     starts = [0, *itertools.accumulate(sizes)]
     inside = [group for group in range(len(sizes)) if starts[group] < span[1] and starts[group + 1] > span[0]]
     names = [*dict.fromkeys(["key", "verdict", "kept", *columns])]
-    there = {field.name: field.type for field in file.schema_arrow}
-    if odd := [name for name in names if there.get(name) != SCORES.field(name).type]:
-        what = f"column {odd[0]} is {there.get(odd[0], 'missing')}"
+    if what := unlike_scores(file.schema_arrow, names):
         raise ValueError(f"{join.at.url}: no scores of this version: {what}; {join.at.remedy}")
     with named(join.at.url):
         table = file.read_row_groups(inside, columns=names, use_threads=False)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datasets
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from builder.schema import IMAGES
+from builder.schema import IMAGES, said_by
 from builder.shards import image_schema
 
 from .roots import CARRIED, pair, write_shard
@@ -42,3 +43,8 @@ def test_text_is_compressed_and_pictures_are_not(shard):
 
 def test_row_groups_are_those_written(shard):
     assert [shard.metadata.row_group(index).num_rows for index in range(2)] == [4, 2]
+
+
+@pytest.mark.parametrize("text", [b"{", b"[1]", b"[" * 100_000])
+def test_metadata_that_are_not_ours_say_nothing(text):
+    assert said_by(pa.schema([]).with_metadata({b"danqing": text})) == {}

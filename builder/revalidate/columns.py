@@ -23,7 +23,7 @@ from .. import ledger
 from ..errors import InputError
 from ..files import fetched, is_local, join, local_path, publish
 from ..parquet import parquet
-from ..schema import CODE_BITS, DECIDED, SCORED, SCORES, said_by, saying
+from ..schema import CODE_BITS, DECIDED, SCORED, SCORES, said_by, saying, unlike_scores
 from ..scores import floats, tested
 from ..shards import writer
 from .clusters import NONE, hash_codes
@@ -68,9 +68,10 @@ class Scores:
         """
         with self._opened() as file:
             said = said_by(file.schema_arrow)
-            missing = [field.name for field in SCORED if field not in file.schema_arrow]
-            if missing or not said:
-                what = f"column {missing[0]} is missing" if missing else "it names no checkpoint"
+            what = unlike_scores(file.schema_arrow, SCORED.names) or (
+                None if said else "it names no checkpoint"
+            )
+            if what:
                 raise InputError(f"{self.path}: no scores of this version: {what}")
             table = file.read(columns=_READ)
             self._check_keys(table["key"])

@@ -201,7 +201,7 @@ def _read(path: Path, model: str) -> dict[str, Any]:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"{model}: no {path.name} in {path.parent}; this is no checkpoint") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise InputError(f"{model}: {path.name} is not readable; download the checkpoint again")

@@ -41,7 +41,7 @@ class Captions:
             raise lacking(error, checkpoint.model) from error
         except Exception as error:  # a broken file raises nearly every class there is
             raise InputError(
-                f"{checkpoint.model}: the tokenizer cannot be read: {first_line(error)}"
+                f"{checkpoint.model}: the tokenizer cannot be read: {first_line(error)}; download the checkpoint again"
             ) from error
         fault = wrong(tokenizer, length)
         if fault:

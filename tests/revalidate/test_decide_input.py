@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -27,6 +28,7 @@ BROKEN = [
     ("model", "scores", "scored with fingerprint other"),
     ("nameless", "scores", "it names no checkpoint"),
     ("column", "scores", "column phash is missing"),
+    ("type", "scores", "column code is fixed_size_binary[32], not binary"),
     ("code", "scores", "a code that has not 256 bits"),
     ("gone", "scores", "no such file"),
     ("image", "images", "truncated: it ends after"),
@@ -43,6 +45,10 @@ def spoil(root: Path, how: str) -> None:
         path.unlink()
     elif how == "column":
         pq.write_table(pq.read_table(path).drop_columns(["phash"]), path)
+    elif how == "type":
+        table = pq.read_table(path)
+        fixed = pa.array([bytes(32)] * ROWS, pa.binary(32))
+        pq.write_table(table.set_column(table.schema.get_field_index("code"), "code", fixed), path)
     elif how == "rows":
         write(path, {name: values[1:] for name, values in columns.items()})
     elif how == "keys":

@@ -89,9 +89,10 @@ def test_shards_of_weights_are_all_asked_for(tmp_path: Path) -> None:
     assert "lacks model-00002-of-00002.safetensors" in problem(InputError, find, str(folder))
 
 
-def test_torn_json_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ['{"model_type": ', "[" * 100_000])
+def test_torn_json_is_one_line(tmp_path: Path, content: str) -> None:
     folder = make_fixed(tmp_path / "a")
-    (folder / "config.json").write_text('{"model_type": ')
+    (folder / "config.json").write_text(content)
     assert "config.json is not readable" in problem(InputError, find, str(folder))
 
 
