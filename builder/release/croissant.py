@@ -13,12 +13,12 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from ..errors import EnvironmentProblem, VerificationError
+from ..released.croissant import SHARDS, identifiers
 from ..released.document import Release
 from .config import SOURCE
 from .words import described
@@ -59,7 +59,7 @@ def _checked(release: Release, schema: pa.Schema, title: str, repository: str) -
     ]
     pattern = f"{release.what}/*.{'tar' if encoding == _TAR else 'parquet'}"
     together = mlc.FileSet(
-        ctx=context, id="shards", name="shards", includes=[pattern], encoding_formats=[encoding]
+        ctx=context, id=SHARDS, name=SHARDS, includes=[pattern], encoding_formats=[encoding]
     )
     try:
         metadata = mlc.Metadata(
@@ -110,7 +110,7 @@ def _records(mlc: Any, context: Any, release: Release, schema: pa.Schema) -> Any
     """The columns, and the split by the name of the file; nested columns have no place in Croissant."""
     split = mlc.Source(
         ctx=context,
-        file_set="shards",
+        file_set=SHARDS,
         extract=mlc.Extract(ctx=context, file_property="fullpath"),
         transforms=[mlc.Transform(ctx=context, regex=rf"{release.what}/([a-z]+)-")],
     )
@@ -122,7 +122,7 @@ def _records(mlc: Any, context: Any, release: Release, schema: pa.Schema) -> Any
             continue
         source = mlc.Source(
             ctx=context,
-            file_set="shards",
+            file_set=SHARDS,
             extract=mlc.Extract(ctx=context, column=column.name),
             transforms=[mlc.Transform(ctx=context, json_path="bytes")] if column.name == "image" else [],
         )
@@ -130,26 +130,6 @@ def _records(mlc: Any, context: Any, release: Release, schema: pa.Schema) -> Any
         field.repeated = repeated or None
         fields.append(field)
     return mlc.RecordSet(ctx=context, id=release.what, name=release.what, fields=fields)
-
-
-def identifiers(names: Sequence[str]) -> list[str]:
-    """An identifier for each name, no two alike: the name itself, or its letters and digits where it has others.
-
-    Croissant takes no white space in one, and JSON-LD reads `..` and some other signs as its own.
-    """
-    found: dict[int, str] = {}
-    for place in sorted(range(len(names)), key=lambda place: _clean(names[place]) != names[place]):
-        clean = one = _clean(names[place])  # those that need no cleaning come first, and stay as they are
-        number = 1
-        while one in found.values():
-            number += 1
-            one = f"{clean}-{number}"
-        found[place] = one
-    return [found[place] for place in range(len(names))]
-
-
-def _clean(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name).strip(".") or "_"
 
 
 def _field(mlc: Any, context: Any, what: str, told: tuple[str, str, Any], source: Any) -> Any:

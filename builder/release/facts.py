@@ -5,12 +5,12 @@ Release, schema ─▶ facts ─▶ what cards/manifest.md and cards/images.md a
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pyarrow as pa
 
 from ..released.address import bare
+from ..released.claims import license_words
 from ..released.counts import CAPTIONS, MILLIONTHS, SIDE_STEP
 from ..released.document import Release
 from ..told import Told
@@ -36,7 +36,7 @@ def facts(release: Release, schema: pa.Schema, told: Told) -> dict[str, Any]:
         "danqing": told.text(release.danqing),
         "source": told.text(release.source) if release.source else "",
         "source_link": _link(release.source, told) if release.source else "",
-        "license": told.text(_license(release)),
+        "license": told.text(license_words(release)),
         "inherited": of_danqing and release.license in _DERIVED,
         "of_danqing": of_danqing,
         "validated": release.validated,
@@ -61,14 +61,6 @@ def facts(release: Release, schema: pa.Schema, told: Told) -> dict[str, Any]:
         **_captions(release, told),
         **(_judged(release, told) if release.validated else {}),
     }
-
-
-def _license(release: Release) -> str:
-    """cc-by-nc-4.0 as CC-BY-NC 4.0; a license of its own by its name, and where it is."""
-    name, _, version = release.license.rpartition("-")
-    if release.license_link:
-        return f"[{release.license_name}]({release.license_link})"
-    return f"{name.upper()} {version}" if re.fullmatch(r"cc-by[a-z-]*", name) else release.license
 
 
 def _counted(number: int, one: str, several: str, told: Told) -> str:

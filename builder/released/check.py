@@ -19,6 +19,7 @@ from ..documents import LIMIT
 from ..errors import InputError
 from ..files import TEMPORARY
 from . import history, pictures, rows, shards, tars
+from .claims import check_funnel
 from .counts import Counts
 from .differences import Differences
 from .document import NAME, Release, parse
@@ -115,6 +116,7 @@ class _Check:
                 counts.merge(one.scan.counts)
                 scans.append(one.scan)
         self._numbers(footers, scans, counts)
+        check_funnel(release, differences)
         shards.check_schema(footers, release, differences)
         check_card(store, release, footers[0].schema if footers else None, differences)
         decoded = pictures.check(self._sample(footers, drawn, sample), differences)

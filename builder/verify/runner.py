@@ -12,12 +12,16 @@ from ..options import in_words
 from ..released.address import read_from
 from .config import Config
 
-FULL = (
-    "every checksum, every row (keys, hashes, verdicts, splits, removals), every number counted anew, "
-    "schema and card"
+_TOLD = (
+    "that the funnel adds up; of the card its configs, features, license, source, model, level, bound and tables; "
+    "croissant.json"
 )
+FULL = (
+    f"every checksum, every row (keys, hashes, verdicts, splits, removals), every count anew, schema, {_TOLD}"
+)
+QUICK = f"checksums, footers, the number of rows, schema, {_TOLD}; no rows were read"
+NOT = "the card's other sentences, what the figures show, and reasons and pi0 beyond that all documents agree"
 STRANGER = "none of the release's files; danqing leaves it alone"
-QUICK = "checksums, footers, the number of rows, schema and card; no rows were read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class Summary:
             f"release   {self.url}: {self.what} {self.version}{pairs}",
             f"read      {self.files:,} files, {rows}{in_words(self.bytes)}; {self.pictures:,} pictures decoded",
             f"checked   {QUICK if self.quick else FULL}",
+            f"not       {NOT}",
             "it does not hold what it says" if self.differences else "it holds what it says",
         ]
 

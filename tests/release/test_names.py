@@ -12,7 +12,7 @@ from datasets import load_dataset
 from builder.card import dump
 from builder.errors import InputError
 from builder.release.card import check_columns
-from builder.release.croissant import identifiers
+from builder.released.croissant import identifiers
 from builder.schema import pair_key
 from tests.release.roots import release
 from tests.roots import pair, write_shard

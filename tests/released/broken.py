@@ -513,15 +513,15 @@ WRONG: dict[str, tuple[Kind, Callable[[Path], None], tuple[str, ...], str]] = {
     ),
     "card-version": (
         PICTURES,
-        carded("version v2026.11", "version v2026.12"),
+        carded("Version `v2026.11`", "Version `v2026.12`"),
         BOTH,
-        r"the text should tell the version, v2026.11; it does not",
+        r"of the version the text should say v2026.11, it says v2026.12",
     ),
     "card-count": (
         PICTURES,
         carded("23 pairs", "230 pairs"),
         BOTH,
-        r"the text should tell the number of pairs, 23; it does not",
+        r"of the pairs the text should say 23, it says 230",
     ),
     "card-unfilled": (
         PICTURES,

@@ -27,6 +27,7 @@ from builder.released.document import Release
 from builder.schema import CODE, IMAGES, PAIR, PICTURE, pair_key, saying
 from builder.shards import HUGGINGFACE, writer
 from builder.tars import TarWriter
+from builder.verdicts import Verdict
 from tests.roots import FETCHED
 
 VERSION, BEFORE = "v2026.11", "v2026.10"
@@ -182,14 +183,14 @@ def seal(folder: Path, kind: Kind | None = None, **said: Any) -> Release:
         source="DeepGlint-AI/DanQing100M",
         files=files,
         counts=counts.as_dict(),
-        funnel={"decision": {"keep": ["same", "moved", "matching"]} if kind.validated else {}},
+        funnel=funnel(counts, kind),
         model=MODEL if kind.validated else {},
         previous=BEFORE if kind.later else None,
         dropped=REASONS if kind.later else {},
         removed=2 if kind.later else 0,
         danqing="0.1.0",
     )
-    (folder / "croissant.json").write_bytes(croissant(release))
+    (folder / "croissant.json").write_bytes(croissant(release, kind))
     (folder / "README.md").write_text(card(release, kind))
     for name in ("croissant.json", "README.md"):
         files[name] = entry(folder / name)
@@ -232,10 +233,97 @@ def count(counts: Counts, kind: Kind, path: Path) -> None:
     counts.add(split, table(kind, 100 * number, kind.shards[split][int(path.name.split("-")[1])]))
 
 
-def croissant(release: Release) -> bytes:
-    shards = release.shards().items()
-    files = [{"@type": "cr:FileObject", "contentUrl": p, "sha256": f["sha256"]} for p, f in shards]
-    return json.dumps({"distribution": [*files, {"@type": "cr:FileSet"}]}).encode()
+def funnel(counts: Counts, kind: Kind) -> dict[str, Any]:
+    """A way from a manifest to these pairs, which adds up; some were not asked for, some dropped at every step."""
+    drifted = max(4, counts.left_out["drifted"]) if kind.validated else 0
+    fetched = counts.kept + drifted + 1
+    told: dict[str, Any] = {
+        "manifest": fetched + 10,
+        "pending": 2,
+        "reasons": {"dns": 1, "http_4xx": 7},
+        "fetched": fetched,
+        "verdicts": {},
+        "left_out": {},
+        "decision": {},
+        "removed": 1,
+        "duplicates": 0,
+        "revisions": [],
+    }
+    if kind.validated:
+        told |= {
+            "verdicts": {"drifted": drifted, "same": fetched - drifted},
+            "left_out": {"drifted": drifted},
+        }
+        told["decision"] = {"alpha": 0.05, "bound": 0.05 * 0.2, "pi0": 0.2, "tested": 9, "threshold": 0.03}
+        told["decision"] |= {"min_score": None, "keep": ["same", "moved", "matching"]}
+    if kind.later:
+        told["revisions"] = [
+            {"version": BEFORE, "created_at": "2026-10-22T10:00:00+00:00", "kept": 50, "dropped": {}}
+        ]
+    return told
+
+
+def croissant(release: Release, kind: Kind) -> bytes:
+    """The files, and for tables their columns, as danqing has them described."""
+    ending, of = ("tar", "x-tar") if kind.tar else ("parquet", "x-parquet")
+    encoding = {"encodingFormat": f"application/{of}"}
+    files: list[dict[str, Any]] = [
+        {"@type": "cr:FileObject", "@id": p, "name": p, "contentUrl": p, "contentSize": f"{f['bytes']} B"}
+        | {"sha256": f["sha256"], **encoding}
+        for p, f in release.shards().items()
+    ]
+    files += [{"@type": "cr:FileSet", "@id": "shards", "name": "shards", **encoding}]
+    files[-1]["includes"] = f"{kind.what}/*.{ending}"
+    columns = {"split": {"fileProperty": "fullpath"}} | {n: {"column": n} for n in schema_of(kind).names}
+    fields = [
+        {"@id": f"{kind.what}/{name}", "name": f"{kind.what}/{name}"}
+        | {"source": {"fileSet": {"@id": "shards"}, "extract": extract}}
+        for name, extract in columns.items()
+    ]
+    records = [] if kind.tar else [{"@id": kind.what, "field": fields}]
+    about = {"license": release.license, "description": f"pairs rebuilt from {release.source}"}
+    return json.dumps(about | {"distribution": files, "recordSet": records}).encode()
+
+
+def text(release: Release) -> str:
+    """What a person is told, in the sentences of the real card."""
+    kept, funnel, counts = release.counts["kept"], release.funnel, release.counts
+    source = f"[{release.source}](https://huggingface.co/datasets/{release.source})"
+    lines = [
+        "# Made by hand",
+        "",
+        f"Version `{release.version}` of {release.created_at[:10]}, with {kept:,} pairs.",
+        f"The source is {source}: URLs with captions.",
+        "This release is under **CC-BY-NC 4.0**, inherited from its source.",
+        "",
+        f"| **rows of the source manifest** | {funnel['manifest']} | 100 % |",
+        f"| **pairs with a picture** | {funnel['fetched']} | 50 % |",
+        f"| **pairs in this release** | {kept} | 50 % |",
+    ]
+    lost = {
+        "pending": funnel["pending"],
+        **funnel["reasons"],
+        **funnel["left_out"],
+        "removed": funnel["removed"],
+    }
+    lines += [f"| `{name}`: why | \N{MINUS SIGN}{count} | 5 % |" for name, count in lost.items()]
+    lines += [f"| `{s}` | {one['kept']} | {one['shards']} | 9.1 kB |" for s, one in counts["splits"].items()]
+    if release.validated:
+        lines += [
+            "Every pair was scored with `tiny` (revision `" + "0" * 40 + "`).",
+            "The weights have the fingerprint `" + "f" * 32 + "`.",
+            "9 pairs with changed bytes were tested, at level 5 % decides.",
+            "The share of junk is at most 5 % times, (pi0) is 20 %, no more than 1 % of those kept.",
+        ]
+        judged = {
+            verdict.value: (funnel["verdicts"].get(verdict, 0), counts["verdicts"].get(verdict, 0))
+            for verdict in Verdict
+        }
+        lines += [f"| `{name}` | told | {one} | {other} |" for name, (one, other) in judged.items()]
+    dropped = "20 `drifted`, 10 `removed`" if release.previous else "none"
+    lines += [f"| `{release.version}` | 2026-11-22 | {kept} | {dropped} |"]
+    lines += [f"| `{one['version']}` | 2026-10-22 | 50 | none |" for one in funnel["revisions"]]
+    return "\n".join([*lines, f"Made with danqing {release.danqing}.", ""])
 
 
 def card(release: Release, kind: Kind) -> str:
@@ -260,9 +348,15 @@ def card(release: Release, kind: Kind) -> str:
         features = Features.from_arrow_schema(schema_of(kind))
         info |= {"features": DatasetInfo(features=features)._to_yaml_dict()["features"]}
     head = yaml.safe_dump(
-        {"license": release.license, "configs": [config], "dataset_info": info}, sort_keys=False
+        {
+            "license": release.license,
+            "source_datasets": [release.source],
+            "configs": [config],
+            "dataset_info": info,
+        },
+        sort_keys=False,
     )
-    return f"---\n{head}---\n# Made by hand\n\n{release.counts['kept']:,} pairs, version {release.version}.\n"
+    return f"---\n{head}---\n{text(release)}"
 
 
 assert {*IMAGES.names} <= {*pair(0)}
