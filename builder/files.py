@@ -187,7 +187,8 @@ def fetched(url: str, work: Path) -> Iterator[Path]:
     fs, path = filesystem(url)
     if not fs.exists(path):
         raise InputError(
-            f"{url}: no such file, though the ledger says it was written; --overwrite starts anew"
+            f"{url}: no such file, though the ledger says it was written; restore it, or remove the marker of its "
+            "shard in ledger/rebuild: the shard is then made anew"
         )
     if is_local(url):
         yield local_path(url)
@@ -207,8 +208,12 @@ def write_atomic(url: str, data: bytes) -> None:
         target = local_path(url)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        temporary.write_bytes(data)
-        publish(temporary, url)
+        try:
+            temporary.write_bytes(data)
+            publish(temporary, url)
+        except OSError:  # on a full disk what is left takes room, and beside a report nobody sweeps
+            temporary.unlink(missing_ok=True)
+            raise
         return
     fs, path = filesystem(url)
     fs.makedirs(path.rpartition("/")[0], exist_ok=True)

@@ -122,3 +122,4 @@ def test_a_problem_of_the_disk_names_the_file(tmp_path: Path) -> None:
     said = rf"cannot use root: {target.parent}/.*: Is a directory; "
     with pytest.raises(EnvironmentProblem, match=said), environment("cannot use root"):
         write_atomic(str(target), b"{}")
+    assert [*target.parent.iterdir()] == [target]  # nothing half written is left beside it
