@@ -118,6 +118,11 @@ def gather(root: str, samples: int, console: Console) -> Numbers:
                     _count_scores(numbers, table)
                     _offer(smallest, table, first, name)
                     bar.update(table.num_rows)
+        if numbers.scored != (judged := numbers.decision["rows"]):
+            raise InputError(
+                f"{root}: scores/ has {numbers.scored:,} pairs, but its decision is about {judged:,}: files are "
+                f"missing or cut short; restore them, danqing revalidate {root} --decide names one"
+            )
         _count_all_outcomes(root, numbers, smallest, bar)
     numbers.null = _null(root)
     numbers.samples = smallest.groups

@@ -95,6 +95,20 @@ def test_scores_of_more_pairs_than_were_rebuilt(root: Path, capsys: pytest.Captu
     assert "they are of different rebuilds" in refused(root, 3, capsys)
 
 
+@pytest.mark.parametrize("left", [0, 1])
+def test_scores_of_fewer_pairs_than_were_judged(
+    root: Path, capsys: pytest.CaptureFixture[str], left: int
+) -> None:
+    path = root / "scores" / SHARD
+    with pq.ParquetFile(path) as file:
+        table = file.read()
+    if left:
+        pq.write_table(table.slice(0, left), path)
+    else:
+        path.unlink()
+    assert "files are missing or cut short; restore them" in refused(root, 3, capsys)
+
+
 def test_a_panel_that_is_none(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = root / "ledger/revalidate/panel.npz"
     for data in (b"PK\x03\x04 cut short", b"", pa.array([1]).buffers()[1].to_pybytes()):
