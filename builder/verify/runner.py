@@ -13,14 +13,17 @@ from ..released.address import read_from
 from .config import Config
 
 _TOLD = (
-    "that the funnel adds up; of the card its configs, features, license, source, model, level, bound and tables; "
-    "croissant.json"
+    "that the funnel adds up; of the card its configs, features, license, source, model, level, bound and tables of "
+    "counts; of croissant.json its license, files and fields"
 )
 FULL = (
     f"every checksum, every row (keys, hashes, verdicts, splits, removals), every count anew, schema, {_TOLD}"
 )
 QUICK = f"checksums, footers, the number of rows, schema, {_TOLD}; no rows were read"
-NOT = "the card's other sentences, what the figures show, and reasons and pi0 beyond that all documents agree"
+NOT = (
+    "the types of what tars hold, the other sentences of the card and of croissant.json, what the figures show, and "
+    "options, reasons and pi0 beyond that all documents agree"
+)
 STRANGER = "none of the release's files; danqing leaves it alone"
 
 

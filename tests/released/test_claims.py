@@ -21,6 +21,7 @@ from builder.released.differences import Differences
 from builder.released.document import read
 from builder.released.readme import check_card
 from builder.released.store import open_store
+from builder.verify.runner import NOT
 
 from . import made
 from .broken import KINDS, carded, recounted
@@ -374,6 +375,30 @@ def test_a_single_edit_is_named(real: dict[str, Path], tmp_path: Path, name: str
     change(folder)
     told = documents_of(folder, name)
     assert any(re.search(expected, line) for line in told), told
+
+
+def retyped(folder: Path) -> None:
+    """A card that calls an int32 a string."""
+    card = folder / "README.md"
+    card.write_text(card.read_text().replace("dtype: int32", "dtype: string", 1))
+    sealed(folder, "README.md")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "admitted"),
+    [
+        ("tars", retyped, "the types of what tars hold"),
+        ("images", described("version", value="9"), "the other sentences of the card and of croissant.json"),
+        ("images", said("funnel", "options", value={}), "options, reasons and pi0"),
+    ],
+)
+def test_what_passes_is_not_claimed(
+    real: dict[str, Path], tmp_path: Path, name: str, change: Callable[[Path], None], admitted: str
+) -> None:
+    folder = Path(shutil.copytree(real[name], tmp_path / "release"))
+    change(folder)
+    assert documents_of(folder, name) == []
+    assert admitted in NOT
 
 
 def test_terms_of_their_own(tmp_path: Path) -> None:
