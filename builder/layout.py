@@ -177,14 +177,26 @@ def find_scores(shards: DataFilesDict, verdicts: Any, download_config: Any) -> S
 def _home(file: str) -> tuple[str, str] | None:
     """The root in whose images/ a shard lies, and the shard's name; None where it lies in no folder of that name.
 
-    A link that lies elsewhere is followed: whoever gathers shards so has their root, and its verdicts, all the same.
+    A link is followed unless it lies in a root that was re-validated itself: whoever gathers shards, or images/ as a
+    whole, by links has their root, and its verdicts, all the same.
     """
     path, hop, rest = file.partition("::")
     if "://" not in path:
-        path = os.path.abspath(path)  # noqa: PTH100  resolves no links
-        path = path if path.split("/")[-2:-1] == ["images"] else os.path.realpath(path)
+        path, real = os.path.abspath(path), os.path.realpath(path)  # noqa: PTH100  the first resolves no links
+        if not _is_shard(path) or (_is_shard(real) and not _was_scored(path)):
+            path = real
     start, folder, name = path.rpartition("/images/")
     return (start + hop + rest, name) if folder and "/" not in name else None
+
+
+def _is_shard(path: str) -> bool:
+    return path.split("/")[-2:-1] == ["images"]
+
+
+def _was_scored(path: str) -> bool:
+    """Whether beside the images/ of a file on this disk there are scores, or a decision."""
+    root = path.rpartition("/images/")[0]
+    return os.path.isdir(f"{root}/scores") or os.path.exists(f"{root}/{DECISION}")  # noqa: PTH110, PTH112
 
 
 def _scores_in(root: _Root, names: list[str], verdicts: Any) -> dict[str, tuple[str, Any]]:

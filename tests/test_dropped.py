@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import danqing
+from builder.verdicts import Cause
 
 from .released import made
 from .roots import make_root, pair, write_shard
-from .scored import make_scored
+from .scored import Scoring, make_scored
 
 
 @pytest.fixture(autouse=True)
@@ -140,6 +141,22 @@ def test_links_lead_to_the_root_they_come_from(scored, tmp_path):
     for place in ("gathered", "linked"):
         assert keys(load(data_files=f"{tmp_path}/{place}/*.parquet")) == kept(rows)
     assert keys(load(data_files=f"{root}/images/../images/*.parquet")) == kept(rows)
+    for place in ("whole", "each"):
+        (tmp_path / place).mkdir()
+    (tmp_path / "whole" / "images").symlink_to(root / "images")
+    (tmp_path / "each" / "images").mkdir()
+    for file in (root / "images").iterdir():
+        (tmp_path / "each" / "images" / file.name).symlink_to(file)
+    for place in ("whole", "each"):
+        assert keys(load(data_dir=str(tmp_path / place))) == kept(rows)
+
+
+def test_a_root_of_links_that_was_scored_itself_goes_by_its_own_verdicts(scored, tmp_path):
+    root, rows = scored
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "images").symlink_to(root / "images")
+    own = make_scored(tmp_path / "other", Scoring(decision="e" * 16, mix=(Cause.UNRELATED, Cause.HASH)))
+    assert keys(load(data_dir=str(tmp_path / "other"))) == kept(own) != kept(rows)
 
 
 def test_a_root_in_an_archive(scored, tmp_path):
