@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
+from types import NoneType
 from typing import Any
 
 from datasets import Features, Image, Value
@@ -25,6 +26,8 @@ def check(options: Any) -> None:
         raise ValueError(f"caption= chooses among the captions of pairs, and {options.name} has none")
     if options.rebuild is not None and options.name != "live":
         raise ValueError(f"rebuild= is about what live fetches, and {options.name} fetches nothing")
+    if not isinstance(options.rebuild, (dict, NoneType)):
+        raise ValueError(f"rebuild={options.rebuild!r} is no dict of options of danqing rebuild by name")
     if not (isinstance(options.validation, Real) and 0 <= float(options.validation) < 1):
         raise ValueError(f"validation={options.validation!r} is not a share: 0 <= validation < 1")
     if options.batch_size is not None and not (

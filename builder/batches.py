@@ -59,6 +59,8 @@ def named(file: str) -> Iterator[None]:
     """Have Arrow's errors name the file that is read: it has been given an open one, and knows no name."""
     try:
         yield
+    except GeneratorExit:  # Python may be ending, and `pa` be gone
+        raise
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and (type(error) is not OSError or error.errno):
             raise  # of the disk or the network

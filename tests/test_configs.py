@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import danqing
-from builder import schema
+from builder import batches, schema
 from builder.card import root_card, with_scores
 
 from .roots import CARRIED, FETCHED, jpeg, make_root, outcome, pair, write_shard
@@ -356,6 +356,7 @@ def test_manifest_that_is_not_there(tmp_path):
         ({"verdicts": 3}, "verdicts=3: give some of"),
         ({"batch_size": -1}, "batch_size=-1 is not a number of rows"),
         ({"config": "outcomes", "caption": "random"}, "caption= .* outcomes has none"),
+        ({"config": "live", "rebuild": "all"}, "rebuild='all' is no dict"),
         ({"rebuild": {"timeout": 1}}, "rebuild= is about what live fetches, and pairs"),
     ],
 )
@@ -386,6 +387,19 @@ def test_a_damaged_page_is_named_by_its_file(tmp_path):
     shard.write_bytes(b"PAR1" + bytes(200) + shard.read_bytes()[204:])
     with pytest.raises(ValueError, match=r"train-00000-of-00001.parquet is not a Parquet file, or damaged"):
         list(stream(tmp_path))
+
+
+def test_a_reader_that_stops_early_hears_nothing_when_python_ends(tmp_path, monkeypatch):
+    """Then the globals of a module are None, and the generator is closed in it."""
+    make_root(tmp_path, shards=1, rows=4, row_group=2)
+    builder = datasets.load_dataset_builder("danqing", data_dir=str(tmp_path))
+    (split,) = builder._split_generators(datasets.DownloadManager())
+    tables = builder._generate_tables(**split.gen_kwargs)
+    next(tables)
+    monkeypatch.setattr(danqing, "skipped", None)
+    monkeypatch.setattr(danqing, "log", None)
+    monkeypatch.setattr(batches, "pa", None)
+    tables.close()
 
 
 def test_a_caption_needs_a_caption(tmp_path):

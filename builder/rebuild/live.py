@@ -8,6 +8,7 @@ Rows that cannot be had are left out and counted.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import logging
 import os
@@ -22,6 +23,7 @@ import pyarrow as pa
 
 from ..batches import conform
 from ..doubt import Lost, doubt
+from ..errors import UsageError
 from ..filters import Filters, check, passing
 from ..manifest import open_manifest
 from ..removals import Removals
@@ -68,8 +70,7 @@ def stream(
     """
     settings = dict(options)
     part = settings.pop("part", None)
-    config = Config(**settings)
-    config.check()
+    config = _config(settings)
     for path in paths:
         manifest = open_manifest(path, columns_of(config))
         (split, rows), *_ = manifest.rows.items()
@@ -88,6 +89,20 @@ def stream(
         lost = Lost(live.counts.total(), live.counts.pop("kept", 0), live.counts)
         if said := doubt(path, lost, mend=MEND):
             log.warning("%s", said)
+
+
+def _config(settings: dict[str, Any]) -> Config:
+    """The options of a rebuild; UsageError where they are none, or have values of another kind."""
+    if unknown := settings.keys() - {one.name for one in dataclasses.fields(Config)}:
+        raise UsageError(
+            f"rebuild= names no option of danqing rebuild: {', '.join(map(repr, unknown))}; {MEND}"
+        )
+    config = Config(**settings)
+    try:
+        config.check()
+    except TypeError as error:
+        raise UsageError(f"rebuild={settings!r}: {error}") from error
+    return config
 
 
 class _Live:

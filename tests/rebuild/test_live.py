@@ -49,6 +49,20 @@ def test_pairs_come_in_the_order_of_the_manifest_without_the_dead_ones(
     assert pairs[0]["key"] == pair_key(urls[0], "第0张图片")
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"timeouts": 1}, r"no option of danqing rebuild: 'timeouts'; .*rebuild=\{'allow_private': True\}"),
+        ({1: 2}, "no option of danqing rebuild: 1"),
+        ({"retries": "many"}, r"rebuild=\{'retries': 'many'\}: "),
+        ({"timeout": -1}, "--timeout -1: must be from"),
+    ],
+)
+def test_options_that_rebuild_has_not_are_refused(options: dict[Any, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        list(live.stream([], None, options))
+
+
 def test_options_of_rebuild_apply(web: FaultHost, tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path / "m.parquet", urls_of(web, 5))
     pair = next(iter(streamed(manifest, rebuild={"image_size": 16, "resize": "center-crop"})))
