@@ -143,6 +143,12 @@ def test_the_sample_is_the_same_each_time_and_as_large_as_asked(tmp_path: Path) 
     assert checked(tmp_path, sample=5, workers=1) == checked(tmp_path, sample=5, workers=4)
 
 
+def test_no_sample_of_tars(whole: dict[str, Path]) -> None:
+    """Which raised an IndexError."""
+    found = checked(whole["tars"], sample=0)
+    assert (found.pictures, found.differences) == (0, [])
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_what_is_no_release(tmp_path: Path, there: bool) -> None:
     folder = tmp_path / "x"
