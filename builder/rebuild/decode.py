@@ -189,8 +189,12 @@ def _png(body: bytes, header: Header) -> Pixels:
 
 def _webp(body: bytes, header: Header) -> Pixels:
     """By OpenCV, as Pillow holds a picture with alpha four times; of an animation, the first frame."""
-    if body[12:16] != b"VP8X" or not body[20] & 0x02:
+    if body[12:16] != b"VP8X":
         return _opencv(body, header)
+    if (
+        not body[20] & 0x02
+    ):  # OpenCV believes the flag for alpha, not the pixels, and then shows what is clear
+        return _opencv(body if header.plain else body[:20] + b"\x10" + body[21:], header)
     still = first_frame(body)
     return _opencv(still, header) if still else _pillow(body, header)
 

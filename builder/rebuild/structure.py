@@ -205,7 +205,7 @@ def first_frame(body: bytes) -> bytes | None:
         if body[at : at + 4] == b"ANMF":
             if body[start : start + 12] != bytes(6) + body[24:30]:
                 return None
-            canvas = body[12:20] + bytes([body[20] & 0x10]) + body[21:30]  # of its flags, alpha alone
+            canvas = body[12:20] + b"\x10" + body[21:30]  # of its flags, alpha alone
             file = b"WEBP" + canvas + body[start + 16 : start + length]
             return b"RIFF" + len(file).to_bytes(4, "little") + file
         at = start + length + (length & 1)

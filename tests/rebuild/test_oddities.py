@@ -12,7 +12,7 @@ from builder.rebuild.outcome import Dropped
 from builder.rebuild.picture import PictureOptions, make
 from builder.schema import Reason
 
-from ..pictures import scene
+from ..pictures import save, scene, with_alpha
 from .odd import CHUNKS, ENDS, GAMUT, HEADERS, JPEGS, MODES, SCAN, chunk, icc
 from .photos import after_start, segment
 
@@ -140,3 +140,13 @@ def test_a_sound_transparency_and_profile_stay() -> None:
     for extra in (clear, profile):
         odd = clean[:where] + extra + CHUNKS["resolution-short"] + clean[where:]
         assert pixels(odd) == pixels(clean[:where] + extra + clean[where:]) != colour.data
+
+
+@pytest.mark.parametrize("frames", [1, 2], ids=["still", "animated"])
+@pytest.mark.parametrize("flags", [0x00, 0x08, 0x80])
+def test_alpha_in_the_pixels_of_a_webp_needs_no_flag(frames: int, flags: int) -> None:
+    opaque = [scene().convert("RGBA")] * (frames - 1)
+    clean = save(with_alpha(), "WEBP", lossless=True, exif=b"-", save_all=frames > 1, append_images=opaque)
+    assert clean[12:16] == b"VP8X"
+    kept = clean[20] & 0x02
+    assert pixels(clean[:20] + bytes([kept | flags]) + clean[21:]) == pixels(clean)
