@@ -139,10 +139,12 @@ class Config:
             raise UsageError(
                 f"--repository {self.repository}: OUTPUT says {self.repository_id}; leave it out"
             )
-        if is_path(self.source):
+        if any(map(is_path, (self.source, *self.source.split()))):
             raise UsageError(
                 f"--source {self.source}: a path of this machine, which the card must not name; write ORG/NAME"
             )
+        if re.search(r"://[^/\s]*@", self.source):
+            raise UsageError("--source: the URL names a user, whom the card must not name; write it without")
         if self.source and not self.license_id:
             raise UsageError(
                 f"--source {self.source}: say --license too, as what derives from it inherits its terms"

@@ -17,6 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ..console import harmless_json
 from ..errors import EnvironmentProblem, VerificationError
 from ..released.croissant import SHARDS, identifiers
 from ..released.document import Release
@@ -77,6 +78,7 @@ def _checked(release: Release, schema: pa.Schema, title: str, repository: str) -
             record_sets=[] if encoding == _TAR else [_records(mlc, context, release, schema)],
         )
         text = json.dumps(metadata.to_json(), indent=1, ensure_ascii=False, default=_plain)
+        text = "\n".join(map(harmless_json, text.split("\n")))
         read = mlc.Dataset(jsonld=json.loads(text)).metadata.issues
     except mlc.ValidationError as error:
         raise VerificationError(f"{NAME}: not valid: {' '.join(str(error).split())}") from error

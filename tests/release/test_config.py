@@ -15,6 +15,8 @@ REFUSED: dict[str, dict[str, Any]] = {
     "--source ORG/OTHER: say --license too": {"source": "ORG/OTHER"},
     "--source /data/mine.tsv: a path of this machine": {"source": "/data/mine.tsv", "license": "mit"},
     "--source ../mine: a path of this machine": {"source": "../mine", "license": "mit"},
+    "--source see /data/x: a path of this machine": {"source": "see /data/x", "license": "mit"},
+    "--source: the URL names a user": {"source": "https://me:word@host.test/x", "license": "mit"},
     "--source data/mine.jsonl: a path of this": {"source": "data/mine.jsonl", "license": "mit"},
     "--license-name: --license other wants": {"license": "other"},
     "--license-link: --license other wants": {"license": "other", "license_name": "mine-1.0"},
