@@ -22,7 +22,7 @@ from ..errors import InputError
 from ..files import join
 from ..ledger import DIGEST
 from ..parquet import parquet
-from ..schema import IMAGES, said_by
+from ..schema import IMAGES, SCORES, said_by, unlike_scores
 from ..scores import published
 
 SCORING = "revalidate"  # the stage whose ledger and files are joined
@@ -181,7 +181,7 @@ def _look_scores(shard: rebuilt.Shard, decision: dict[str, Any]) -> tuple[dict[s
     url = _scores(shard)
     with parquet(url) as file:
         said = said_by(file.schema_arrow)
-        if "verdict" not in file.schema_arrow.names or said.get("decision") != decision["decision"]:
+        if unlike_scores(file.schema_arrow, SCORES.names) or said.get("decision") != decision["decision"]:
             raise InputError(
                 f"{url}: has no verdicts of the decision in ledger/{SCORING}/; run danqing revalidate {shard.root} "
                 "--decide"

@@ -26,7 +26,7 @@ from ..console import Bar, Console
 from ..errors import InputError
 from ..files import filesystem, join, read_bytes
 from ..rebuilt import find_shards
-from ..schema import said_by
+from ..schema import SCORES, said_by, unlike_scores
 from ..scores import tested
 from ..verdicts import Cause, Verdict
 from . import tables
@@ -115,6 +115,10 @@ def gather(root: str, samples: int, console: Console) -> Numbers:
             with tables.opened(url) as file:
                 _check(root, url, file, numbers.decision)
                 for first, table in tables.batches(url, file, _SCORES):
+                    if _fate(table).null_count:
+                        raise InputError(
+                            f"{url}: pairs without a verdict; run danqing revalidate {root} --decide"
+                        )
                     _count_scores(numbers, table)
                     _offer(smallest, table, first, name)
                     bar.update(table.num_rows)
@@ -146,9 +150,10 @@ def _begun(root: str) -> Numbers:
 def _check(root: str, url: str, file: pq.ParquetFile, decision: dict[str, Any]) -> None:
     """InputError where a shard's verdicts are missing or not those of the decision."""
     name = said_by(file.schema_arrow).get("decision")
-    if "verdict" not in file.schema_arrow.names or name != decision["decision"]:
+    wrong = unlike_scores(file.schema_arrow, SCORES.names)
+    if wrong or name != decision["decision"]:
         raise InputError(
-            f"{url}: has no verdicts of the last decision; run danqing revalidate {root} --decide"
+            f"{url}: {wrong or 'has no verdicts of the last decision'}; run danqing revalidate {root} --decide"
         )
 
 

@@ -90,7 +90,7 @@ def decide(root: str, config: Config, console: Console) -> Summary:
 
 @dataclass(frozen=True, slots=True)
 class _Writer:
-    """Writes one shard. span: its place among all pairs; done: its file holds this decision already."""
+    """Writes one shard. span: its place among all pairs; done: its file bears the name of this decision already."""
 
     marker: ShardLedger
     scores: Scores
@@ -100,8 +100,10 @@ class _Writer:
 
     def write(self) -> Counts:
         """Publish the file with its verdicts, then its marker; what is right is left alone. Its pairs, counted."""
-        if not self.done:
+        file = self.scores.file() if self.done else None
+        if file is None or file != self.marker.files.get(self.scores.name):  # or it was changed since
             self.scores.rewrite(self.decision.table(self.span), self.decision.name)
+            file = self.scores.file()
         verdict, kept = self.decision.judged.verdict[self.span], self.decision.kept[self.span]
         counts = by_host(self.scores.hosts(), verdict, kept)
         told = dataclasses.replace(
@@ -109,7 +111,7 @@ class _Writer:
             kept=int(kept.sum()),
             reasons=self.decision.reasons(self.span),
             hosts={host: [rows.kept, rows.dropped] for host, rows in worst(counts).items()},
-            files=self.marker.files | {self.scores.name: self.scores.file()},
+            files=self.marker.files | {self.scores.name: file},
         )
         if told != self.marker:
             told.write(self.scores.shard.root)

@@ -91,6 +91,12 @@ def test_scores_of_another_decision(root: Path) -> None:
     refused(root, rf"scores/{FIRST}: has no verdicts of the decision .* --decide")
 
 
+def test_scores_without_a_column_of_the_decision(root: Path) -> None:
+    path = root / "scores" / FIRST
+    pq.write_table(pq.read_table(path).drop_columns(["kept"]), path)
+    refused(root, rf"scores/{FIRST}: has no verdicts of the decision .* --decide")
+
+
 def test_a_shard_that_was_made_anew_since_it_was_scored(root: Path) -> None:
     write_shard(root / "images" / FIRST, [pair(n) for n in range(500, 560)], 16)
     with_ledger(root)

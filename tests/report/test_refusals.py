@@ -65,6 +65,22 @@ def test_a_shard_with_the_verdicts_of_another_decision(
     assert "train-00000-of-00002.parquet: has no verdicts of the last decision" in refused(root, 3, capsys)
 
 
+@pytest.mark.parametrize("name", ["verdict", "kept"])
+@pytest.mark.parametrize("kind", ["null", "int8", None])
+def test_a_shard_whose_verdicts_were_changed(
+    root: Path, capsys: pytest.CaptureFixture[str], name: str, kind: str | None
+) -> None:
+    path = root / "scores" / SHARD
+    table = pq.read_table(path)
+    at, field = table.schema.get_field_index(name), table.schema.field(name)
+    column = pa.nulls(len(table), field.type if kind == "null" else pa.int8())
+    table = table.set_column(at, field.with_type(column.type), column) if kind else table.drop_columns([name])
+    pq.write_table(table, path)
+    said = refused(root, 3, capsys)
+    assert f"{SHARD}: " in said
+    assert said.endswith(f"; run danqing revalidate {root} --decide\n")
+
+
 @pytest.mark.parametrize("folder", ["scores", "outcomes", "images"])
 def test_a_shard_cut_short(root: Path, capsys: pytest.CaptureFixture[str], folder: str) -> None:
     path = root / folder / SHARD
@@ -86,7 +102,9 @@ def test_pictures_that_are_not_those_that_were_scored(root: Path, capsys: pytest
 def test_a_column_that_is_missing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = pq.read_table(root / "scores" / SHARD)
     pq.write_table(table.drop_columns(["cause", "p"]), root / "scores" / SHARD)
-    assert f"scores/{SHARD}: lacks the columns cause, p;" in refused(root, 3, capsys)
+    assert f"scores/{SHARD}: column p is missing; run danqing revalidate {root} --decide" in refused(
+        root, 3, capsys
+    )
 
 
 def test_scores_of_more_pairs_than_were_rebuilt(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

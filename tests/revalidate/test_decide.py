@@ -121,6 +121,17 @@ def test_the_same_decision_again_writes_no_scores(root: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in markers} == markers
 
 
+def test_verdicts_that_were_changed_since_are_made_anew(root: Path) -> None:
+    """The file bears the name of the decision all the same, and what was dropped would have come back for good."""
+    run(root)
+    after = files_of(root)
+    for stem, names in zip(STEMS, (["kept"], ["verdict", "p"]), strict=False):
+        path = root / "scores" / f"{stem}.parquet"
+        pq.write_table(pq.read_table(path).drop_columns(names), path, row_group_size=25)
+    run(root)
+    assert files_of(root) == after
+
+
 @pytest.mark.parametrize("marked", [True, False])
 @pytest.mark.parametrize("done", [0, 1, 2, 3])
 def test_from_whatever_a_kill_leaves_it_ends_in_the_same_bytes(root: Path, done: int, marked: bool) -> None:
