@@ -86,9 +86,14 @@ class Host:
         if self.failures >= TRIP_AFTER:
             self.trip(reason, now)
 
-    def throttled(self, url: str, started_at: float, now: float, retry_after: float | None) -> None:
-        """429 or 503 for `url`. Answers to requests sent before the last pause belong to it, and pause no more."""
-        self.doubt += url not in self.objectors
+    def throttled(
+        self, url: str, started_at: float, now: float, retry_after: float | None, again: bool = False
+    ) -> None:
+        """429 or 503 for `url`; `again`: not for the first time, which says nothing new of the host.
+
+        Answers to requests sent before the last pause belong to it, and pause no more.
+        """
+        self.doubt += not again and url not in self.objectors
         self.objectors[url] = retry_after is not None and retry_after > PAUSE_CAP
         if sum(self.objectors.values()) >= SPEAK_FOR_HOST:
             self.trip(Reason.THROTTLED, now)

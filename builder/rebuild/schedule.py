@@ -285,7 +285,7 @@ class Scheduler:
         host.active -= 1
         self._limit.count(response.reason)
         if response.reason is Reason.THROTTLED:
-            host.throttled(job.url, started, now, response.retry_after)
+            host.throttled(job.url, started, now, response.retry_after, again=job.attempts > 1)
         elif response.reason in UNANSWERED:
             host.failed(response.reason, now)
         else:

@@ -44,6 +44,15 @@ def test_objections_with_an_answer_between_them_say_nothing_of_the_host() -> Non
     assert (host.ready_at, host.pace, host.given_up(3.0)) == (0.0, 0.0, False)
 
 
+def test_urls_that_object_to_each_try_say_nothing_of_the_host() -> None:
+    host = Host("a", 4)
+    for at in range(0, 3000, 10):
+        host.throttled(f"http://a/{at // 50}", at, at + 1.0, None, again=at % 50 > 0)
+        for _ in range(2):
+            host.answered()
+    assert (host.ready_at, host.pace, host.given_up(3000.0)) == (0.0, 0.0, False)
+
+
 def test_a_host_that_objects_to_every_third_request_has_met_its_limit_but_lives() -> None:
     host = Host("a", 4)
     for at in range(0, 60, 2):
