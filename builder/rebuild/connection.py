@@ -29,6 +29,8 @@ from .head import END, INTERIM, MOST_BYTES, SWITCHED, begins, mend
 KEEP_ALIVE = 15.0  # seconds
 # Seconds and bytes given to the body of a refusal, so that its connection can be kept.
 DRAIN = (0.25, 16 << 10)
+# Answers on the way to one; `102 Processing` comes every few seconds, a flood of them would hold up all other hosts.
+MOST_INTERIM = 100
 # Sends of one try: a kept connection may turn out closed by the host, and the next kept one too. A URL that makes
 # its host hang up looks the same, so it must not cost every connection there is.
 STALE = 3
@@ -66,6 +68,7 @@ class _Handler(ResponseHandler):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self._head = bytearray()  # of an answer, as far as it has come
+        self._interim = 0  # answers on the way to this one
         self._served: Any = None  # the parser, one a request, that has had the head of its answer
 
     def data_received(self, data: bytes) -> None:
@@ -88,13 +91,16 @@ class _Handler(ResponseHandler):
 
     def _head_received(self, head: bytes) -> bool:
         """Have the head of an answer parsed; False where it is refused."""
+        self._interim = self._interim + 1 if INTERIM.match(head) else 0
         try:
+            if self._interim > MOST_INTERIM:
+                raise ValueError("no end of interim answers")
             mended = mend(head)
         except ValueError as error:
             self.abort()
             self.set_exception(HttpProcessingError(message=str(error)))
             return False
-        if not INTERIM.match(head):
+        if not self._interim:
             self._served = self._parser
         super().data_received(mended)
         if mended != head or SWITCHED.match(head):

@@ -89,6 +89,8 @@ PLAIN = "HTTP/1.1 200 OK\r\n"
 ANSWERS: dict[str, tuple[Answer, Reason | None, bool]] = {
     "203": (http(203), None, False),
     "early hints first": (b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\n" + http(), None, False),
+    "100 interim answers": (b"HTTP/1.1 102 P\r\n\r\n" * 100 + http(), None, False),
+    "101 interim answers": (b"HTTP/1.1 102 P\r\n\r\n" * 101 + http(), Reason.PROTOCOL, False),
     "without length": (b"HTTP/1.0 200 OK\r\n\r\npicture", None, False),
     "chunked": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\npicture\r\n0\r\n\r\n", None, False),
     "line feeds": (b"HTTP/1.1 200 OK\nContent-Length: 7\n\npicture", None, False),
