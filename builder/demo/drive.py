@@ -22,7 +22,7 @@ from .truth import Truth
 
 PATIENCE = 300.0  # seconds for a run to come half-way
 SHOWN = 12  # differences printed
-TIMEOUT = 3  # seconds that a rebuild waits for a picture; three times, for those that stall
+TIMEOUT = 3  # seconds that a rebuild waits for a picture; twice, for those that stall
 
 
 @dataclass(slots=True)
@@ -90,7 +90,8 @@ class Demo:
     def rebuild(self, root: Path, source: str = "") -> list[str]:
         """The words of the command that a user would type; source: a manifest that is not the demo's own."""
         shard = max(50, -(-self.config.pairs // 6))
-        options = f"--image-size 256 --min-side 32 --timeout {TIMEOUT} --shard-size {shard} --allow-private"
+        options = f"--image-size 256 --min-side 32 --timeout {TIMEOUT} --retries 1 --shard-size {shard}"
+        options += " --allow-private"
         split = [] if source else ["--validation", "0.05"]  # a release has a validation split of its own
         return ["rebuild", source or str(self.folder / "manifest"), str(root), *options.split(), *split]
 

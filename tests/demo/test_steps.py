@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder.cli import main
-from builder.demo import Config, drive, later, planted, publish, sheet, steps
+from builder.demo import Config, later, planted, publish, sheet, steps
 from builder.demo.drive import Demo
 from builder.demo.steps import compare, prepare
 from builder.errors import EnvironmentProblem, InputError
@@ -22,7 +22,6 @@ from .conftest import Site
 def test_the_demo_ends_well_and_tells_each_step(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drive, "TIMEOUT", 1)
     monkeypatch.setattr(later, "missing", lambda: "")
     assert main(["demo", str(tmp_path / "d"), "--pairs", "100"]) == 0
     told = capfd.readouterr().out
