@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,8 +33,10 @@ def web(golden: Path) -> Iterator[FaultHost]:
     host.addresses = [ADDRESS]
     for pair in table(golden / "whole", "images").select(["url", "image"]).to_pylist():
         host.files["/" + pair["url"].rpartition("/")[2]] = pair["image"]["bytes"]
-    with host:
-        yield host
+    with (Path(tempfile.gettempdir()) / "danqing-golden.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the port is in the manifest, so one test at a time has it
+        with host:
+            yield host
 
 
 def contents(root: Path) -> dict[str, bytes]:

@@ -143,7 +143,9 @@ def test_rows_that_are_to_come_are_counted(tmp_path: Path) -> None:
     planted.plant(tmp_path / "root", planted.pairs(20), planted.lost(4))
     plan = {"rows": {"train": 30}, "shards": {"train": 2}}
     (tmp_path / "root/ledger/rebuild/plan.json").write_text(json.dumps(plan))
-    (tmp_path / "root/scores/train-00001-of-00002.parquet").unlink()
+    (tmp_path / "root/scores/train-00001-of-00002.parquet").unlink()  # not scored yet when it was decided
+    decision = tmp_path / "root/ledger/revalidate/decision.json"
+    decision.write_text(json.dumps(json.loads(decision.read_text()) | {"rows": 10}))
     rows = report(tmp_path / "root", tmp_path / "x.html").tables["fates"]
     assert [(row[0].split()[:3], row[1].strip()) for row in rows[-3:-1]] == [
         (["not", "rebuilt", "yet"], "6"),

@@ -27,9 +27,11 @@ def root(pairs: list[Planted], tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("verdicts")
     write_root(folder / "release", pairs, later=False, shard=500)
     write_root(folder / "later", pairs, later=True, shard=500)
-    assert revalidate(folder / "release") == 0
+    assert revalidate(folder / "release", "--alpha", "0.01") == 0
     write_manifest(folder / "manifest.parquet", folder / "release")
-    assert revalidate(folder / "later", "--reference", str(folder / "manifest.parquet")) == 0
+    assert (
+        revalidate(folder / "later", "--reference", str(folder / "manifest.parquet"), "--alpha", "0.01") == 0
+    )
     return folder / "later"
 
 
