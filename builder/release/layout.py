@@ -151,7 +151,7 @@ def _gather(
     rows, weight, start, stop = sums
     found: set[int] = set()
     begin = part.first
-    for group, each in zip(part.groups, weights[part.first], strict=True):
+    for group, each in zip(part.groups, weights[part.shard.stem], strict=True):
         mine = place[begin : begin + group.rows]
         there, first, which, counts = np.unique(
             mine, return_index=True, return_inverse=True, return_counts=True

@@ -26,20 +26,20 @@ BATCH = 256  # rows of pictures read at once
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
-Weights = dict[int, tuple["float | Floats", ...]]  # of the row groups of a part, by its first row
+Weights = dict[str, tuple["float | Floats", ...]]  # of the row groups of a part, by the stem of its shard
 pc: Any = compute  # its stubs know no mix of column and constant
 
 
 def weigh(root: Root, what: str, extension: str, shard_bytes: int) -> Weights:
     """The weights of all rows; pictures are read only where their row groups are large beside `shard_bytes`."""
     tars = extension == "tar"
-    return {part.first: tuple(_of_groups(part, what, tars, shard_bytes)) for part in root.parts}
+    return {part.shard.stem: tuple(_of_groups(part, what, tars, shard_bytes)) for part in root.parts}
 
 
 def steps(part: Part, wanted: Bools, weights: Weights) -> Iterator[tuple[float | Floats, int | Floats]]:
     """Of each row group the bytes of a row and how many rows are wanted, or of each wanted row its bytes, and ones."""
     start = part.first
-    for group, each in zip(part.groups, weights[part.first], strict=True):
+    for group, each in zip(part.groups, weights[part.shard.stem], strict=True):
         mine = wanted[start : start + group.rows]
         yield (
             (each, int(np.count_nonzero(mine)))

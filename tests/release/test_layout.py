@@ -73,6 +73,18 @@ def test_every_wanted_row_has_a_place_in_its_split_and_in_order(tmp_path: Path) 
         assert (rows.size, rows[0], rows[-1] + 1) == (shard.rows, shard.start, shard.stop)
 
 
+def test_a_shard_without_rows_takes_no_other_s_weights(tmp_path: Path) -> None:
+    for index, rows in enumerate((0, 70, 0)):
+        name = f"train-{index:05d}-of-00003.parquet"
+        write_shard(tmp_path / "images" / name, [pair(100 * index + n) for n in range(rows)], 10)
+    root = open_root(str(tmp_path))
+    weights = weigh(root, "images", "parquet", 1 << 30)
+    place, counts = lay_out(root, np.ones(70, np.bool_), Size(1 << 30, 2), weights)
+    assert counts == {"train": 1}
+    (shard,) = planned(root, place, weights, "images", "parquet")
+    assert (shard.rows, shard.start, shard.stop) == (70, 0, 70)
+
+
 def test_a_split_without_rows_makes_no_shard(tmp_path: Path) -> None:
     make_root(tmp_path, shards=1, rows=70)
     write_shard(tmp_path / "images" / "validation-00000-of-00001.parquet", [], 10)
