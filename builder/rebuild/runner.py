@@ -20,10 +20,11 @@ from .. import ledger
 from ..arrow import without_pandas
 from ..card import offer, root_card
 from ..console import Bar, Console
-from ..errors import EnvironmentProblem
+from ..errors import EnvironmentProblem, InputError
 from ..files import Lock, environment, join, read_bytes, sweep, work_folder, write_atomic
 from ..ledger import ShardLedger, Tally
 from ..options import in_words
+from ..rebuilt import sizes_in
 from ..released.address import read_from
 from ..removals import Removals
 from ..root import REBUILD, Earlier, claim, earlier, is_spent
@@ -197,6 +198,7 @@ def run(config: Config, console: Console) -> Summary | PlanSummary:
                     f"stay until danqing release --remove, or a rebuild with --overwrite"
                 )
             todo = _todo(plan, markers, config)
+            _check_files(plan, todo, config)
             _tidy(plan, todo, layout, config)
             if todo:
                 redone = {stem for shard, _ in todo for stem in _stems(shard)}
@@ -287,6 +289,24 @@ def _markers(config: Config) -> dict[str, ShardLedger]:
     """What is done, by stem; without the hosts and files, of which ten thousand shards have a great deal."""
     done = ledger.read_all(config.output, STAGE)
     return {one.shard: dataclasses.replace(one, hosts={}, files={}) for one in done}
+
+
+def _check_files(plan: Plan, todo: list[tuple[Shard, frozenset[Reason]]], config: Config) -> None:
+    """InputError where a file of a finished shard, of this rank and not to be redone, is lost or has another size."""
+    redone = {shard.stem for shard, _ in todo}
+    mine = {stem for shard in _mine(plan, config) if shard.stem not in redone for stem in _stems(shard)}
+    markers = [one for one in ledger.read_all(config.output, STAGE) if one.shard in mine]
+    sizes = {folder: sizes_in(join(config.output, folder)) for folder in ("images", "outcomes")}
+    for one in markers:
+        for path, file in one.files.items():
+            folder, _, name = path.rpartition("/")
+            found = sizes.get(folder, {}).get(name)
+            if found != file["bytes"]:
+                now = "is not there" if found is None else f"has {found:,} bytes"
+                raise InputError(
+                    f"{join(config.output, path)}: {now}, {file['bytes']:,} were written: restore it, or remove "
+                    f"{ledger.marker(config.output, STAGE, one.shard)}: the shard is then made anew"
+                )
 
 
 def _stems(shard: Shard) -> tuple[str, str]:

@@ -122,6 +122,28 @@ def test_a_finished_run_makes_no_request(web: FaultHost, manifest: str, tmp_path
     assert before == {name: (tmp_path / "root" / name).read_bytes() for name in names(tmp_path / "root")}
 
 
+@pytest.mark.parametrize(
+    "name", ["images/train-00001-of-00004.parquet", "outcomes/train-00003-of-00004.parquet"]
+)
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_finished_shard_that_lost_a_file_is_told_and_made_anew_once_its_marker_is_gone(
+    web: FaultHost, manifest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, lost: bool
+) -> None:
+    root = tmp_path / "root"
+    assert rebuild(manifest, root, *FLAGS) == 0
+    whole = {kind: table(root, kind) for kind in ("images", "outcomes")}
+    data = (root / name).read_bytes()
+    (root / name).unlink() if lost else (root / name).write_bytes(data[:-10])
+    capsys.readouterr()
+    assert rebuild(manifest, root, *FLAGS) == 3
+    said = capsys.readouterr().err
+    assert name in said
+    marker = said.partition("or remove ")[2].partition(":")[0]
+    Path(marker).unlink()
+    assert rebuild(manifest, root, *FLAGS) == 0
+    assert all(table(root, kind).equals(rows) for kind, rows in whole.items())
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_ends_what_is_in_flight_and_redoes_nothing(
     web: FaultHost, started: Launcher, manifest: str, tmp_path: Path, number: signal.Signals
