@@ -198,7 +198,7 @@ def run(config: Config, console: Console) -> Summary | PlanSummary:
                     f"stay until danqing release --remove, or a rebuild with --overwrite"
                 )
             todo = _todo(plan, markers, config)
-            _check_files(plan, todo, config)
+            _check_files(plan, markers, todo, config)
             _tidy(plan, todo, layout, config)
             if todo:
                 redone = {stem for shard, _ in todo for stem in _stems(shard)}
@@ -286,18 +286,22 @@ def _splits(plan: Plan, config: Config) -> list[str]:
 
 
 def _markers(config: Config) -> dict[str, ShardLedger]:
-    """What is done, by stem; without the hosts and files, of which ten thousand shards have a great deal."""
+    """What is done, by stem; without the hosts, of which ten thousand shards have a great deal."""
     done = ledger.read_all(config.output, STAGE)
-    return {one.shard: dataclasses.replace(one, hosts={}, files={}) for one in done}
+    return {one.shard: dataclasses.replace(one, hosts={}) for one in done}
 
 
-def _check_files(plan: Plan, todo: list[tuple[Shard, frozenset[Reason]]], config: Config) -> None:
+def _check_files(
+    plan: Plan,
+    markers: dict[str, ShardLedger],
+    todo: list[tuple[Shard, frozenset[Reason]]],
+    config: Config,
+) -> None:
     """InputError where a file of a finished shard, of this rank and not to be redone, is lost or has another size."""
     redone = {shard.stem for shard, _ in todo}
-    mine = {stem for shard in _mine(plan, config) if shard.stem not in redone for stem in _stems(shard)}
-    markers = [one for one in ledger.read_all(config.output, STAGE) if one.shard in mine]
+    mine = [stem for shard in _mine(plan, config) if shard.stem not in redone for stem in _stems(shard)]
     sizes = {folder: sizes_in(join(config.output, folder)) for folder in ("images", "outcomes")}
-    for one in markers:
+    for one in (markers[stem] for stem in mine if stem in markers):
         for path, file in one.files.items():
             folder, _, name = path.rpartition("/")
             found = sizes.get(folder, {}).get(name)
