@@ -80,7 +80,7 @@ _SCORE = {
     **dict.fromkeys(("suspect", "kept"), Value("bool")),
 }
 # What each config promises; `pairs` and `manifest` add the columns that the shards carry from their manifest, and
-# in a scored root those of `scores` that builder.schema.SERVED names. Dates are milliseconds since 1970 and 64-bit
+# in a scored root those of `scores` that builder.disk.schema.SERVED names. Dates are milliseconds since 1970 and 64-bit
 # hashes 16 hex characters, as torch has types for neither.
 FEATURES = {
     "pairs": Features({**_PAIR, **_PICTURE}),
@@ -128,17 +128,17 @@ class DanqingConfig(datasets.BuilderConfig):  # type: ignore[misc]
     rebuild: dict[str, Any] | None = None
     fragment_scan_options: pds.ParquetFragmentScanOptions | None = None
     data_files: Any = None
-    scores: Any = field(default=None, init=False, repr=False)  # builder.layout.Scores of the shards
+    scores: Any = field(default=None, init=False, repr=False)  # builder.disk.layout.Scores of the shards
 
     def location(self) -> str:
         """The root as an absolute path, or as a URL with its revision."""
-        from builder.layout import location
+        from builder.disk.layout import location
 
         root = str(self.root or self.data_dir or os.environ.get("DANQING_ROOT") or NAME).rstrip("/") or "/"
         return location(root, self.revision, log.warning)
 
     def _resolve_data_files(self, base_path: str | None, download_config: Any) -> None:
-        from builder import asked, layout
+        from builder.disk import asked, layout
 
         asked.check(self)
         self.data_files, self.scores = layout.resolve(self, download_config)
@@ -168,7 +168,7 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     DEFAULT_CONFIG_NAME = "pairs"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        from builder.layout import placed
+        from builder.disk.layout import placed
 
         super().__init__(*args, **placed(kwargs))
 
@@ -202,16 +202,16 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
 
     def _features(self, file: str) -> Features:
         """What the options leave of the columns in a shard, with the types that FEATURES promises."""
-        from builder import asked
+        from builder.disk import asked
 
         there = FEATURES["live"] if self.config.name == "live" else self._found(file)
         return asked.features(self.config, there, FEATURES, file)
 
     def _found(self, file: str) -> Features:
         """The columns of a shard; a manifest has those of a pair even where it does not hold them."""
-        from builder import asked, filters
-        from builder.batches import chosen, named
-        from builder.schema import SCORES
+        from builder.disk import asked, filters
+        from builder.disk.batches import chosen, named
+        from builder.disk.schema import SCORES
 
         with named(file), open(file, "rb") as source:  # noqa: PTH123 - reads URLs too: see above
             schema = pq.read_schema(source)
@@ -220,7 +220,7 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         chosen(
             schema, self.config.verdicts, mixed=bool(self.config.scores)
         )  # refuses verdicts that are not there
-        filters.check(self.config.filters, pa.schema([*schema, *beside]), file)
+        filters.check_filters(self.config.filters, pa.schema([*schema, *beside]), file)
         found = Features.from_arrow_schema(schema)
         if self.config.name == "manifest":
             found.pop("image", None)
@@ -241,7 +241,7 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     def _generate_tables(
         self, files: list[Any], row_groups: list[Any], part: str | None
     ) -> Iterator[tuple[Key, pa.Table]]:
-        from builder.batches import named
+        from builder.disk.batches import named
 
         read = self._live if self.config.name == "live" else self._shard
         target = self.info.features.arrow_schema  # made anew whenever asked for: 1 ms
@@ -260,7 +260,7 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     def _live(
         self, file: str, _: None, groups: tuple[int, ...] | None, part: str | None
     ) -> Iterator[pa.Table]:
-        from builder.batches import row_ranges
+        from builder.disk.batches import row_ranges
         from builder.rebuild.live import stream  # the downloader, and all that it imports
 
         options = {**(self.config.rebuild or {}), "validation": self.config.validation, "part": part}
@@ -273,7 +273,7 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     def _shard(
         self, file: str, beside: Any, groups: tuple[int, ...] | None, part: str | None
     ) -> Iterator[pa.Table]:
-        from builder import asked, batches, sidecar
+        from builder.disk import asked, batches, sidecar
 
         at, check = self.config, functools.partial(asked.check_shard, self.config, place=file)
         scan = (at.filters, at.batch_size, part, at.validation, at.fragment_scan_options, at.verdicts)
@@ -295,10 +295,10 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
 
     def _finish(self, table: pa.Table, file: str, target: pa.Schema) -> pa.Table:
         """Without the rows whose picture is broken, with the caption, and only the columns asked for."""
-        from builder import batches
+        from builder.disk import batches
 
         if self.config.decode and "image" in target.names:
-            from builder.rebuild.intact import is_intact
+            from builder.picture.intact import is_intact
 
             whole = batches.without_broken(table, is_intact)
             skipped.update({file: table.num_rows - whole.num_rows} if whole is not table else {})

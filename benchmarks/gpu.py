@@ -4,7 +4,7 @@
     benchmarks/gpu.sh --smoke            # the same code on the CPU with toys of models, in a minute
     benchmarks/gpu.sh --make             # draw the pictures beforehand, into out/gpu-pictures.npz, and stop
 
-Python, torch, transformers, tokenizers, safetensors, numpy and Pillow are all it needs: builder/siglip2 is driven on
+Python, torch, transformers, tokenizers, safetensors, numpy and Pillow are all it needs: builder/towers is driven on
 pixels, as a bare GPU machine has no decoders. Checkpoints have published shapes and random weights, made here; beside
 them stands the trained one that ships. Each part is told as soon as it is known, with the seconds since the start.
 
@@ -89,7 +89,7 @@ class Bench:
         """A checkpoint of a shape. It has no fingerprint, which takes a package that may not be here."""
         import shapes
 
-        from builder.siglip2 import Checkpoint
+        from builder.towers import Checkpoint
 
         folder = shapes.checkpoint(self.folder, shape, self.device.type)
         naflex = shape in shapes.SHAPES and shapes.SHAPES[shape].naflex
@@ -98,7 +98,7 @@ class Bench:
     def load(self, checkpoint: Any, console: Any = None, **options: Any) -> Any:
         """The checkpoint in memory, on the device and not compiled unless `options`, of Options, say otherwise."""
         from builder.console import Console
-        from builder.siglip2 import Options, Siglip
+        from builder.towers import Options, Siglip
 
         chosen = {"device": self.device.type, "compile": "off"} | options
         return Siglip.load(checkpoint, Options(**chosen), console or Console())

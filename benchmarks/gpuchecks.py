@@ -103,8 +103,8 @@ def pairs(bench: Bench, checkpoint: Any, count: int) -> tuple[list[Any], list[st
 
 
 def ours(siglip: Any, pictures: list[Any], captions: list[str], cuts: tuple[int, ...] = ()) -> Any:
-    """The same of builder.siglip2, in works that end at `cuts`."""
-    from builder.siglip2 import Work
+    """The same of builder.towers, in works that end at `cuts`."""
+    from builder.towers import Work
 
     ends = (*cuts, len(pictures))
     works = (Work(None, pictures[a:b], (captions[a:b],)) for a, b in zip((0, *cuts), ends, strict=True))
@@ -165,7 +165,7 @@ def streams(bench: Bench, shape: str) -> None:
     """Both towers at once, their answers read late in another stream, against one tower after the other."""
     import torch
 
-    from builder.siglip2 import Work
+    from builder.towers import Work
 
     checkpoint = bench.checkpoint(shape)
     pictures, captions = pairs(bench, checkpoint, PAIRS)

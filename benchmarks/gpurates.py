@@ -174,7 +174,7 @@ class Rates:
 
     def _works(self, shape: str) -> Iterator[Any]:
         """Works without an end: pictures over and over, each caption once."""
-        from builder.siglip2 import Work
+        from builder.towers import Work
 
         pictures, captions = squares(self._bench, shape), self._bench.captions
         for start in itertools.count(0, self._plan.piece):

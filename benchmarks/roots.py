@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from builder.demo.scene import attributes, captions, draw
-from builder.schema import pair_key
-from builder.shards import image_schema, writer
-from builder.siglip2.checkpoint import find
+from builder.disk.parquet import image_schema, writer
+from builder.disk.schema import pair_key
+from builder.towers.checkpoint import find
 
 ROW_GROUP = 256
 

@@ -1,7 +1,7 @@
 """The contenders of benchmarks/revalidate.py: a root and a checkpoint in; seconds, and the scores, out.
 
     plain   what a user writes with transformers: processor and forward of 64 pairs at a time, in one thread of Python
-    embed   builder.siglip2 on the same files: no ranks, no verdicts
+    embed   builder.towers on the same files: no ranks, no verdicts
     stage   all of `danqing revalidate`, from the folder to the verdicts
 
 Run as a program it is one contender in a process of its own, so that threads and memory of one are not another's:
@@ -103,8 +103,8 @@ def plain(work: Work) -> Iterator[list[float]]:
 
 def embed(work: Work) -> Iterator[list[float]]:
     """Ours, without the stage around it."""
-    from builder.siglip2 import Options, Siglip, find
-    from builder.siglip2 import Work as Piece
+    from builder.towers import Options, Siglip, find
+    from builder.towers import Work as Piece
 
     siglip = Siglip.load(find(work.model), Options(dtype=work.dtype), Console(quiet=True))
     yield []
@@ -154,7 +154,8 @@ def run(work: Work) -> Took:
 def watched() -> dict[str, float]:
     """Have the stage count the seconds inside its parts, from here on; the counts, which grow."""
     from builder.revalidate import decide, output, panel, pieces, runner, score
-    from builder.siglip2 import pixels, text, towers
+    from builder.towers import pixels, text
+    from builder.towers import siglip2 as towers
 
     places: dict[str, list[tuple[Any, str]]] = {
         "read": [(pieces.Cutter, "pieces"), (panel, "select")],

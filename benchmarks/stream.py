@@ -41,8 +41,8 @@ from PIL import Image  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
 import danqing  # noqa: E402
-from builder.schema import pair_key  # noqa: E402
-from builder.shards import image_schema, writer  # noqa: E402
+from builder.disk.parquet import image_schema, writer  # noqa: E402
+from builder.disk.schema import pair_key  # noqa: E402
 
 SHARDS, ROW_GROUP, BUFFER, BATCH = 4, 250, 1000, 256
 TEXT = ["key", "alt_text"]

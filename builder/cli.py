@@ -29,7 +29,7 @@ from . import __version__
 from .console import Console, harmless, harmless_json
 from .errors import DanqingError, EnvironmentProblem, Interrupted, UsageError, VerificationError
 from .options import add_arguments
-from .tokens import withhold
+from .web.tokens import withhold
 
 
 class Row(NamedTuple):
@@ -47,9 +47,11 @@ STAGES: Mapping[str, Row] = {
     "release": Row(
         "builder.release", "publish it: a verified manifest or the pairs, with a card that was counted"
     ),
-    "verify": Row("builder.verify", "does a release hold what its card says? reads what is published"),
+    "verify": Row(
+        "builder.published.verify", "does a release hold what its card says? reads what is published"
+    ),
     "report": Row("builder.report", "look at what was kept and what was not: one page, with pictures"),
-    "status": Row("builder.status", "tell how far a root is: the funnel, from its ledger alone"),
+    "status": Row("builder.stage.status", "tell how far a root is: the funnel, from its ledger alone"),
     "demo": Row("builder.demo", "the main job on a small web of its own, without a network"),
 }
 
@@ -186,7 +188,7 @@ def explain(error: BaseException) -> DanqingError:
         where = f"{error.filename}: " if error.filename else ""
         return EnvironmentProblem(f"{where}{error.strerror}; mend it and run the same command again")
     if "huggingface_hub" in sys.modules:  # a root, a manifest or a reference may lie there
-        from .refusals import refusal
+        from .hub.refusals import refusal
 
         if found := refusal(error):
             return found[0](found[1])

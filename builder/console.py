@@ -213,3 +213,14 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
         cells += [" " * (width - columns_wide(c)) + c for c, width in zip(others, wide[1:], strict=True)]
         lines.append("  ".join(cells).rstrip())
     return lines
+
+
+def in_words(size: float) -> str:
+    """A number of bytes for people: `32 MiB` where that is exact, else decimal, `17 B` or `3.1 GB`."""
+    for power, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if size % (1 << power) == 0 and 0 < size < 1024 << power:
+            return f"{int(size) >> power} {unit}"
+    for power, unit in ((12, "TB"), (9, "GB"), (6, "MB"), (3, "kB")):
+        if size >= 10**power:
+            return f"{size / 10**power:.1f} {unit}"
+    return f"{int(size)} B"

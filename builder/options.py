@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, field, fields
 from typing import Any
 
+from .console import in_words
 from .errors import UsageError
 
 _UNITS = {
@@ -44,17 +45,6 @@ def byte_size(text: str) -> int:
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write bytes, 32MB or 32MiB")
     return int(float(match[1]) * _UNITS[match[2] or ""])
-
-
-def in_words(size: float) -> str:
-    """A number of bytes for people: `32 MiB` where that is exact, else decimal, `17 B` or `3.1 GB`."""
-    for power, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
-        if size % (1 << power) == 0 and 0 < size < 1024 << power:
-            return f"{int(size) >> power} {unit}"
-    for power, unit in ((12, "TB"), (9, "GB"), (6, "MB"), (3, "kB")):
-        if size >= 10**power:
-            return f"{size / 10**power:.1f} {unit}"
-    return f"{int(size)} B"
 
 
 def add_arguments(parser: argparse.ArgumentParser, config: type[Any]) -> None:

@@ -35,9 +35,9 @@ from builder.demo.scene import (
     draw,
     scene,
 )
+from builder.disk.parquet import image_schema, writer
+from builder.disk.schema import pair_key
 from builder.rebuild.picture import phash
-from builder.schema import pair_key
-from builder.shards import image_schema, writer
 
 SHARES = {"same": 0.62, "harmless": 0.24, "placeholder": 0.06, "replaced": 0.05, "subtle": 0.03}
 INTACT = ("same", "harmless")

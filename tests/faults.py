@@ -12,7 +12,7 @@ import zlib
 from dataclasses import dataclass
 from functools import partial
 
-from builder.schema import Reason
+from builder.reasons import Reason
 
 from . import pictures
 from .answers import (

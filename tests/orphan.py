@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from builder.files import publish, remove, write_atomic
+from builder.disk.files import publish, remove, write_atomic
 from builder.rebuild.outcome import Outcome
 from builder.rebuild.spool import Spool
 

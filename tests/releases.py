@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from builder.released.document import NAME, Release
-from builder.removals import PATH, Removals, digest_of
-from builder.schema import pair_key
+from builder.disk.release import NAME, Release
+from builder.disk.removals import PATH, Removals, digest_of
+from builder.disk.schema import pair_key
 
 
 def write_release(

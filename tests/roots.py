@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from builder.schema import OUTCOMES, pair_key
-from builder.shards import image_schema, writer
+from builder.disk.parquet import image_schema, writer
+from builder.disk.schema import OUTCOMES, pair_key
 
 CARRIED = pa.schema([pa.field("similarity", pa.float32()), pa.field("tags", pa.list_(pa.string()))])
 FETCHED = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)

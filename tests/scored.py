@@ -24,10 +24,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from builder import files, ledger
-from builder.schema import SCORED, SCORES
-from builder.shards import writer
-from builder.verdicts import KEPT, Cause, Verdict
+from builder.disk import files, ledger
+from builder.disk.parquet import writer
+from builder.disk.schema import SCORED, SCORES
+from builder.reasons import KEPT, Cause, Verdict
+from builder.web.hostname import host_of
 
 STAGE = "revalidate"
 DECISION = "d" * 16
@@ -82,7 +83,7 @@ def score(pair: dict[str, Any], cause: Cause) -> dict[str, Any]:
     draw = random.Random(pair["key"])
     row: dict[str, Any] = dict.fromkeys(SCORES.names) | {
         "key": pair["key"],
-        "host": ledger.host_of(pair["url"]),
+        "host": host_of(pair["url"]),
         "caption_hash": xxhash.xxh3_64_intdigest((pair["alt_text"] or "").encode()),
         "same": cause == Cause.HASH,
         "phash": EQUAL.get(cause, int(pair["phash"], 16)),

@@ -40,7 +40,7 @@ def tree_of(path: Path) -> ast.Module:
 
 
 def stage_of(path: Path) -> str:
-    """The first part of a module inside builder: `rebuild` of builder/rebuild/fetch.py, `files` of builder/files.py."""
+    """The first part of a module inside builder: `web` of builder/web/fetch.py, `cli` of builder/cli.py."""
     return path.relative_to(ROOT / "builder").parts[0].removesuffix(".py")
 
 
@@ -112,7 +112,7 @@ def test_the_import_test_can_fail(tmp_path: Path) -> None:
         "from ..rebuild.fetch import Fetcher\nfrom . import a\nimport x.y\ndef f():\n  import torch"
     )
     path = ROOT / "builder" / "demo" / "web.py"
-    assert imports(path, ast.walk(tree)) >= {"builder.rebuild.fetch", "builder.demo.a", "x.y", "torch"}
+    assert imports(path, ast.walk(tree)) >= {"builder.web.fetch", "builder.demo.a", "x.y", "torch"}
     assert "torch" not in imports(path, at_import(tree))
 
 

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import danqing
-from builder import batches, schema
-from builder.card import root_card, with_scores
+from builder.disk import batches, schema
+from builder.disk.card import root_card, with_scores
 
 from .roots import CARRIED, FETCHED, jpeg, make_root, outcome, pair, write_shard
 from .scored import make_scored

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import danqing
-from builder.verdicts import Cause
+from builder.reasons import Cause
 
-from .released import made
+from .published import made
 from .roots import make_root, pair, write_shard
 from .scored import Scoring, make_scored
 

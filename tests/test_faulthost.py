@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import pytest
 from PIL import Image, ImageCms, ImageOps, ImageSequence
 
-from builder.schema import Reason
+from builder.reasons import Reason
 from tests import pictures
 from tests.faulthost import FAULTS, FaultHost, Manner
 from tests.pictures import CORNERS, GAMUTS, PICTURES, SIZE

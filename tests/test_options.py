@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from builder.console import in_words
 from builder.errors import UsageError
-from builder.options import add_arguments, byte_size, check_values, in_words, option
+from builder.options import add_arguments, byte_size, check_values, option
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from tests.test_architecture import ROOT, SOURCES, named, tree_of
 
 # By the module of ours: the package, and what is read of it.
 USED = {
-    "builder/rebuild/connection.py": ("aiohttp", ["client_proto.ResponseHandler"]),
-    "builder/hub.py": (
+    "builder/web/connection.py": ("aiohttp", ["client_proto.ResponseHandler"]),
+    "builder/hub/client.py": (
         "huggingface_hub",
         ["utils._http.default_client_factory", "utils._runtime.is_xet_available"],
     ),
-    "builder/refusals.py": ("huggingface_hub", ["utils._http.parse_ratelimit_headers"]),
+    "builder/hub/refusals.py": ("huggingface_hub", ["utils._http.parse_ratelimit_headers"]),
     "danqing.py": ("datasets", ["load.dataset_module_factory", "load.DatasetModule", "builder.Key"]),
 }
 

@@ -13,7 +13,7 @@ import pytest
 
 import builder
 import danqing
-from builder.card import root_card
+from builder.disk.card import root_card
 
 from .roots import CARRIED, make_root
 

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 import danqing
-from builder import card
-from builder.card import offer, root_card
 from builder.cli import main
-from builder.shards import image_schema
-from builder.tars import TarWriter
+from builder.disk import card
+from builder.disk.card import offer, root_card
+from builder.disk.parquet import image_schema
+from builder.disk.tars import TarWriter
 
 from .roots import CARRIED, FETCHED, make_root, pair
 from .scored import make_scored

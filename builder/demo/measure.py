@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..told import Told, model_card
+from ..card.told import Told, model_card
 from . import scene as scenes
 from .pairs import CROP, HELD_OUT, QUALITIES, TOLD, jpeg, size_of, truth, words_of
 from .scene import Attributes

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from ..console import table
-from ..verdicts import KEPT, Verdict
+from ..reasons import KEPT, Verdict
 from .changes import BANNER, GONE, HARMLESS, REPLACED
 
 SAME, BEFORE = "same bytes", "banner before"  # the placeholders of the first web, which still stand

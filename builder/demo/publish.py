@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from ..console import table
 from ..errors import VerificationError
-from ..ledger import host_of
+from ..web.hostname import host_of
 from .drive import Demo
 from .truth import outcomes_of
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ..console import Console, in_time, table
+from ..disk.files import environment
 from ..errors import InputError, VerificationError
-from ..files import environment
 from . import later, publish, sheet, web
 from .config import Config
 from .drive import PATIENCE, Demo, end

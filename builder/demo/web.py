@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
-from ..schema import pair_key
+from ..disk.schema import pair_key
 from .faults import FAULTS, FORMS, Fault
 from .host import Route
 from .pictures import File, file, file_of, png, save

@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.types as types
 
+from ..disk.schema import IMAGES, SERVED
 from ..errors import InputError
-from ..schema import IMAGES, SERVED
 from .carry import conform, plain, reshaped
 from .text import UTF8
 

@@ -15,11 +15,12 @@ from typing import Any
 
 import fsspec
 
+from ..disk import release as document
+from ..disk.files import filesystem
+from ..disk.reading import WEB, reading, type_of
+from ..disk.schema import SPLITS
 from ..errors import InputError
-from ..files import filesystem
-from ..released import document
-from ..schema import SPLITS
-from .source import kind_of, reading
+from .source import kind_of
 
 # datasets/data_files.py: these words, set off by any of these characters, in a file name or a folder name
 WORDS = {
@@ -30,7 +31,6 @@ WORDS = {
 SPLIT = {split: re.compile(rf"(?:^|[-._ 0-9])(?:{words})(?:$|[-._ 0-9])") for split, words in WORDS.items()}
 ROOT = re.compile(r"^(|.*/)ledger/[^/]+/[^/]+\.json$")  # a file that only a rebuilt root has
 DOCUMENTS = (".json", ".md", ".txt", ".yaml", ".yml", ".html", ".lock", ".py")
-WEB = ("http://", "https://")
 NAMED = 5  # how many names an error lists
 
 
@@ -75,20 +75,6 @@ def natural(name: str) -> tuple[list[tuple[int, int | str]], str]:
     """A sort key under which part-2 comes before part-10."""
     pieces = re.split(r"(\d+)", name)
     return [(0, int(p)) if p.isdecimal() and p.isascii() else (1, p) for p in pieces if p], name
-
-
-def type_of(fs: fsspec.AbstractFileSystem, path: str) -> str | None:
-    """`file`, `directory`, `other` for a pipe, device, socket or broken link, or None where there is nothing."""
-    if path.startswith(WEB) and path.endswith("/"):
-        return "directory"  # an index page; HTTP itself knows no folders
-    try:
-        found = fs.info(path)["type"]
-    except (FileNotFoundError, NotADirectoryError) as error:
-        cause = error.__cause__  # over HTTP, a refused connection and a 403 are told as a missing file too
-        if path.startswith(WEB) and cause is not None and getattr(cause, "status", 0) != 404:
-            raise cause from None
-        return None
-    return found if found in ("directory", "other") else "file"
 
 
 def _irregular(path: str) -> InputError:

@@ -14,10 +14,11 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..disk.files import is_local
+from ..disk.reading import opened, reading
 from ..errors import InputError
-from ..files import is_local
 from .find import Entry
-from .source import Kind, Source, compression_of, decoded, kind_of, opened, reading
+from .source import Kind, Source, compression_of, decoded, kind_of
 from .text import UTF8, encoding_of
 
 EDGE = 64 << 10  # bytes at each end that go into a fingerprint

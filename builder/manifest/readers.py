@@ -19,10 +19,11 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..disk.reading import opened, reading
 from ..errors import InputError
 from .delimited import Records
 from .json_lines import blocks, parse, survey
-from .source import Kind, Source, decoded, opened, reading
+from .source import Kind, Source, decoded
 
 BATCH = 8192  # rows decoded at once from Parquet: 3 MB of captions and URLs
 BUFFER = 1 << 20  # bytes read at once from a column chunk of a local file

@@ -12,7 +12,7 @@ from .config import Config
 
 if TYPE_CHECKING:
     from ..console import Console
-    from ..status import Summary
+    from ..stage.status import Summary
     from .runner import PlanSummary
 
 __all__ = ["Config", "run"]

@@ -10,11 +10,10 @@ import re
 
 from fsspec.utils import glob_translate
 
+from ..disk.files import filesystem, is_within, resolved
+from ..disk.reading import WEB, reading, type_of
+from ..disk.root import CARD, REBUILD
 from ..errors import UsageError
-from ..files import filesystem, is_within, resolved
-from ..manifest.find import WEB, type_of
-from ..manifest.source import reading
-from ..root import CARD, REBUILD
 
 # Files as a rebuild writes them, which no pattern of the manifest may match.
 _WRITTEN = (

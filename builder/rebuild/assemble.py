@@ -16,12 +16,12 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from .. import __version__
-from ..files import join, publish
-from ..ledger import ShardLedger, Tally, entry, host_of
-from ..life import leave_if_orphaned
-from ..schema import IMAGE, OUTCOMES, carried, pair_key, validation_share
-from ..shards import image_schema, writer
-from ..tars import TarWriter
+from ..disk.files import join, leave_if_orphaned, publish
+from ..disk.ledger import ShardLedger, Tally, entry
+from ..disk.parquet import image_schema, writer
+from ..disk.schema import IMAGE, OUTCOMES, carried, pair_key, validation_share
+from ..disk.tars import TarWriter
+from ..web.hostname import host_of
 from .outcome import SHOWN, TOLD, Outcome
 from .plan import STAGE, Shard
 from .spool import Spool

@@ -13,6 +13,7 @@ from .. import __version__
 from ..errors import UsageError
 from ..options import byte_size, check_values, option
 from ..reasons import Reason
+from ..web.limits import Limits
 
 USER_AGENT = f"danqing/{__version__} (+https://github.com/deepglint/DanQing; image-text dataset rebuild)"
 
@@ -37,18 +38,6 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "seed": (0, math.inf),
     "workers": (0, 1024),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The edges of one fetch. Seconds, bytes and counts; each is tested by a host that goes past it."""
-
-    total: float = 20.0  # from the start of a request to the last byte of its body
-    connect: float = 8.0  # TCP and TLS
-    idle: float = 8.0  # between two reads, the first byte included
-    max_bytes: int = 32 << 20
-    redirects: int = 5
-    header_bytes: int = 32 << 10
 
 
 @dataclass(frozen=True, slots=True)

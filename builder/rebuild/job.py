@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from .hosts import PAUSE_CAP
+from ..web.pace import PAUSE_CAP
 
 
 @dataclass(slots=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..doubt import Lost, doubt
-from ..ledger import ShardLedger
-from ..schema import Reason
+from ..disk.ledger import ShardLedger
+from ..reasons import Reason
+from ..stage.doubt import Lost, doubt
 from .config import Config
 from .plan import Plan
 

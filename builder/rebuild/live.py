@@ -21,24 +21,25 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..batches import conform
-from ..doubt import Lost, doubt
+from ..disk.batches import conform
+from ..disk.filters import Filters, check_filters, passing
+from ..disk.parquet import image_schema
+from ..disk.removals import Removals
+from ..disk.schema import PICTURE, carried, validation_share
 from ..errors import UsageError
-from ..filters import Filters, check, passing
 from ..manifest import open_manifest
-from ..removals import Removals
-from ..schema import PICTURE, Reason, carried, validation_share
-from ..shards import image_schema
+from ..reasons import Dropped, Reason
+from ..stage.doubt import Lost, doubt
+from ..web.fetch import Fetcher, Identity
+from ..web.url import normalise
 from .assemble import keys_of, pair_table
 from .config import Config, Rules
-from .fetch import Fetcher, Identity
 from .job import Job, digests_of
-from .outcome import Dropped, Outcome
+from .outcome import Outcome
 from .picture import PictureOptions
 from .plan import columns_of
 from .removed import of_file, rows_of
 from .schedule import Scheduler, first_of
-from .url import normalise
 
 log = logging.getLogger("danqing")
 
@@ -80,7 +81,7 @@ def stream(
             for at in range(start, stop, PIECE)
         ]
         schema = image_schema(carried(manifest.schema))
-        check(filters, schema, path)
+        check_filters(filters, schema, path)
         digest = manifest.hash_column if config.verify_hash else None
         live = _Live(config, part, digest, schema, Filters(filters, schema))
         live.removals = of_file(path, config.removals)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..ledger import ShardLedger, Tally
+from ..disk.ledger import ShardLedger, Tally
 from ..reasons import Reason
 from .assemble import Layout
 from .config import Config, Rules

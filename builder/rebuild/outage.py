@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from .hosts import UNANSWERED
+from ..web.pace import UNANSWERED
 from .outcome import Outcome
 
 if TYPE_CHECKING:

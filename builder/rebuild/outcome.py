@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from ..schema import OUTCOMES, PICTURE, Reason
-
-
-class Dropped(Exception):
-    """The pair ends here, for `reason`; never carries bytes or text from the web."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason.value)
-        self.reason = reason
+from ..disk.schema import OUTCOMES, PICTURE
+from ..reasons import Reason
 
 
 @dataclass(slots=True)

@@ -18,13 +18,14 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ..schema import EXTENSIONS, Reason
-from .colour import Array, to_srgb
+from ..disk.schema import EXTENSIONS
+from ..picture.colour import Array, to_srgb
+from ..picture.decode import decode, verify
+from ..picture.header import Header, check
+from ..picture.intact import is_intact
+from ..reasons import Dropped, Reason
 from .config import Config
-from .decode import decode, verify
-from .header import Header, check
-from .intact import is_intact
-from .outcome import Dropped, Picture
+from .outcome import Picture
 
 __all__ = ["PictureOptions", "check", "make", "phash"]
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import __version__
+from ..disk.files import join, write_atomic
+from ..disk.ledger import read_plan
 from ..errors import InputError, UsageError
-from ..files import join, write_atomic
-from ..ledger import read_plan
 from ..manifest import Columns, Manifest, known_encoding, open_manifest
 from .config import Config
 

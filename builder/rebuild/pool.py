@@ -2,7 +2,7 @@
 
 A worker that dies in a decoder is started again without the row it died at; one that was killed ends the run,
 resumable. No process outlives the parent: a worker whose pipe closes leaves at once, and looks
-again before each write (`builder/life.py`).
+again before each write (`builder/disk/life.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ..errors import DanqingError, EnvironmentProblem, InputError, Interrupted, UsageError
-from ..stop import Stop
+from ..stage.stop import Stop
 from .messages import Done, Drain, Fatal, Finish, Setup, Task, Told, Want
 
 CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL})

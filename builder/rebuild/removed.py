@@ -14,14 +14,14 @@ import re
 import numpy as np
 import pyarrow as pa
 
+from ..disk import release as document
+from ..disk.files import join
+from ..disk.location import address, repository_of
+from ..disk.reading import WEB, reading
+from ..disk.release import Release
+from ..disk.removals import Removals, read
 from ..errors import InputError
-from ..files import join
-from ..manifest.find import WEB
-from ..manifest.source import kind_of, reading
-from ..released import document
-from ..released.address import address, repository_of
-from ..released.document import Release
-from ..removals import Removals, read
+from ..manifest.source import kind_of
 from .assemble import keys_of
 from .config import Config
 from .plan import STAGE

@@ -13,13 +13,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from ..disk.files import fetched, join, leave_if_orphaned, remove
+from ..disk.ledger import marker
+from ..disk.reading import reading
+from ..disk.tars import read_pairs
 from ..errors import InputError
-from ..files import fetched, join, remove
-from ..ledger import marker
-from ..life import leave_if_orphaned
-from ..manifest.source import reading
-from ..schema import Reason
-from ..tars import read_pairs
+from ..reasons import Reason
 from .assemble import Layout, carve
 from .outcome import SHOWN, TOLD, Outcome, Picture
 from .plan import STAGE, Shard

@@ -16,21 +16,21 @@ from typing import Any
 
 import pyarrow as pa
 
-from .. import ledger
-from ..arrow import without_pandas
-from ..card import offer, root_card
-from ..console import Bar, Console
+from ..console import Bar, Console, in_words
+from ..disk import ledger
+from ..disk.arrow import without_pandas
+from ..disk.card import offer, root_card
+from ..disk.files import Lock, environment, join, read_bytes, sweep, work_folder, write_atomic
+from ..disk.ledger import ShardLedger, Tally
+from ..disk.location import read_from
+from ..disk.removals import Removals
+from ..disk.root import REBUILD, Earlier, claim, earlier, is_spent
+from ..disk.schema import carried
 from ..errors import EnvironmentProblem, InputError
-from ..files import Lock, environment, join, read_bytes, sweep, work_folder, write_atomic
-from ..ledger import ShardLedger, Tally
-from ..options import in_words
-from ..rebuilt import sizes_in
-from ..released.address import read_from
-from ..removals import Removals
-from ..root import REBUILD, Earlier, claim, earlier, is_spent
-from ..schema import Reason, carried
-from ..status import Summary, summary_of
-from ..stop import Stop
+from ..reasons import Reason
+from ..stage.shards import sizes_in
+from ..stage.status import Summary, summary_of
+from ..stage.stop import Stop
 from . import removed
 from .apart import check_apart
 from .assemble import Layout

@@ -21,15 +21,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import EnvironmentProblem
-from ..schema import Reason
+from ..reasons import Dropped, Reason
+from ..web.fetch import Fetcher, Response
+from ..web.pace import PAUSE_CAP, UNANSWERED, Host, Limit
+from ..web.url import fallback
 from .config import Rules
-from .fetch import Fetcher, Response
-from .hosts import PAUSE_CAP, UNANSWERED, Host, Limit
 from .job import Job, verify
 from .outage import Outage
-from .outcome import Dropped, Outcome
+from .outcome import Outcome
 from .picture import PictureOptions, make
-from .url import fallback
 
 BACKLOG_BYTES = 64 << 20  # of bodies that wait for a decode thread before no new request starts
 THROTTLED_TRIES = 3  # beyond --retries: a 429 says "later", not "no"

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 
 import xxhash
 
-from .. import documents
-from ..life import leave_if_orphaned
-from ..schema import Reason
+from ..disk import documents
+from ..disk.files import leave_if_orphaned
+from ..reasons import Reason
 from .outcome import Outcome, Picture
 
 _HEAD = struct.Struct("<4sIIIQ")  # magic, row, bytes of meta, bytes of data, XXH3-64 of both

@@ -24,22 +24,23 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..arrow import without_pandas
+from ..disk.arrow import without_pandas
+from ..disk.files import read_bytes
+from ..disk.ledger import Tally, marker
 from ..errors import DanqingError, EnvironmentProblem
-from ..files import read_bytes
-from ..ledger import Tally, host_of, marker
-from ..schema import Reason
+from ..reasons import Dropped, Reason
+from ..web.fetch import Fetcher, Identity
+from ..web.hostname import host_of
+from ..web.url import fallback, normalise
 from .assemble import assemble, keys_of
-from .fetch import Fetcher, Identity
 from .job import Job, digests_of
 from .messages import Done, Fatal, Finish, Setup, Task, Told, Want
-from .outcome import Dropped, Outcome
+from .outcome import Outcome
 from .picture import PictureOptions
 from .plan import STAGE, Shard
 from .retry import reopen
 from .schedule import Scheduler, first_of
 from .spool import Spool, Tried
-from .url import fallback, normalise
 
 WINDOW_ROWS = 50_000  # in open shards: enough to find ready hosts behind slow ones
 TELL_SECONDS = 0.5

@@ -13,13 +13,13 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from .. import __version__
+from ..card import funnel
 from ..console import Console
-from ..files import filesystem, join, write_atomic
-from ..released import document
-from ..released.document import Release
-from ..removals import PATH as REMOVALS
-from ..removals import Removals
-from . import funnel
+from ..disk import release as document
+from ..disk.files import filesystem, join, write_atomic
+from ..disk.release import Release
+from ..disk.removals import PATH as REMOVALS
+from ..disk.removals import Removals
 from .config import Config
 from .staging import Staging
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from ..card import croissant, figures
+from ..card.facts import facts
+from ..card.metadata import front_matter
+from ..card.told import Told, fill
+from ..disk.release import Release
 from ..errors import InputError, VerificationError
-from ..released.document import Release
-from ..told import Told, fill
-from . import croissant, figures
-from .facts import facts
-from .metadata import front_matter
 
 REPOSITORY = "ORG/NAME"  # where the release is not on the Hub yet
 

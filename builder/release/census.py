@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as compute
 
-from ..digests import KEY, halves_of, keys_of
+from ..disk.digests import KEY, halves_of, keys_of
+from ..disk.parquet import parquet
+from ..disk.removals import Removals
 from ..errors import InputError
-from ..parquet import parquet
-from ..removals import Removals
 from .source import Part, Root
 from .weights import Bools
 

@@ -20,15 +20,14 @@ import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
-from .. import documents
-from ..digests import KEY, Bools, Digests, hex_of, keys_of, locate
-from ..files import filesystem, join, listdir, publish
-from ..manifest.source import reading
-from ..parquet import parquet
-from ..reasons import Reason
-from ..released.document import Release
-from ..removals import Removals
-from ..verdicts import Cause
+from ..disk import documents
+from ..disk.digests import KEY, Bools, Digests, hex_of, keys_of, locate
+from ..disk.files import filesystem, join, listdir, publish
+from ..disk.parquet import parquet
+from ..disk.reading import reading
+from ..disk.release import Release
+from ..disk.removals import Removals
+from ..reasons import Cause, Reason
 
 SCHEMA = pa.schema(
     [

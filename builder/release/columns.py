@@ -10,9 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..schema import IMAGES, PAIR, SCORE, SCORE_MODEL, SCORES, SERVED, TIMESTAMP, saying
-from ..scores import tested
-from ..shards import HUGGINGFACE
+from ..disk.parquet import HUGGINGFACE
+from ..disk.schema import IMAGES, PAIR, SCORE, SCORE_MODEL, SCORES, SERVED, TIMESTAMP, saying, tested
 from .source import Root
 
 VERIFIED = pa.schema(

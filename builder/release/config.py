@@ -9,9 +9,9 @@ import math
 import re
 from dataclasses import dataclass
 
+from ..disk.location import address, is_path, repository, repository_of
 from ..errors import UsageError
 from ..options import byte_size, check_values, option
-from ..released.address import address, is_path, repository, repository_of
 
 SOURCE = "DeepGlint-AI/DanQing100M"
 SOURCE_LICENSE = "cc-by-nc-4.0"  # of SOURCE since 2026-03-25; the card tells the history

@@ -14,10 +14,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from ..disk import release as document
+from ..disk.files import environment, fsync_folder, inside, local_path, publish, write_atomic
+from ..disk.release import Release
 from ..errors import InputError, UsageError
-from ..files import environment, fsync_folder, inside, local_path, publish, write_atomic
-from ..released import document
-from ..released.document import Release
 
 WORK = ".release"
 CARD = "README.md"

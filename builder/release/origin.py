@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from .. import ledger
+from ..disk import ledger
+from ..disk import release as document
+from ..disk.location import is_path, repository_of
+from ..disk.reading import reading
 from ..errors import UsageError
-from ..manifest.source import reading
-from ..released import document
-from ..released.address import is_path, repository_of
 from .config import Config
 
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..digests import halves_of, keys_of, locate
-from ..files import join
-from ..parquet import parquet
-from ..released.document import Release
-from ..released.shards import split_of
-from ..schema import SPLITS
+from ..disk.digests import halves_of, keys_of, locate
+from ..disk.files import join
+from ..disk.parquet import parquet
+from ..disk.release import Release
+from ..disk.schema import SPLITS
+from ..published.shards import split_of
 from .census import Census, Ids
 from .layout import OUT, Places, Size, by_split, lay_out
 from .source import Root

@@ -19,13 +19,13 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from .. import documents
+from ..console import in_words
+from ..disk import documents
+from ..disk import release as released
+from ..disk.files import write_atomic
+from ..disk.release import Release
+from ..disk.removals import Removals
 from ..errors import InputError, UsageError
-from ..files import write_atomic
-from ..options import in_words
-from ..released import document as released
-from ..released.document import Release
-from ..removals import Removals
 from . import pinned
 from .census import Census, take
 from .config import Config

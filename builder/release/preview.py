@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..console import Console, table
-from ..digests import halves_of, locate
-from ..options import in_words
-from ..released.document import NAME, Release
+from ..console import Console, in_words, table
+from ..disk.digests import halves_of, locate
+from ..disk.release import NAME, Release
 from .census import take
 from .plan import Plan
 

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..disk.parquet import parquet
 from ..errors import InputError
-from ..parquet import parquet
 from .columns import Columns
 from .layout import Places, Planned
 from .source import Part, Root

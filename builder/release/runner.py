@@ -18,19 +18,19 @@ from functools import cached_property, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import removals as lists
-from ..arrow import without_pandas
+from ..card.metadata import check_license
 from ..console import Console
+from ..disk import removals as lists
+from ..disk.arrow import without_pandas
+from ..disk.files import Lock, environment, is_local, listdir, local_path, refuse_links, sweep, work_folder
+from ..disk.location import bare
+from ..disk.release import Release
+from ..disk.removals import Removals
 from ..errors import DanqingError, EnvironmentProblem, UsageError, VerificationError
-from ..files import Lock, environment, is_local, listdir, local_path, refuse_links, sweep, work_folder
-from ..released.address import bare
-from ..released.document import Release
-from ..removals import Removals
 from . import plan as plans
 from .assemble import Assembly
 from .columns import columns_of
 from .config import Config
-from .metadata import check_license
 from .origin import sourced
 from .plan import Plan
 from .source import Root, open_root
@@ -222,7 +222,7 @@ def _remember(job: Job, version: str) -> None:
 
 def check(url: str, depth: str, console: Console, remedy: str) -> None:
     """VerificationError, naming what differs first, where a release does not hold what it says."""
-    from ..released.check import check as check_release
+    from ..published.check import check as check_release
 
     found = check_release(url, depth, console)
     if found.differences:

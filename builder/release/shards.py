@@ -19,11 +19,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
 
-from .. import documents
-from ..files import write_atomic
-from ..released.counts import COLUMNS, Counts
-from ..shards import writer
-from ..tars import TarWriter
+from ..card.counts import COLUMNS, Counts
+from ..disk import documents
+from ..disk.files import write_atomic
+from ..disk.parquet import writer
+from ..disk.tars import TarWriter
 from .layout import Planned
 
 GROUP_BYTES = 64 << 20  # of pictures in a row group, about

@@ -17,13 +17,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from .. import ledger, rebuilt
+from ..disk import ledger
+from ..disk.files import join
+from ..disk.ledger import DIGEST
+from ..disk.parquet import parquet
+from ..disk.schema import IMAGES, SCORES, published, said_by, unlike_scores
 from ..errors import InputError
-from ..files import join
-from ..ledger import DIGEST
-from ..parquet import parquet
-from ..schema import IMAGES, SCORES, said_by, unlike_scores
-from ..scores import published
+from ..stage import shards as rebuilt
 
 SCORING = "revalidate"  # the stage whose ledger and files are joined
 MODEL = ("model", "name", "revision", "fingerprint", "preprocessing", "caption")  # that a release tells

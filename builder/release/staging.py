@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..card.counts import Counts
 from ..console import Bar, Console
 from ..errors import Interrupted
-from ..released.counts import Counts
-from ..stop import Stop
+from ..stage.stop import Stop
 from . import rows, shards
 from .columns import Columns
 from .layout import Planned

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..console import table
-from ..options import in_words
-from ..released.document import Release
+from ..console import in_words, table
+from ..disk.release import Release
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from ..released.document import Release
+from ..disk.release import Release
 
 
 class Target(Protocol):

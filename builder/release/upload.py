@@ -18,20 +18,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..console import Console
+from ..disk import release as document
+from ..disk.files import is_local
+from ..disk.location import Repository, repository
+from ..disk.release import Release
 from ..errors import EnvironmentProblem, InputError, UsageError, VerificationError
-from ..files import is_local
-from ..hub import hub_errors, patiently
-from ..released import document
-from ..released.address import Repository, repository
-from ..released.document import Release
-from ..tokens import TRUST, third_host
+from ..hub.client import hub_errors, patiently
+from ..hub.remote import PART, Blob, Remote, State
+from ..web.tokens import TRUST, third_host
 from .config import Config
 from .folder import Folder
-from .remote import PART, Blob, Remote, State
 from .target import Target
 
 if TYPE_CHECKING:
-    from .remote import Operation
+    from ..hub.remote import Operation
 
 __all__ = ["Folder", "Hub", "open_target"]
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as compute
 
-from ..parquet import parquet
+from ..disk.parquet import parquet
 from .source import Part, Root
 
 SPARE_BYTES = 24  # a row, of columns that the release makes

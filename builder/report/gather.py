@@ -21,14 +21,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .. import ledger
 from ..console import Bar, Console
+from ..disk import ledger
+from ..disk.files import filesystem, join, read_bytes
+from ..disk.schema import SCORES, said_by, tested, unlike_scores
 from ..errors import InputError
-from ..files import filesystem, join, read_bytes
-from ..rebuilt import find_shards
-from ..schema import SCORES, said_by, unlike_scores
-from ..scores import tested
-from ..verdicts import Cause, Verdict
+from ..reasons import Cause, Verdict
+from ..stage.shards import find_shards
+from ..web.hostname import host_of
 from . import tables
 from .samples import Smallest
 
@@ -236,7 +236,7 @@ def _count_outcomes(numbers: Numbers, table: pa.Table, smallest: Smallest, first
     for row in dropped.group_by(["reason"]).aggregate([([], "count_all")]).to_pylist():
         numbers.reasons[_word(row["reason"])] += row["count_all"]
     urls = (None if url is None else url.decode("utf-8", "replace") for url in dropped["url"].to_pylist())
-    for host, count in Counter(map(ledger.host_of, urls)).items():
+    for host, count in Counter(map(host_of, urls)).items():
         numbers.hosts.add(None if host is None else host.encode(), Verdict.DEAD, count)
     smallest.offer(FETCHED, dropped, name)
 

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..scores import published
-from ..verdicts import KEPT, Cause, Verdict
-from . import charts, words
-from .charts import Chart, Step
+from ..card import charts
+from ..card.charts import Chart, Step
+from ..disk.schema import published
+from ..reasons import KEPT, Cause, Verdict
+from . import words
 from .gather import BINS, EDGES, Counts, Numbers, captions
 from .samples import Group, text, visible
 

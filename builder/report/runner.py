@@ -6,10 +6,9 @@ import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
-from ..console import Console
+from ..console import Console, in_words
+from ..disk.files import environment, filesystem, write_atomic
 from ..errors import EnvironmentProblem, UsageError
-from ..files import environment, filesystem, write_atomic
-from ..options import in_words
 from .config import Config
 
 EXTRA = ("jinja2", "matplotlib")

@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image, ImageOps
 
+from ..disk.files import join
 from ..errors import InputError
-from ..files import join
-from ..ledger import host_of
-from ..verdicts import KEPT, Verdict
+from ..reasons import KEPT, Verdict
+from ..web.hostname import host_of
 from . import tables
 
 if TYPE_CHECKING:

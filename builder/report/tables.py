@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..disk.files import filesystem, is_local, join, listdir, local_path
 from ..errors import InputError
-from ..files import filesystem, is_local, join, listdir, local_path
 
 ROWS = 65_536  # of one batch: some ten megabytes of columns without pictures
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..verdicts import Cause, Verdict
+from ..reasons import Cause, Verdict
 
 VERDICTS: dict[str, str] = {
     Verdict.DEAD: "No bytes came, or there is no picture in them.",

@@ -19,13 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
-from .. import ledger
+from ..disk import ledger
+from ..disk.files import fetched, is_local, join, local_path, publish
+from ..disk.parquet import parquet, writer
+from ..disk.schema import CODE_BITS, DECIDED, SCORED, SCORES, floats, said_by, saying, tested, unlike_scores
 from ..errors import InputError
-from ..files import fetched, is_local, join, local_path, publish
-from ..parquet import parquet
-from ..schema import CODE_BITS, DECIDED, SCORED, SCORES, said_by, saying, unlike_scores
-from ..scores import floats, tested
-from ..shards import writer
 from .clusters import NONE, hash_codes
 from .judge import PAIR
 from .plan import STAGE, Shard

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..errors import UsageError
 from ..options import check_values, option
-from ..verdicts import KEPT, Verdict
+from ..reasons import KEPT, Verdict
 
 MODEL = "google/siglip2-base-patch16-256"
 _KEEPABLE = ", ".join((*KEPT, Verdict.PLACEHOLDER, Verdict.DRIFTED))  # what is dead has no picture

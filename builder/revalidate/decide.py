@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import ledger
-from ..card import offer
 from ..console import Console
+from ..disk import ledger
+from ..disk.card import offer
+from ..disk.files import environment, join, remove, write_atomic
+from ..disk.ledger import DIGEST, ShardLedger
 from ..errors import InputError
-from ..files import environment, join, remove, write_atomic
-from ..ledger import DIGEST, ShardLedger
 from .columns import Pairs, Scores
 from .config import Config
 from .decision import Decision

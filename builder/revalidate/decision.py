@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from ..schema import DECIDED
-from ..verdicts import Cause
+from ..disk.schema import DECIDED
+from ..reasons import Cause
 from . import rules
 from .columns import Pairs
 from .config import Config

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as compute
 
-from ..ledger import WORST_HOSTS
+from ..disk.ledger import WORST_HOSTS
 from .judge import VERDICTS
 
 pc: Any = compute  # its stubs know no mix of column and constant

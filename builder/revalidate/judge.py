@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import VerificationError
-from ..verdicts import Cause, Verdict
+from ..reasons import Cause, Verdict
 from .clusters import NONE, placeholders
 from .rules import SUSPECT_DISTANCE, SUSPECT_PAIRS, SUSPECT_QUANTILE
 from .statistics import benjamini_hochberg, combine, least_level, storey

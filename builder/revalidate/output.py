@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 
 from .. import __version__
-from ..files import join, publish
-from ..ledger import DIGEST, ShardLedger, Tally, entry
-from ..schema import saying
-from ..shards import writer
+from ..disk.files import join, publish
+from ..disk.ledger import DIGEST, ShardLedger, Tally, entry
+from ..disk.parquet import writer
+from ..disk.schema import saying
 from .plan import STAGE, Shard
 
 

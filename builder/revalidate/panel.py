@@ -22,9 +22,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from ..digests import KEY, keys_of, unhex
+from ..disk.digests import KEY, keys_of, unhex
+from ..disk.files import join, read_bytes, write_atomic
 from ..errors import InputError
-from ..files import join, read_bytes, write_atomic
 from . import rules
 from .judge import check_numbers
 from .plan import STAGE, Shard
@@ -32,7 +32,7 @@ from .reference import Reference
 from .values import caption_hashes, pc
 
 if TYPE_CHECKING:
-    from ..siglip2 import Siglip, Work
+    from ..towers import Siglip, Work
 
 PARALLEL = 8  # shards whose keys are read at once
 SLACK = 32  # candidates beyond the panel, for those that turn out to have no picture or no caption
@@ -238,7 +238,7 @@ def _works(
     hashes: npt.NDArray[np.uint64],
 ) -> Iterator[Work]:
     """The pictures and captions at `places`, in the order of the files; `hashes` is filled with their captions'."""
-    from ..siglip2 import Work
+    from ..towers import Work
 
     taken: list[npt.NDArray[np.intp]] = []
     parts: list[pa.Table] = []

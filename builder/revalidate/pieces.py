@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..digests import keys_of, unhex
+from ..disk.digests import keys_of, unhex
 from .panel import Panel, identities, texts_of
 from .plan import Shard
 from .reference import Found, Reference

@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
-from .. import __version__, ledger, rebuilt
+from .. import __version__
+from ..disk import ledger
+from ..disk.files import join, write_atomic
+from ..disk.parquet import parquet
 from ..errors import InputError, UsageError
-from ..files import join, write_atomic
-from ..parquet import parquet
+from ..stage import shards as rebuilt
 from .config import Config
 
 if TYPE_CHECKING:
-    from ..siglip2 import Checkpoint
+    from ..towers import Checkpoint
 
 STAGE = "revalidate"
 SETTLED = ("dtype", "preprocessing")  # what `auto` came to, and the way from a file to pixels

@@ -23,21 +23,20 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ..console import Console
-from ..digests import KEY, keys_of, locate, unhex
+from ..disk import release as document
+from ..disk.digests import KEY, keys_of, locate, unhex
+from ..disk.files import join, listdir
+from ..disk.parquet import parquet
+from ..disk.schema import CODE_BITS, floats, said_by
 from ..errors import InputError
-from ..files import join, listdir
 from ..manifest.find import Entry, find
 from ..manifest.probe import probe
 from ..manifest.source import Kind, Source
-from ..parquet import parquet
-from ..released import document
-from ..schema import CODE_BITS, said_by
-from ..scores import floats
-from .hold import alone
+from ..stage.hold import alone
 from .values import Bools, Bytes, blobs
 
 if TYPE_CHECKING:
-    from ..siglip2 import Checkpoint
+    from ..towers import Checkpoint
 
 SCORES = ("score_alt_text", "score_recaption")
 RECORD = np.dtype(

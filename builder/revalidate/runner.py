@@ -16,18 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import ledger
-from ..arrow import without_pandas
-from ..card import offer
 from ..console import Bar, Console
+from ..disk import ledger
+from ..disk.arrow import without_pandas
+from ..disk.card import offer
+from ..disk.files import environment, is_within, join, remove, resolved
+from ..disk.location import read_from
+from ..disk.root import REVALIDATE, Earlier, claim, earlier
 from ..errors import Interrupted, UsageError
-from ..files import environment, is_within, join, remove, resolved
-from ..released.address import read_from
-from ..root import REVALIDATE, Earlier, claim, earlier
-from ..stop import Stop
+from ..stage.hold import alone, locked
+from ..stage.stop import Stop
 from .config import Config
 from .decide import decide
-from .hold import alone, locked
 from .output import Output
 from .panel import Panel, make_panel, read_panel, texts_of
 from .pieces import Cutter, Pictures, Piece
@@ -37,7 +37,7 @@ from .score import Scorer
 from .summary import Summary
 
 if TYPE_CHECKING:
-    from ..siglip2 import Checkpoint, Embedded, Options, Siglip, Work
+    from ..towers import Checkpoint, Embedded, Options, Siglip, Work
 
 ROUND = 500_000  # rows after which the threads of the model are drained: what they hold is bounded by it
 NAMED = 3  # shards that are named where some are missing
@@ -101,7 +101,7 @@ def run(config: Config, console: Console) -> Summary | Progress:
                 return decide(config.root, config, console)
         claim(config.root, REVALIDATE, overwrite=config.overwrite)
         before = _before(config)
-        from ..siglip2 import find
+        from ..towers import find
 
         # What costs little comes first: the model may have to come over the network.
         shards = find_shards(config.root)
@@ -197,7 +197,7 @@ class _Run:
 
     def _score(self, plan: Plan, stop: Stop) -> tuple[Plan, Panel]:
         """Score shards of this rank; the plan and the panel that they were scored by."""
-        from ..siglip2 import Siglip
+        from ..towers import Siglip
 
         root, captions = self.config.root, self.config.captions
         siglip = Siglip.load(self.checkpoint, _options(self.config), self.console)
@@ -261,7 +261,7 @@ class _Run:
 
 def _options(config: Config) -> Options:
     """How to run the checkpoint."""
-    from ..siglip2 import Options
+    from ..towers import Options
 
     return Options(
         config.device, config.dtype, config.decode, config.batch_size, config.compile, config.workers
@@ -310,7 +310,7 @@ def _stream(
 
 def _works(pieces: Iterator[tuple[Piece, Pictures]], captions: tuple[str, ...]) -> Iterator[Work]:
     """What to embed of some pieces, until they hold ROUND rows: rows that need no forward wait for those that do."""
-    from ..siglip2 import Work
+    from ..towers import Work
 
     rows = 0
     for piece, pictures in pieces:

@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..digests import unhex
-from ..ledger import host_of
-from ..schema import CODE, CODE_BITS, SCORED
+from ..disk.digests import unhex
+from ..disk.schema import CODE, CODE_BITS, SCORED
+from ..web.hostname import host_of
 from . import rules
 from .panel import Panel
 from .pieces import Piece
@@ -32,7 +32,7 @@ from .reference import SCORES
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..siglip2 import Embedded, Siglip
+    from ..towers import Embedded, Siglip
 
 CHUNK = 1024  # pairs ranked at once: 16 MB a product with a panel of 4,096
 Floats = npt.NDArray[np.float32]
@@ -65,7 +65,7 @@ class Scorer:
     def __init__(self, siglip: Siglip, panel: Panel, captions: tuple[str, ...], *, embeddings: bool) -> None:
         import torch
 
-        from ..siglip2 import code
+        from ..towers import code
 
         device = siglip.device
         self._captions, self._wanted, self._dim = captions, embeddings, siglip.dim
@@ -86,7 +86,7 @@ class Scorer:
     def _ranked(self, piece: Piece, made: Embedded) -> Ranked:
         import torch
 
-        from ..siglip2 import code
+        from ..towers import code
 
         rows, image, each = self._together(piece, made)
         sound = torch.stack([torch.isfinite(values).all(dim=1) for values in (image, *each)]).all(dim=0)

@@ -8,8 +8,8 @@ from decimal import ROUND_CEILING, Context
 from typing import Any
 
 from ..console import table
-from ..doubt import Lost, doubt
-from ..verdicts import Cause, Verdict
+from ..reasons import Cause, Verdict
+from ..stage.doubt import Lost, doubt
 from .config import BOUNDS
 
 HOSTS_SHOWN = 10

@@ -12,8 +12,8 @@ from PIL import Image
 from builder.demo import web
 from builder.demo.faults import FAULTS, FORMS
 from builder.demo.truth import TOLERANCE, distance
+from builder.disk.schema import pair_key
 from builder.reasons import Reason
-from builder.schema import pair_key
 
 from .client import PATIENCE, ask, judge, see
 from .conftest import PAIRS, Site

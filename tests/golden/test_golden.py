@@ -14,7 +14,7 @@ from datasets import load_dataset
 
 import danqing  # noqa: F401  registers the builder
 from builder.cli import main
-from builder.schema import SCORED
+from builder.disk.schema import SCORED
 from tests.faulthost import FaultHost
 from tests.rebuild.runs import ledgers, names, rebuild, table
 from tests.revalidate.runs import revalidate

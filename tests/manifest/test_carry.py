@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 
-from builder.card import root_card
+from builder.disk.card import root_card
+from builder.disk.parquet import image_schema, writer
+from builder.disk.schema import carried
 from builder.errors import InputError
 from builder.manifest import Columns, open_manifest
-from builder.schema import carried
-from builder.shards import image_schema, writer
 
 NOW, DAY = datetime.datetime(2024, 1, 2, 3, 4, 5), datetime.date(2024, 1, 2)
 TENTH = decimal.Decimal("0.10")

@@ -8,12 +8,12 @@ import fsspec
 import pyarrow as pa
 import pytest
 
+from builder.disk.release import NAME
+from builder.disk.removals import PATH
+from builder.disk.schema import IMAGES, SERVED
 from builder.errors import InputError
 from builder.manifest import Columns, open_manifest
 from builder.manifest.find import find
-from builder.released.document import NAME
-from builder.removals import PATH
-from builder.schema import IMAGES, SERVED
 from tests.releases import files_of, listed, pairs, write_release
 
 URLS = [f"http://a.test/{i}.jpg" for i in range(9)]

@@ -10,16 +10,15 @@ import asyncio
 
 import pytest
 
-from builder.rebuild.config import Limits
-from builder.rebuild.fetch import Fetcher, Identity
-from builder.rebuild.outcome import Dropped
+from builder.reasons import Dropped, Reason
 from builder.rebuild.picture import PictureOptions, make
-from builder.rebuild.url import fallback, normalise
-from builder.schema import Reason
+from builder.web.fetch import Fetcher, Identity
+from builder.web.limits import Limits
+from builder.web.url import fallback, normalise
 from tests.faulthost import FAULTS, Fault, FaultHost
 from tests.faults import HASTE, PATIENCE, PICTURE, QUICK, SLOW
 
-from .nameserver import NameServer
+from ..web.nameserver import NameServer
 
 Told = dict[str, tuple[Reason | None, int]]
 ME = Identity("danqing-test/1 (+https://example.com)", allow_private=True)

@@ -11,9 +11,9 @@ import pytest
 from datasets import IterableDataset, load_dataset
 
 import danqing
+from builder.disk.schema import pair_key, validation_share
 from builder.errors import InputError, UsageError
 from builder.rebuild import live
-from builder.schema import pair_key, validation_share
 from tests.faulthost import FaultHost
 
 from .runs import write_manifest

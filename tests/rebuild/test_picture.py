@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from builder.reasons import Dropped, Reason
 from builder.rebuild.config import Config
-from builder.rebuild.outcome import Dropped, Picture
+from builder.rebuild.outcome import Picture
 from builder.rebuild.picture import ROOM, PictureOptions, Room, make
-from builder.schema import Reason
 
+from ..picture.photos import photo_jpeg
 from ..pictures import CORNERS, PICTURES, SIZE, png_bomb, save
-from .photos import photo_jpeg
 
 AS_IS = PictureOptions(resize="none", encode="png")
 ORIGINAL = PictureOptions(resize="none", encode="original")

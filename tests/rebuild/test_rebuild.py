@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from builder.cli import main
-from builder.schema import IMAGES, OUTCOMES, pair_key, validation_share
+from builder.disk.schema import IMAGES, OUTCOMES, pair_key, validation_share
 from tests.faulthost import FAULTS, FaultHost
 from tests.faults import HASTE, PATIENCE, PICTURE, QUICK, SLOW, Fault
 from tests.pictures import PICTURES, png_text_bomb

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pytest
 
 from builder.cli import main
+from builder.disk.removals import PATH, Removals, read
+from builder.disk.schema import pair_key
 from builder.rebuild import live
 from builder.rebuild.removed import snapshot
-from builder.removals import PATH, Removals, read
-from builder.schema import pair_key
 from tests.faulthost import FaultHost
 from tests.hubhost import client_env, run_client
 from tests.releases import files_of, listed, pairs, write_release

@@ -17,8 +17,8 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from builder import ledger
 from builder.cli import main
+from builder.disk import ledger
 from builder.rebuild import pool
 from tests.faulthost import FaultHost
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from builder.reasons import Reason
 from builder.rebuild.outcome import Outcome, Picture
 from builder.rebuild.spool import _HEAD, Spool, Tried, _digest
-from builder.schema import Reason
 
 OWNER = "config shard"
 PICTURE = Picture(

@@ -7,14 +7,13 @@ import warnings
 import datasets
 import pytest
 
-from builder.rebuild.intact import is_intact
-from builder.rebuild.outcome import Dropped
+from builder.picture.intact import is_intact
+from builder.reasons import Dropped, Reason
 from builder.rebuild.picture import PictureOptions, make
-from builder.schema import Reason
 
+from ..picture.photos import after_start, segment, turned
 from ..pictures import PICTURES, save, scene
-from .odd import CHUNKS, ENDS, HEADERS, MODES
-from .photos import after_start, segment, turned
+from ..web.odd import CHUNKS, ENDS, HEADERS, MODES
 
 
 def decodes(body: bytes) -> bool:

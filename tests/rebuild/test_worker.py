@@ -13,12 +13,12 @@ import pytest
 
 from builder.rebuild.assemble import Layout
 from builder.rebuild.config import Config, Rules
-from builder.rebuild.hosts import PAUSE_CAP
 from builder.rebuild.job import Job
 from builder.rebuild.messages import Done, Finish, Setup, Task, Told, Want
 from builder.rebuild.plan import make_plan
 from builder.rebuild.spool import Spool, Tried
 from builder.rebuild.worker import Watch, Worker
+from builder.web.pace import PAUSE_CAP
 from tests.faulthost import FaultHost
 
 from .runs import reasons, write_manifest

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builder.released.document import Release, read
+from builder.disk.release import Release, read
 
 
 @dataclass

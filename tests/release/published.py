@@ -16,14 +16,14 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image
 
-from builder.release import funnel
-from builder.release.words import PARTS
-from builder.released.counts import Counts
-from builder.released.document import Release
-from builder.schema import IMAGES, PAIR, TIMESTAMP, pair_key
-from builder.shards import HUGGINGFACE, writer
-from builder.tars import TarWriter
-from builder.verdicts import KEPT, Verdict
+from builder.card import funnel
+from builder.card.counts import Counts
+from builder.card.words import PARTS
+from builder.disk.parquet import HUGGINGFACE, writer
+from builder.disk.release import Release
+from builder.disk.schema import IMAGES, PAIR, TIMESTAMP, pair_key
+from builder.disk.tars import TarWriter
+from builder.reasons import KEPT, Verdict
 
 FETCHED = datetime.datetime(2026, 11, 2, 3, 4, 5, tzinfo=datetime.UTC)
 CARRIED = [pa.field("similarity", pa.float32()), pa.field("tags", pa.list_(pa.string()))]

@@ -20,8 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from builder.disk.release import NAME, Release
 from builder.errors import DanqingError
-from builder.released.document import NAME, Release
 from tests.hubhost import argv_of, client_env
 
 CARD = "---\npretty_name: test\nlicense: cc-by-nc-4.0\n---\n# Pairs of {version}\n"

@@ -16,17 +16,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from builder.cli import main
-from builder.files import file_digest
-from builder.ledger import ShardLedger, Tally
+from builder.disk.files import file_digest
+from builder.disk.ledger import ShardLedger, Tally
+from builder.disk.release import Release
+from builder.disk.release import read as read_release
+from builder.disk.removals import Removals
+from builder.reasons import Cause
 from builder.release.columns import columns_of
 from builder.release.config import Config
 from builder.release.plan import Plan, make
 from builder.release.source import Root, open_root
 from builder.release.staging import Staging
-from builder.released.document import Release
-from builder.released.document import read as read_release
-from builder.removals import Removals
-from builder.verdicts import Cause
 from tests.roots import make_root, pair, write_shard
 from tests.scored import DECISION, Scoring, make_scored
 

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pytest
 from datasets import load_dataset
 
+from builder.card.metadata import LICENSES, check_license, size_category
+from builder.disk.release import Release
 from builder.errors import InputError, VerificationError
 from builder.release.card import REPOSITORY, default_title, render, write_card
-from builder.release.metadata import LICENSES, check_license, size_category
-from builder.released.document import Release
 
 from .published import Made, publish
 

@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from builder.disk.removals import Removals, parse_file
 from builder.errors import InputError
+from builder.reasons import Cause
 from builder.release.census import take
 from builder.release.source import open_root
-from builder.removals import Removals, parse_file
-from builder.verdicts import Cause
 from tests.release.roots import NONE, scored_root
 from tests.roots import make_root, pair, write_shard
 from tests.scored import Scoring, make_scored

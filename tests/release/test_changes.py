@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from builder.digests import KEY, hex_of, keys_of
+from builder.disk.digests import KEY, hex_of, keys_of
+from builder.disk.removals import Removals
+from builder.disk.schema import pair_key
 from builder.errors import InputError
+from builder.reasons import Cause
 from builder.release import changes
 from builder.release.changes import Previous, previous_keys, write
-from builder.removals import Removals
-from builder.schema import pair_key
-from builder.verdicts import Cause
 from tests.hubhost import answers, client_env
 from tests.releases import files_of, listed, write_release
 from tests.roots import make_root
@@ -220,8 +220,8 @@ def test_a_release_on_the_hub_is_compared_with_where_it_lies(hub: Any, tmp_path:
         import json
         from pathlib import Path
         from builder.release.changes import Previous, write
-        from builder.released.document import read
-        from builder.removals import Removals, digest_of
+        from builder.disk.release import read
+        from builder.disk.removals import Removals, digest_of
 
         url = "hf://datasets/tester/x@{revision}"
         removals = Removals.of([("host", digest_of("host", "images.test"), "v2")])

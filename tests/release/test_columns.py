@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from builder.disk.schema import said_by
 from builder.release.columns import Columns, columns_of
 from builder.release.rows import read as read_rows
-from builder.schema import said_by
 from tests.release.roots import opened, planned, scored_root
 from tests.roots import CARRIED, make_root, pair, write_shard
 
@@ -39,7 +39,7 @@ def with_caption(root: Path, caption: str) -> None:
     for path in (root / "scores").iterdir():
         table = pq.read_table(path)
         said = said_by(table.schema) | {"caption": caption}
-        from builder.schema import saying
+        from builder.disk.schema import saying
 
         pq.write_table(table.replace_schema_metadata(saying(table.schema, said).metadata), path)
 

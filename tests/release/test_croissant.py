@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from builder.card.croissant import _version, document
+from builder.disk.release import Release
 from builder.errors import VerificationError
-from builder.release.croissant import _version, document
-from builder.released.document import Release
 
 from .published import Made, publish
 

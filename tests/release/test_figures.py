@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from builder.release import figures
-from builder.release.figures import draw, drawn
-from builder.release.funnel import Step
-from builder.released.document import Release
+from builder.card import figures
+from builder.card.figures import draw, drawn
+from builder.card.funnel import Step
+from builder.disk.release import Release
 
 from .published import Made, publish
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from builder.console import Console
+from builder.disk.release import NAME
 from builder.errors import InputError, UsageError
 from builder.release.config import Config
 from builder.release.folder import Folder
 from builder.release.upload import open_target
-from builder.released.document import NAME
 from tests.release.publishing import contents, paths
 
 

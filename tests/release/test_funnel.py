@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from builder import files, ledger
+from builder.card import funnel
+from builder.disk import files, ledger
+from builder.disk.ledger import ShardLedger, Tally
 from builder.errors import VerificationError
-from builder.ledger import ShardLedger, Tally
-from builder.release import funnel
-from builder.verdicts import KEPT
+from builder.reasons import KEPT
 
 from ..roots import make_root
 from ..scored import make_scored

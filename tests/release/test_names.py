@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 
-from builder.card import dump
+from builder.disk.card import dump
+from builder.disk.schema import pair_key
 from builder.errors import InputError
+from builder.published.croissant import identifiers
 from builder.release.card import check_columns
-from builder.released.croissant import identifiers
-from builder.schema import pair_key
 from tests.release.roots import release
 from tests.roots import pair, write_shard
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from builder.disk.release import Release
+from builder.disk.removals import Removals
+from builder.reasons import Cause
 from builder.release import plan as plans
 from builder.release.plan import Plan
 from builder.release.source import open_root
-from builder.released.document import Release
-from builder.removals import Removals
-from builder.verdicts import Cause
 from tests.release.roots import NONE, SOME, opened, scored_root, staging_of
 from tests.roots import pair
 

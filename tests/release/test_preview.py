@@ -10,8 +10,8 @@ import pytest
 
 from builder.cli import main
 from builder.demo.hub import Hub
+from builder.reasons import Cause
 from builder.release.preview import Change, Preview
-from builder.verdicts import Cause
 from tests.hubhost import client_env, run_client
 from tests.release.publishing import make, names
 from tests.release.roots import FROM, release, released, scored_root, tree

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from builder.console import Console
+from builder.hub.remote import _parts
 from builder.release.progress import Sent, positions, sending, watching
-from builder.release.remote import _parts
 
 
 def test_a_bar_never_goes_back() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.verdicts import Cause
+from builder.reasons import Cause
 from tests import renames
 from tests.release.roots import FROM, SOME, release, released, scored_root, tree
 from tests.roots import pair

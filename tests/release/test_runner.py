@@ -11,9 +11,9 @@ import fsspec
 import pyarrow.parquet as pq
 import pytest
 
-from builder import removals
-from builder.files import Lock
-from builder.verdicts import Cause
+from builder.disk import removals
+from builder.disk.files import Lock
+from builder.reasons import Cause
 from tests.release.roots import FROM, SOME, planned, read, release, released, scored_root, tree, with_ledger
 from tests.roots import make_root, pair
 

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from builder.card.counts import Counts
+from builder.disk.parquet import image_schema
 from builder.errors import InputError
 from builder.release import rows, shards
 from builder.release.columns import columns_of
 from builder.release.layout import Planned
-from builder.released.counts import Counts
-from builder.shards import image_schema
 from tests.release.roots import planned, scored_root
 from tests.roots import make_root, pair
 

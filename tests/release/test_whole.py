@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from builder.demo.hub import Hub
-from builder.verdicts import Cause
+from builder.reasons import Cause
 from tests.hubhost import client_env, hub_contents, run_client
 from tests.release.roots import FROM, SOME, scored_root
 from tests.roots import pair

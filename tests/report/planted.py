@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from builder.schema import OUTCOMES, pair_key
+from builder.disk.schema import OUTCOMES, pair_key
 from tests.roots import jpeg, pair, write_shard
 from tests.scored import MIX, Scoring, make_scored
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from builder.report.charts import NARROW, WIDE, Chart, Step, against_null, funnel, kept_and_dropped
+from builder.card.charts import NARROW, WIDE, Chart, Step, against_null, funnel, kept_and_dropped
 from builder.report.gather import BINS, Counts, histogram
 
 

@@ -12,7 +12,7 @@ import fsspec
 import pytest
 
 from builder.cli import main
-from builder.verdicts import Cause
+from builder.reasons import Cause
 from tests.scored import DECISION, MIX, Scoring
 
 from . import planted

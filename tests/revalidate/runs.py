@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 
 from builder.cli import main
 from builder.console import Console
+from builder.disk.schema import SCORED
 from builder.revalidate.plan import Shard, find_shards
-from builder.schema import SCORED
-from builder.siglip2 import Options, Siglip, find
+from builder.towers import Options, Siglip, find
 from tests.drift import Planted, plant
 
 CHECKPOINT = str(Path(__file__).parents[2] / "builder" / "demo" / "checkpoint")

@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from builder import ledger
 from builder.console import Console
-from builder.ledger import ShardLedger, Tally
+from builder.disk.ledger import ShardLedger, Tally
+from builder.disk.parquet import writer
+from builder.disk.schema import SCORED, pair_key
 from builder.revalidate.config import Config
 from builder.revalidate.decide import decide
-from builder.schema import SCORED, pair_key
-from builder.shards import writer
+from builder.web.hostname import host_of
 
 STEMS = ("train-00000-of-00002", "train-00001-of-00002", "validation-00000-of-00001")
 ROWS = 60  # a shard, in row groups of 25
@@ -34,7 +34,7 @@ def scored(stem: str) -> dict[str, Any]:
     urls = [f"http://图片{n % 4}.test/{n}.jpg" for n in numbers]
     return {
         "key": [pair_key(url, "x") for url in urls],
-        "host": [ledger.host_of(url) for url in urls],
+        "host": [host_of(url) for url in urls],
         "score_alt_text": rng.uniform(0, 0.3, ROWS),
         "code": code,
         "p_code": np.where(np.arange(ROWS) % 2, p, 0.9),

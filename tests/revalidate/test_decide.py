@@ -11,16 +11,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from builder import ledger
 from builder.cli import main
 from builder.console import Console
-from builder.ledger import ShardLedger, Tally
+from builder.disk import ledger
+from builder.disk.ledger import ShardLedger, Tally
+from builder.disk.schema import DECIDED, SCORED, SCORES
+from builder.reasons import Verdict
 from builder.revalidate import decide as stage
 from builder.revalidate.columns import Scores
 from builder.revalidate.config import Config
 from builder.revalidate.decide import decide
-from builder.schema import DECIDED, SCORED, SCORES
-from builder.verdicts import Verdict
 from tests.revalidate.smallroot import SAID, STEMS, files_of, make, rows_of, run, scored, shard
 
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from builder import ledger
 from builder.cli import main
+from builder.disk import ledger
 from builder.errors import InputError
 from tests.revalidate.smallroot import ROWS, SAID, STEMS, files_of, make, run, scored, write
 

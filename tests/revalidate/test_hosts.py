@@ -5,10 +5,10 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 
+from builder.reasons import Verdict
 from builder.revalidate import hosts
 from builder.revalidate.hosts import by_host, merged, worst
 from builder.revalidate.judge import VERDICTS
-from builder.verdicts import Verdict
 
 SAME, DRIFTED = VERDICTS.index(Verdict.SAME), VERDICTS.index(Verdict.DRIFTED)
 

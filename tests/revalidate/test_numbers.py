@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from builder.cli import main
-from builder.digests import KEY
+from builder.disk.digests import KEY
+from builder.disk.schema import pair_key, saying
 from builder.errors import VerificationError
 from builder.revalidate import rules
 from builder.revalidate.clusters import NONE
@@ -26,8 +27,7 @@ from builder.revalidate.panel import Panel, make_panel, read_panel
 from builder.revalidate.pieces import Cutter
 from builder.revalidate.reference import Reference, open_reference
 from builder.revalidate.score import Scorer
-from builder.schema import pair_key, saying
-from builder.siglip2 import Embedded, Work
+from builder.towers import Embedded, Work
 from tests.drift import write_root
 
 from .runs import CHECKPOINT, column, planted, revalidate, shards, siglip
@@ -149,7 +149,7 @@ def test_rows_of_a_piece_that_came_to_no_numbers_are_written_down(
 
 
 def test_the_towers_answer_with_a_direction_or_with_nan() -> None:
-    from builder.siglip2.towers import _unit
+    from builder.towers.siglip2 import _unit
 
     class Output:
         pooler_output = torch.tensor([[3.0, 4.0], [0, 0], [torch.inf, 1], [1e30, 1e30], [torch.nan, 1]])
@@ -203,8 +203,8 @@ def test_a_code_of_zeros_is_not_recorded(tmp_path: Path) -> None:
 
 
 def test_histograms_and_floats_leave_out_what_is_no_number() -> None:
+    from builder.disk.schema import floats
     from builder.report.gather import BINS, histogram
-    from builder.scores import floats
 
     assert histogram(np.array([0.5, NAN, np.inf, -np.inf])).sum() == 1
     assert histogram(np.array([])).tolist() == [0] * BINS

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from builder.digests import keys_of, unhex
+from builder.disk.digests import keys_of, unhex
 from builder.errors import InputError
 from builder.revalidate import rules
 from builder.revalidate.panel import Panel, make_panel, read_panel, select

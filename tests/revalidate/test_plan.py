@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from builder.disk.files import file_digest
+from builder.disk.ledger import ShardLedger, Tally
 from builder.errors import InputError, UsageError
-from builder.files import file_digest
-from builder.ledger import ShardLedger, Tally
 from builder.revalidate.config import Config
 from builder.revalidate.plan import Plan, find_shards, make_plan
-from builder.siglip2 import Checkpoint
+from builder.towers import Checkpoint
 from tests.roots import make_root
 
 STEMS = [f"train-{i:05d}-of-00003" for i in range(3)]

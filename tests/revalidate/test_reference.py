@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder.console import Console
-from builder.digests import keys_of
+from builder.disk.digests import keys_of
 from builder.errors import InputError
 from builder.revalidate import reference
 from builder.revalidate.reference import Found, Recorded, Reference, find_parts, open_reference
-from builder.siglip2 import Checkpoint
+from builder.towers import Checkpoint
 from tests.roots import make_root
 from tests.scored import CHECKPOINT as SCORED_BY
 from tests.scored import make_scored

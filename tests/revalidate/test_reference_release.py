@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from builder.digests import keys_of
+from builder.disk.digests import keys_of
+from builder.disk.schema import saying
 from builder.errors import InputError
 from builder.manifest import Columns, open_manifest
 from builder.rebuild.assemble import keys_of as keys_of_rows
 from builder.revalidate.reference import open_reference
-from builder.schema import saying
-from builder.siglip2 import Checkpoint
+from builder.towers import Checkpoint
 from tests.hubhost import answers, client_env
 from tests.releases import files_of, listed, pairs, write_release
 from tests.scored import CHECKPOINT as SCORED_BY
@@ -75,8 +75,8 @@ def test_a_release_on_the_hub_is_a_reference(hub: Any, tmp_path: Path) -> None:
         from pathlib import Path
         import pyarrow as pa
         from builder.revalidate.reference import Recorded, find_parts, open_reference
-        from builder.digests import keys_of
-        from builder.siglip2 import Checkpoint
+        from builder.disk.digests import keys_of
+        from builder.towers import Checkpoint
         checkpoint = Checkpoint(Path("x"), "org/tiny", "tiny", None, "{CHECKPOINT.fingerprint}", naflex=False)
         source = "hf://datasets/tester/x@{revision}"
         index = open_reference(Recorded.of(source, find_parts(source), checkpoint), Path("{tmp_path}/work"))

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder.cli import main, parse
+from builder.disk.files import Lock
 from builder.errors import UsageError
-from builder.files import Lock
 from builder.revalidate import Config, rules
 from tests.checkpoints import make_fixed
 from tests.drift import write_root

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder.console import Console
-from builder.ledger import read_all
+from builder.disk.ledger import read_all
 from builder.revalidate import pieces, rules, runner
-from builder.stop import Stop
+from builder.stage.stop import Stop
 from tests import renames
 from tests.drift import write_manifest, write_root
 
@@ -114,7 +114,7 @@ def test_a_crash_before_any_file_appears_changes_nothing_in_the_end(
 KILLED = """
 import os, signal, sys
 from builder.revalidate import pieces, rules, runner
-from builder.stop import Stop
+from builder.stage.stop import Stop
 rules.PANEL = 25
 def hear(event, arguments):
     if event == "os.rename" and os.fspath(arguments[1]).endswith("train-00001.json"):

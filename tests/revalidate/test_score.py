@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
-from builder.digests import keys_of, unhex
+from builder.disk.digests import keys_of, unhex
 from builder.revalidate import rules
 from builder.revalidate.panel import Panel, make_panel
 from builder.revalidate.pieces import Cutter, Piece
 from builder.revalidate.reference import RECORD, Reference
 from builder.revalidate.score import Scorer
-from builder.siglip2 import Embedded, Work, code
+from builder.towers import Embedded, Work, code
 from tests.drift import Planted, write_root
 
 from .runs import column, planted, shards, siglip

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from builder.verdicts import Verdict
+from builder.reasons import Verdict
 from tests.drift import Planted, figures, plant, write_manifest, write_root
 from tests.revalidate.runs import revalidate
 

@@ -1,1 +1,1 @@
-"""Tests of builder/verify."""
+"""Tests of builder/published/verify."""

@@ -1,0 +1,1 @@
+"""What people read: facts that were counted, filled into templates, figures and Croissant."""

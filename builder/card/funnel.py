@@ -1,0 +1,115 @@
+"""The way from the rows of the manifest to the pairs of a release, step by step, each pair counted once.
+
+ledger of a root ─▶ of_root ─▶ Release.funnel ─▶ steps ─▶ the table and the figure of the card
+
+manifest    rows of the manifest
+pending     of them not asked for yet: the rebuild is not finished, or was limited
+reasons     dropped by rebuild, by Reason
+fetched     pairs that have a picture
+verdicts    of them, as judged; empty where the root was not re-validated
+left_out    of them dropped by re-validation: by verdict, or by min_score where that alone drops them
+decision    alpha, bound, pi0, tested, threshold, min_score, keep of the decision; empty likewise
+options     of rebuild: how pictures were asked for and stored; empty for a root without a ledger of it
+removed     kept by its verdict, but taken out by the removal list (the release adds it)
+duplicates  left out as its key was there already (the release adds it where there are any)
+revisions   releases before this one, oldest first: version, created_at, kept, dropped (the release adds it)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ..disk import ledger
+from ..disk.files import join, listdir
+from ..disk.release import Release
+from ..errors import VerificationError
+from ..stage.status import summary_of
+
+ASKED = ("alpha", "bound", "decision", "keep", "min_score", "pi0", "suspects", "tested", "threshold")
+OPTIONS = ("encode", "ignore_opt_out", "image_size", "quality", "resize", "upscale")
+
+
+def of_root(root: str, pairs: int) -> dict[str, Any]:
+    """What the ledger of a root says; pairs: rows of its images/, which count where it has no ledger of `rebuild`."""
+    stages = {one.stage: one for one in summary_of(root).funnels} if listdir(join(root, "ledger")) else {}
+    rebuilt, judged = stages.get("rebuild"), stages.get("revalidate")
+    decision = judged.decision if judged else None
+    plan = ledger.read_plan(root, "rebuild") or {}
+    return {
+        "manifest": rebuilt.rows_total if rebuilt else pairs,
+        "pending": rebuilt.rows_total - rebuilt.counted.rows if rebuilt else 0,
+        "reasons": _counts(rebuilt.counted.reasons if rebuilt else {}),
+        "fetched": rebuilt.counted.kept if rebuilt else pairs,
+        "verdicts": _counts(decision["verdicts"] if decision else {}),
+        "left_out": _counts(judged.counted.reasons if decision and judged else {}),
+        "decision": {name: decision.get(name) for name in ASKED} if decision else {},
+        "options": {name: value for name, value in plan.get("config", {}).items() if name in OPTIONS},
+    }
+
+
+def _counts(counts: dict[str, int]) -> dict[str, int]:
+    return {str(name): count for name, count in sorted(counts.items()) if count}
+
+
+def revisions(previous: Release | None) -> list[dict[str, Any]]:
+    """What `revisions` holds of a release that comes after `previous`."""
+    if previous is None:
+        return []
+    return [*previous.funnel.get("revisions", []), revision(previous)]
+
+
+def revision(release: Release) -> dict[str, Any]:
+    """One row of the table of revisions."""
+    return {
+        "version": release.version,
+        "created_at": release.created_at,
+        "kept": release.counts.get("kept", 0),
+        "dropped": dict(sorted(release.dropped.items())),
+    }
+
+
+class Step(NamedTuple):
+    """One step. kind: `stage` where pairs stand, else what took them: pending, rebuild, revalidate, release.
+
+    name: of the stage, or the reason; pairs: that stand there, or that were lost.
+    """
+
+    kind: str
+    name: str
+    pairs: int
+
+
+def steps(release: Release) -> list[Step]:
+    """The steps in order, the largest loss first within each part; VerificationError where they do not add up."""
+    funnel = release.funnel
+    listed = list(_steps(funnel, release.counts["kept"]))
+    left = None
+    for step in listed:
+        if step.kind == "stage":
+            if left is not None and left != step.pairs:
+                raise VerificationError(
+                    f"the funnel does not add up: {left:,} pairs should be {step.name}, {step.pairs:,} are; "
+                    "the root has changed since it was read: run the same command again"
+                )
+            left = step.pairs
+        elif left is not None:
+            left -= step.pairs
+    return listed
+
+
+def _steps(funnel: dict[str, Any], kept: int) -> Iterator[Step]:
+    yield Step("stage", "manifest", funnel["manifest"])
+    if funnel["pending"]:
+        yield Step("pending", "pending", funnel["pending"])
+    yield from _lost("rebuild", funnel["reasons"])
+    yield Step("stage", "fetched", funnel["fetched"])
+    yield from _lost("revalidate", funnel["left_out"])
+    yield from _lost("release", {name: funnel.get(name, 0) for name in ("removed", "duplicates")})
+    yield Step("stage", "released", kept)
+
+
+def _lost(kind: str, counts: dict[str, int]) -> Iterator[Step]:
+    for name, count in sorted(counts.items(), key=lambda one: (-one[1], one[0])):
+        if count:
+            yield Step(kind, name, count)

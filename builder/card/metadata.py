@@ -1,0 +1,180 @@
+"""The front matter of a release's card: what the Hub shows and what stock `datasets` loads by.
+
+    Release, schema ─▶ DatasetCardData ─▶ YAML
+
+Configurations, splits, features and sizes are those of the files. The Hub checks it once more before an upload.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from ..disk.card import dump
+from ..disk.location import bare
+from ..disk.release import Release
+from ..disk.schema import IMAGE, STORED
+from ..disk.tars import tar_schema
+from ..errors import InputError
+from ..published.shards import split_of
+from ..release.config import SOURCE
+from .words import PARTS
+
+# The identifiers that the Hub takes, but `other`, which needs a name and a link of its own.
+_LICENSES = """
+    afl-3.0 agpl-3.0 apache-2.0 apple-amlr apple-ascl artistic-2.0 bigcode-openrail-m bigscience-bloom-rail-1.0
+    bigscience-openrail-m bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear bsl-1.0 c-uda cc cc-by-2.0 cc-by-2.5
+    cc-by-3.0 cc-by-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0
+    cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0 cdla-permissive-1.0
+    cdla-permissive-2.0 cdla-sharing-1.0 creativeml-openrail-m deepfloyd-if-license ecl-2.0 epl-1.0 epl-2.0 etalab-2.0
+    eupl-1.1 eupl-1.2 fair-noncommercial-research-license gfdl gpl gpl-2.0 gpl-3.0 intel-research isc lgpl lgpl-2.1
+    lgpl-3.0 lgpl-lr lppl-1.3c mit mpl-2.0 ms-pl ncsa odbl odc-by ofl-1.1 open-mdw openrail openrail++ osl-3.0 pddl
+    postgresql unlicense unknown wtfpl zlib
+"""
+LICENSES = frozenset(_LICENSES.split())
+TASKS = ("image-to-text", "text-to-image", "zero-shot-image-classification")
+_SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
+
+
+def check_license(identifier: str) -> None:
+    """InputError for a license that the Hub does not know by this identifier."""
+    if identifier not in LICENSES | {"other"}:
+        near = sorted(one for one in LICENSES if one.split("-")[0] == identifier.lower().split("-")[0])
+        raise InputError(
+            f"license {identifier}: no identifier of the Hub; there are {', '.join(near or sorted(LICENSES))}"
+        )
+
+
+def size_category(pairs: int) -> str:
+    """The Hub's word for a number of pairs."""
+    return _SIZES[min(max(len(str(pairs)) - 3, 0), len(_SIZES) - 1)]
+
+
+def front_matter(release: Release, schema: pa.Schema, title: str) -> str:
+    """The YAML of a card, without the lines of dashes; InputError for a license that the Hub does not know."""
+    from datasets.info import DatasetInfosDict
+    from datasets.utils.metadata import MetadataConfigs
+    from huggingface_hub import DatasetCardData
+
+    check_license(release.license)
+    of_danqing = release.source == SOURCE
+    data = DatasetCardData(
+        language="zh" if of_danqing else None,
+        license=release.license,
+        license_name=release.license_name or None,
+        license_link=release.license_link or None,
+        pretty_name=title,
+        size_categories=[size_category(release.counts["kept"])],
+        task_categories=[*TASKS],
+        source_datasets=_derived(release.source),
+        multilinguality="monolingual",
+        annotations_creators=["machine-generated" if release.validated else "no-annotation"],
+        tags=[
+            "image-text",
+            "vision-language",
+            *(["chinese"] if of_danqing else []),
+            "danqing",
+            *(["webdataset"] if is_tars(release) else []),
+        ],
+    )
+    MetadataConfigs(configs(release)).to_dataset_card_data(data)
+    DatasetInfosDict(_infos(release, schema)).to_dataset_card_data(data)
+    return dump(dict(data.to_dict()))  # type: ignore[no-untyped-call]
+
+
+def _derived(source: str) -> list[str] | None:
+    """What the Hub is told of the source: its id there, else that there is one, else nothing."""
+    return [source if bare(source) else "extended"] if source else None
+
+
+def is_tars(release: Release) -> bool:
+    """Whether its shards are WebDataset tars."""
+    return any(path.endswith(".tar") for path in release.shards())
+
+
+def configs(release: Release) -> dict[str, dict[str, Any]]:
+    """The configurations by name, the data first by `default`.
+
+    `datasets` reads a repository with one builder, so one of tars offers its pairs and no tables. The patterns name the
+    number of shards: a card takes in none of another layout, as there are while a large release is being published.
+    """
+    extension = "tar" if is_tars(release) else "parquet"
+    ends = {split_of(path): path.rpartition("-")[2] for path in release.shards()}
+    main: dict[str, Any] = {
+        "data_files": [
+            {"split": split, "path": f"{release.what}/{split}-*-of-{ends[split]}"}
+            for split in splits(release)
+        ],
+        "default": True,
+    }
+    if release.what == "images" and release.validated and extension == "parquet":
+        main["filters"] = [["kept", "==", True]]
+    found = {release.what: main}
+    if extension == "parquet":
+        for name in PARTS:
+            if part_files(release, name):
+                found[name] = {"data_files": [{"split": "train", "path": f"{name}/*.parquet"}]}
+    return found
+
+
+def splits(release: Release) -> list[str]:
+    """Its splits, train first."""
+    order = {"train": 0, "validation": 1, "test": 2}
+    return sorted(release.counts["splits"], key=lambda split: (order.get(split, 3), split))
+
+
+def part_files(release: Release, name: str) -> list[dict[str, Any]]:
+    """The entries of the files of a folder."""
+    return [file for path, file in sorted(release.files.items()) if path.startswith(f"{name}/")]
+
+
+def _infos(release: Release, schema: pa.Schema) -> dict[str, Any]:
+    """dataset_info of every configuration; sizes are those of the files, as a footer tells no other that is stable."""
+    from datasets import Features
+
+    infos = {}
+    counted = {
+        split: (one["kept"], one["bytes"])
+        for split, one in ((s, release.counts["splits"][s]) for s in splits(release))
+    }
+    features = _tar_features(release, schema) if is_tars(release) else Features.from_arrow_schema(schema)
+    infos[release.what] = _info(release.what, features, counted)
+    if not is_tars(release):
+        for name, columns in PARTS.items():
+            if files := part_files(release, name):
+                rows, size = sum(file["rows"] for file in files), sum(file["bytes"] for file in files)
+                infos[name] = _info(name, Features.from_arrow_schema(columns), {"train": (rows, size)})
+    return infos
+
+
+def _tar_features(release: Release, schema: pa.Schema) -> Any:
+    """What a pair of a tar has: its picture by the extension, `txt` and `json`.
+
+    `datasets` would guess it from five pairs, and fail at the first that has a value where those had none. Where no
+    ledger tells how the pictures were stored, they may be of any kind.
+    """
+    from datasets import Features, Image
+
+    encode = release.funnel.get("options", {}).get("encode")
+    kinds = sorted(release.counts["formats"]) if encode == "original" else [encode] if encode else STORED
+    told = tar_schema(schema, kinds)
+    found = Features.from_arrow_schema(told)
+    return Features({f.name: Image() if f.type == IMAGE else found[f.name] for f in told})
+
+
+def _info(name: str, features: Any, counted: dict[str, tuple[int, int]]) -> Any:
+    from datasets import DatasetInfo, SplitDict, SplitInfo
+
+    size = sum(size for _, size in counted.values())
+    splits = {
+        split: SplitInfo(name=split, num_examples=rows, num_bytes=size)
+        for split, (rows, size) in counted.items()
+    }
+    return DatasetInfo(
+        config_name=name,
+        features=features,
+        splits=SplitDict(splits),
+        download_size=size,
+        dataset_size=size,
+    )

@@ -1,0 +1,137 @@
+"""What the cards say of columns, reasons and verdicts, each once. No numbers: those come from the release."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from ..disk import removals
+from ..errors import VerificationError
+from ..reasons import Cause, Reason, Verdict
+from ..release import changes
+
+REASONS: dict[str, str] = {
+    Reason.INVALID_URL: "the URL is empty or malformed",
+    Reason.BLOCKED_SCHEME: "the URL is neither http nor https",
+    Reason.BLOCKED_ADDRESS: "the host has a private address",
+    Reason.DNS: "the host name has no address",
+    Reason.CONNECT: "the connection was refused or cut",
+    Reason.TLS: "the certificate or the handshake failed",
+    Reason.TIMEOUT: "no answer in time",
+    Reason.PROTOCOL: "the answer is no HTTP",
+    Reason.HTTP_4XX: "the host says that there is no such picture, or that it is not for us",
+    Reason.HTTP_5XX: "the host has an error",
+    Reason.THROTTLED: "the host asked to come later, to the last try",
+    Reason.REDIRECTS: "redirects lead in a circle or nowhere",
+    Reason.OPT_OUT: "the site asks not to be used for machine learning",
+    Reason.TOO_LARGE: "the file is larger than the limit",
+    Reason.EMPTY: "the answer has no body",
+    Reason.TRUNCATED: "the file ends early",
+    Reason.NOT_IMAGE: "the file is no picture",
+    Reason.CORRUPT: "the picture cannot be decoded",
+    Reason.TOO_MANY_PIXELS: "the picture has more pixels than the limit",
+    Reason.TOO_SMALL: "a side is shorter than the limit",
+    Reason.ASPECT: "the picture is too long or too wide",
+    Reason.HASH_MISMATCH: "the bytes are not those that the manifest recorded",
+    "removed": "on the removal list",
+    Verdict.DEAD: "the stored picture cannot be decoded",
+    Verdict.PLACEHOLDER: "one picture under many pairs whose captions disagree",
+    Verdict.DRIFTED: "the picture has nothing to do with the recorded one, nor with the caption",
+    Cause.MIN_SCORE: "the score does not reach the least that was asked for",
+    # Where --keep left them out.
+    Verdict.SAME: "the same bytes, left out on request",
+    Verdict.MOVED: "the recorded picture in other bytes, left out on request",
+    Verdict.MATCHING: "the caption fits, left out on request",
+    "pending": "not asked for yet",
+    "duplicates": "the same URL and caption come twice",
+    "absent": "not in the data any more",
+}
+
+VERDICTS: dict[str, str] = {
+    Verdict.SAME: "The bytes hash as the reference recorded them.",
+    Verdict.MOVED: "Other bytes, but by its code the picture that the reference recorded.",
+    Verdict.MATCHING: "Not known by its code, yet the caption is about this picture.",
+    Verdict.PLACEHOLDER: "One picture under many pairs whose captions disagree: a banner, a logo, “not found”.",
+    Verdict.DRIFTED: "The picture has nothing to do with the recorded one, nor with the caption.",
+    Verdict.DEAD: "What is stored cannot be decoded.",
+}
+
+STAGES: dict[str, str] = {
+    "manifest": "rows of the source manifest",
+    "fetched": "pairs with a picture",
+    "released": "pairs in this release",
+}
+
+_PAIR = {
+    "key": "stable id of the pair: BLAKE2b-128 of URL and `alt_text`, in hex",
+    "url": "where the picture was fetched",
+    "alt_text": "the text that the web page gives for the picture",
+    "recaption": "a second caption of the source, where it has one",
+    "sha256": "SHA-256 of the file as fetched, in hex",
+    "phash": "perceptual hash of the picture: 64-bit DCT, in hex",
+    "score": "SigLIP cosine of picture and caption: the one that was tested, of both captions the mean",
+    "score_alt_text": "cosine of picture and `alt_text`",
+    "score_recaption": "cosine of picture and `recaption`",
+    "score_model": "checkpoint that made `score`",
+    "verdict": "what re-validation says of the pair, see below",
+    "suspect": "kept, though its score fell by more than re-encoding explains",
+    "fetched_at": "when the file was fetched, UTC",
+}
+MANIFEST: dict[str, str] = _PAIR | {
+    "width": "of the picture as fetched, upright, in pixels",
+    "height": "likewise",
+    "code": "256-bit code of the picture: the signs of random projections of its SigLIP embedding",
+}
+IMAGES: dict[str, str] = _PAIR | {
+    "image": "the picture, an encoded file",
+    "width": "of the picture as stored, in pixels",
+    "height": "likewise",
+    "original_width": "of the picture as fetched, upright, in pixels",
+    "original_height": "likewise",
+    "format": "of the file as fetched: jpeg, png, webp ...",
+    "p": "p-value of “neither the recorded picture nor what the caption says”; null where nothing had to be tested",
+    "kept": "whether the pair is part of this release; the configuration `images` yields only these",
+}
+CARRIED = "carried from the source manifest, as it is there"
+
+# Columns that come with other parts of a release.
+CHANGES: dict[str, str] = {
+    "key": "of the pair",
+    "reason": "why it is not in the release any more",
+    "since": "version that dropped it",
+}
+REMOVALS: dict[str, str] = {
+    "kind": "`key`, `url` or `host`",
+    "digest": "the key itself, or BLAKE2b-128 of the URL or host in hex",
+    "since": "version that took it out",
+}
+PARTS = {"changes": changes.SCHEMA, "removals": removals.SCHEMA}
+
+FILES: dict[str, str] = {
+    "manifest": "the pairs, without pixels",
+    "images": "the pairs, with their pictures",
+    "changes": "pairs of the release before that are not in this one, and why; a file a version",
+    "removals": "digests of what was taken out for good, of all versions so far",
+    "figures": "the figures of this card",
+    "croissant.json": "Croissant metadata",
+}
+
+
+def described(what: str, schema: pa.Schema) -> list[tuple[pa.Field[Any], str]]:
+    """Each column of a release with what it means; VerificationError where a column has no description.
+
+    What stands between `recaption` and the columns of danqing is carried from the manifest.
+    """
+    known = MANIFEST if what == "manifest" else IMAGES
+    names = schema.names
+    first = names.index("recaption") + 1 if "recaption" in names else 0
+    end = "key" if what == "manifest" else "image"
+    last = names.index(end, first) if end in names[first:] else first
+    carried = set(range(first, last))
+    unknown = [name for place, name in enumerate(names) if place not in carried and name not in known]
+    if unknown:
+        raise VerificationError(
+            f"column {unknown[0]} has no description in builder/card/words.py: write what it means"
+        )
+    return [(field, CARRIED if place in carried else known[field.name]) for place, field in enumerate(schema)]

@@ -1,0 +1,307 @@
+"""Which files the loader reads: the shards of a config by split, and the score file beside each shard.
+
+In: a root, a folder or an fsspec URL, or the files the caller named. Out: the lists of files that `datasets` keeps,
+with their dates or ETags. Nothing but names, and small JSON files, is read. A root is scored where it has a
+decision.json. A server of plain HTTP lists no folder, so there every file is asked for by its name.
+"""
+
+from __future__ import annotations
+
+import functools
+import glob
+import json
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from datasets import config
+from datasets.data_files import DataFilesDict, DataFilesList
+from datasets.utils.file_utils import xopen
+
+from ..web.tokens import third_host
+from .asked import JUDGED
+from .batches import words_of
+from .location import read_from
+
+log = logging.getLogger("danqing")
+SPLITS = ("train", "validation", "test")
+PLAN, DECISION = "ledger/rebuild/plan.json", "ledger/revalidate/decision.json"
+FOLDERS = {"outcomes": "outcomes", "scores": "scores"}  # of a config; images/ for all others
+
+
+def placed(options: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a builder, so that data_files= lie below the root as in stock `datasets`, and `~` is one's home.
+
+    A token that huggingface_hub finds by itself is not shown to a third host that HF_ENDPOINT names.
+    """
+    options = dict(options)
+    if options.get("token") is None and third_host({**os.environ, "HF_ENDPOINT": config.HF_ENDPOINT}):
+        options["token"] = False
+    if options.get("data_files") is not None:
+        options["data_files"] = _at_home(options["data_files"])
+        if root := options.get("root") or options.get("data_dir"):
+            options["base_path"] = location(str(root), options.get("revision"), lambda _: None)
+    return options
+
+
+def _at_home(patterns: Any) -> Any:
+    if isinstance(patterns, (str, os.PathLike)):
+        return os.path.expanduser(os.fspath(patterns))  # noqa: PTH111
+    if isinstance(patterns, DataFilesDict):
+        return patterns
+    if isinstance(patterns, dict):
+        return {split: _at_home(files) for split, files in patterns.items()}
+    return [_at_home(one) for one in patterns] if isinstance(patterns, (list, tuple)) else patterns
+
+
+def location(root: str, revision: str | None, tell: Callable[[str], None]) -> str:
+    """A root as an absolute path, or as a URL with its revision; ValueError where that cannot pin it."""
+    root = read_from(os.path.expanduser(root), tell)  # noqa: PTH111
+    if revision is None:
+        return root if "://" in root else os.path.abspath(root)  # noqa: PTH100  resolves no links
+    if not root.startswith("hf://") or "@" in root:
+        raise ValueError(f"revision={revision!r} pins an hf:// root that has none yet, not {root}")
+    kind, owner, name, *rest = root.removeprefix("hf://").split("/")
+    return "hf://" + "/".join([kind, owner, f"{name}@{revision}", *rest])
+
+
+def resolve(options: Any, download_config: Any) -> tuple[DataFilesDict, Scores | None]:
+    """The shards that a danqing.DanqingConfig asks for, and their scores; errors as of the functions below."""
+    shards = options.data_files
+    if shards is None:
+        shards = find_shards(options.name, options.location(), download_config)
+    elif not any(shards.values()):
+        raise FileNotFoundError("data_files= matches no file: name files, or globs that match some")
+    if options.name not in (*JUDGED, "live") or (options.name == "live" and options.verdicts is not None):
+        return shards, None
+    scores = find_scores(shards, options.verdicts, download_config)
+    if scores and options.name == "live":
+        raise ValueError(
+            f"{min(scores.of)} is of a root that was re-validated, and live would fetch what was dropped too: "
+            'load pairs, name a manifest, or say verdicts="all"'
+        )
+    return shards, scores
+
+
+def find_shards(config: str, root: str, download_config: Any) -> DataFilesDict:
+    """The files of a config by split.
+
+    Raises FileNotFoundError where there are none and ValueError where they are tars, both with what to do.
+    """
+    place, folder = _Root(root, download_config), FOLDERS.get(config, "images")
+    files, rest = place.planned(folder), None
+    if files is None:
+        files = place.listed(f"{folder}/*.parquet")
+    if not files and config not in FOLDERS and place.listed("images/*.tar"):
+        raise ValueError(f'{root} holds tars: use load_dataset("webdataset", data_dir="{root}/images")')
+    if not files and config in ("manifest", "live"):
+        # A release has tables of other kinds beside its manifest.
+        files, rest = place.listed("manifest/*.parquet") or place.listed("**/*.parquet"), "train"
+    found: dict[str, list[tuple[str, Any]]] = {}
+    for file, origin in files.items():
+        split = file.rsplit("/", 1)[-1].split("-")[0]
+        found.setdefault(split if split in SPLITS else rest or "", []).append((file, origin))
+    found.pop("", None)
+    if not found:
+        raise FileNotFoundError(f"no shards for {config} at {root}: {_remedy(config, root)}")
+    lists = {split: map(list, zip(*found[split], strict=True)) for split in sorted(found, key=SPLITS.index)}
+    return DataFilesDict({split: DataFilesList(*pair) for split, pair in lists.items()})
+
+
+def _remedy(config: str, root: str) -> str:
+    if config in ("manifest", "live"):
+        return "name the folder of a manifest by data_dir=, or its files by data_files="
+    if "://" in root:
+        return "check the address, the revision and your access to it"
+    if config == "scores":
+        return f"make them with `danqing revalidate {root}`"
+    return f"make it with `danqing rebuild MANIFEST {root}`, or say data_dir= or DANQING_ROOT"
+
+
+@dataclass(frozen=True)
+class ScoreFile:
+    """Where the scores of a shard are. file: to read; url: as errors name it; decision: that it must bear."""
+
+    file: str
+    url: str
+    decision: str
+
+    @property
+    def remedy(self) -> str:
+        """The command that makes such scores anew."""
+        return f"run `danqing revalidate {self.url.rpartition('/scores/')[0]}`"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of those shards that have some. files: by split, in their order; of: by shard."""
+
+    files: DataFilesDict
+    of: dict[str, ScoreFile]
+
+    def beside(
+        self, shards: DataFilesDict, read_at: dict[str, list[str]]
+    ) -> dict[str, list[ScoreFile | None]]:
+        """The scores of each shard, by split, given where each file is to be read: itself, or its copy in a cache."""
+        found: dict[str, list[ScoreFile | None]] = {}
+        for split, files in shards.items():
+            at = dict(zip(self.files.get(split, ()), read_at.get(split, ()), strict=True))
+            scores = [self.of.get(file) for file in files]
+            found[split] = [one and replace(one, file=at[one.url]) for one in scores]
+        return found
+
+
+def find_scores(shards: DataFilesDict, verdicts: Any, download_config: Any) -> Scores | None:
+    """The files of scores/ that have the names of the shards in images/, or None where no shard is of a scored root.
+
+    A root is scored where it has a decision. Raises ValueError where scores of such a root are missing, unless it has
+    none at all and `all` pairs are wanted whatever their verdict, and where a root has scores and no decision.
+    """
+    homes = {file: _home(file) for files in shards.values() for file in files}
+    names: dict[str, list[str]] = defaultdict(list)
+    for place, name in filter(None, homes.values()):
+        names[place].append(name)
+    found: dict[str, tuple[str, Any]] = {}
+    for place, those in names.items():
+        found |= _scores_in(_Root(place, download_config), those, verdicts)
+    urls = {file: _Root(home[0], None).url(f"scores/{home[1]}") for file, home in homes.items() if home}
+    of = {file: ScoreFile(url, url, found[url][0]) for file, url in urls.items() if url in found}
+    there = {split: [of[file].url for file in files if file in of] for split, files in shards.items()}
+    lists = {split: DataFilesList(files, [found[url][1] for url in files]) for split, files in there.items()}
+    return Scores(DataFilesDict(lists), of) if of else None
+
+
+def _home(file: str) -> tuple[str, str] | None:
+    """The root in whose images/ a shard lies, and the shard's name; None where it lies in no folder of that name.
+
+    A link is followed unless it lies in a root that was re-validated itself: whoever gathers shards, or images/ as a
+    whole, by links has their root, and its verdicts, all the same.
+    """
+    path, hop, rest = file.partition("::")
+    if "://" not in path:
+        path, real = os.path.abspath(path), os.path.realpath(path)  # noqa: PTH100  the first resolves no links
+        if not _is_shard(path) or (_is_shard(real) and not _was_scored(path)):
+            path = real
+    start, folder, name = path.rpartition("/images/")
+    return (start + hop + rest, name) if folder and "/" not in name else None
+
+
+def _is_shard(path: str) -> bool:
+    return path.split("/")[-2:-1] == ["images"]
+
+
+def _was_scored(path: str) -> bool:
+    """Whether beside the images/ of a file on this disk there are scores, or a decision."""
+    root = path.rpartition("/images/")[0]
+    return os.path.isdir(f"{root}/scores") or os.path.exists(f"{root}/{DECISION}")  # noqa: PTH110, PTH112
+
+
+def _scores_in(root: _Root, names: list[str], verdicts: Any) -> dict[str, tuple[str, Any]]:
+    """By the URL of the scores of each shard their decision, and their date or ETag; nothing of an unscored root."""
+    said, remedy = root.document(DECISION), f"run `danqing revalidate {root.place}`"
+    wanted = [f"scores/{name}" for name in names]
+    asked = wanted if said is not None else wanted[:1]
+    files = root.listed("scores/*.parquet") if root.lists else root.named(asked)
+    if said is None:
+        if files:
+            raise ValueError(f"{root.url(DECISION)}: not there, so no verdict is final: {remedy}")
+        return {}
+    if not (isinstance(said, dict) and "decision" in said):
+        raise ValueError(f"{root.url(DECISION)}: no decision of a re-validation: {remedy}")
+    missing = [url for url in map(root.url, wanted) if url not in files]
+    if not missing:
+        if verdicts is None and said.get("kept") == 0:
+            _warn_once(
+                f"{root.place}: none of its pairs is kept by their verdicts, so none is served; for another level run "
+                f"danqing revalidate {root.place} --decide --alpha LEVEL, or say verdicts=",
+                str(said["decision"]),
+            )
+        return {url: (str(said["decision"]), files[url]) for url in map(root.url, wanted)}
+    if files or words_of(verdicts) != ["all"]:
+        raise ValueError(
+            f"{missing[0]}: not there, though the root has verdicts, so it is unknown which pairs were dropped: "
+            f"{remedy}, or copy scores/ too"
+        )
+    return {}
+
+
+@functools.cache
+def _warn_once(text: str, _decision: str) -> None:
+    """Warn: a root is looked at several times while it is loaded, and by many that load it again."""
+    log.warning("%s", text)
+
+
+@dataclass(frozen=True)
+class _Root:
+    """A root as its files are asked for. place: a path or URL, with the archive it lies in behind `::`."""
+
+    place: str
+    download_config: Any
+
+    @property
+    def lists(self) -> bool:
+        """Whether its folders can be listed; a server of plain HTTP does not."""
+        return not self.place.startswith(("http://", "https://"))
+
+    def url(self, path: str) -> str:
+        """The address of a file in it."""
+        start, *hops = self.place.split("::")
+        return "::".join([f"{start.rstrip('/')}/{path}", *hops])
+
+    def listed(self, pattern: str) -> dict[str, Any]:
+        """The files that match a pattern, or bear that name, each with its date or ETag."""
+        try:
+            files = DataFilesList.from_patterns(
+                [replace(self, place=glob.escape(self.place)).url(pattern)],
+                download_config=self.download_config,
+            )
+        except FileNotFoundError:
+            return {}
+        return dict(zip(files, files.origin_metadata, strict=True))
+
+    def named(self, paths: list[str]) -> dict[str, Any]:
+        """Of files of these names those that are there."""
+        return {url: origin for path in paths for url, origin in self.listed(path).items()}
+
+    def planned(self, folder: str) -> dict[str, Any] | None:
+        """The shards that the plan of a root names, where it cannot be listed; None where there is no plan."""
+        plan = None if self.lists else self.document(PLAN)
+        if plan is None:
+            return None
+        try:
+            counts, carved = dict(plan["shards"]), plan["config"]["validation"]
+            counts |= {"validation": counts["train"]} if carved and "train" in counts else {}
+            names = [f"{split}-{i:05d}-of-{n:05d}" for split, n in counts.items() for i in range(n)]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{self.url(PLAN)}: no plan of a rebuild") from error
+        files = self.named([f"{folder}/{name}.parquet" for name in names])
+        # Of the pairs carved out by key a shard may have none.
+        missing = [name for name in names if self.url(f"{folder}/{name}.parquet") not in files]
+        if files and (
+            missing := [name for name in missing if not (carved and name.startswith("validation-"))]
+        ):
+            raise FileNotFoundError(
+                f"{self.url(f'{folder}/{missing[0]}.parquet')}: not there, though the plan names it"
+            )
+        return files
+
+    def document(self, path: str) -> Any:
+        """A JSON file of it; None where there is none. ValueError where that cannot be told, or it is no JSON."""
+        url = self.url(path)
+        if self.lists and not self.listed(path):
+            return None
+        try:
+            with xopen(url, "rb", download_config=self.download_config) as file:
+                return json.load(file)
+        except FileNotFoundError as error:
+            # fsspec says so of whatever a web server answers, and of one that does not answer.
+            if error.__cause__ is None or getattr(error.__cause__, "status", None) in (404, 410):
+                return None
+            raise ValueError(
+                f"{url}: cannot be asked for, so it is unknown which pairs were dropped"
+            ) from error
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{url} is not JSON: run `danqing revalidate {self.place}`") from error

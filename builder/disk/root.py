@@ -1,0 +1,215 @@
+"""What of a folder is ours: whether it is a root, and what of it a run with --overwrite removes.
+
+    folder ─▶ claim ─▶ UsageError, or it is ours to write in ─▶ earlier ─▶ Earlier: --dry-run lists it ─▶ remove
+
+A root has a plan of ours. Removed are files whose stem a plan or a marker names, what else a stage writes into its
+ledger, and a card that is ours by its front matter; then the folders that are empty. Nothing else goes, and links
+are not followed. The plan that a run is about to write anew stays until then, so that a run killed in between
+leaves a root, and no folder that is nobody's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from ..errors import InputError, UsageError
+from . import ledger
+from .card import is_ours
+from .files import (
+    TEMPORARY,
+    filesystem,
+    inside,
+    is_local,
+    join,
+    listdir,
+    local_path,
+    read_bytes,
+    remove_files,
+    remove_if_empty,
+)
+
+CARD = "README.md"
+PLAN = "plan.json"
+KINDS = ("parquet", "tar", "spool")
+SHOWN = 20  # files that --dry-run names for people
+_SHARD = re.compile(r"(\w+)-(\d{5,})")
+# What a stage writes into its ledger beside markers, what a killed run leaves in its work folder beside spools, and
+# what that folder holds before there is a plan.
+_LEDGER = re.compile(r"(?:plan|decision|progress-\d+)\.json|panel\.npz|removals\.parquet")
+_LEFT = re.compile(r"\w+-\d{5,}-of-\d+\.(?:(?:images|outcomes)\.tmp|reopened)|.+\.copy")
+_WORK = re.compile(r"(?:world|runs|rank-\d+|panel|decide)\.lock|world\.size|rank-\d+\.tmp|reference[-.]\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a stage writes. stages: whose ledger it begins anew, its own first; names: not to be another's."""
+
+    stages: tuple[str, ...]
+    folders: tuple[str, ...]
+    names: tuple[str, ...]
+    work: str  # the name of its work folder
+
+
+# The scores of pictures go with the pictures.
+_FOLDERS = ("images", "outcomes", "scores", "embeddings")
+REBUILD = Place(("rebuild", "revalidate"), _FOLDERS, (*_FOLDERS, "ledger", CARD), ".spool")
+REVALIDATE = Place(("revalidate",), _FOLDERS[2:], (*_FOLDERS[2:], "ledger/revalidate"), ".revalidate")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The shards that a root's plans and markers name. counts: by split, of each plan; stems: of the markers."""
+
+    counts: tuple[Mapping[str, int], ...]
+    stems: frozenset[str]
+
+    @classmethod
+    def of(cls, root: str) -> Self:
+        """Those of a root; a plan or a marker that cannot be read names nothing."""
+        plans = [plan for stage in REBUILD.stages if (plan := _plan(root, stage)) is not None]
+        stems: set[str] = set()
+        for stage in REBUILD.stages:
+            with suppress(InputError):  # the plan names the shards of those that come after this one
+                stems.update(one.shard for one in ledger.read_all(root, stage))
+        return cls(tuple(plan["shards"] for plan in plans), frozenset(stems))
+
+    def file(self, name: str) -> bool:
+        """Whether a file is of such a shard, by its name: a spool, a table, a tar or a marker."""
+        stem, _, kind = name.rpartition(".")
+        if kind == "json":
+            return any(shard.partition("-of-")[0] == stem for shard in self.stems) or self._planned(stem)
+        place, _, count = stem.partition("-of-")
+        return kind in KINDS and (stem in self.stems or self._planned(place, count))
+
+    def _planned(self, place: str, count: str | None = None) -> bool:
+        """Whether a plan lays out such a shard, or carves it out of train. place: `train-00003`; count: `00042`."""
+        if not (match := _SHARD.fullmatch(place)):
+            return False
+        splits = (match[1], "train") if match[1] == "validation" else (match[1],)
+        planned = (counts[split] for counts in self.counts for split in splits if split in counts)
+        return any(int(match[2]) < total and count in (None, f"{total:05d}") for total in planned)
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What an earlier run left and --overwrite removes.
+
+    files: by folder, those of the ledger first, so that no marker speaks of what is gone; named: its shards;
+    stays: a card that is not ours.
+    """
+
+    root: str
+    files: Mapping[str, Sequence[str]]
+    named: Named
+    stays: str | None
+
+    @property
+    def names(self) -> list[str]:
+        """The files by their paths in the root."""
+        return [f"{folder}/{name}".lstrip("/") for folder, names in self.files.items() for name in names]
+
+    def lines(self) -> list[str]:
+        """The files for people."""
+        names = self.names
+        more = f" and {len(names) - SHOWN:,} more (all with --json)" if len(names) > SHOWN else ""
+        said = [f"removes   {len(names):,} files: {', '.join(names[:SHOWN])}{more}"] if names else []
+        return [*said, *([f"stays     {self.stays}"] if self.stays else [])]
+
+    def remove(self) -> None:
+        """Remove the files, then the folders that are empty."""
+        for folder, names in self.files.items():
+            remove_files(join(self.root, folder) if folder else self.root, names)
+        for folder in filter(None, self.files):
+            remove_if_empty(join(self.root, folder))
+
+
+def is_spent(work: Path) -> bool:
+    """Whether a work folder holds nothing but what may go with it: no spool, and nothing of another's."""
+    return all(_WORK.fullmatch(path.name) or _LEFT.fullmatch(path.name) for path in work.iterdir())
+
+
+def claim(root: str, place: Place, *, overwrite: bool) -> None:
+    """Raise UsageError where `root` is no root of ours and holds names that a stage would write, or for a link.
+
+    InputError where its plan cannot be read; with --overwrite such a folder is none of ours.
+    """
+    _folders(root, place)
+    own = {place.stages[0], REBUILD.stages[0]}
+    if not overwrite:
+        for stage in own:
+            ledger.read_plan(root, stage)
+    if any(_plan(root, stage) is not None for stage in own):
+        return
+    there = [name for name in place.names if _holds(root, name)]
+    if is_local(root) and any(not _WORK.fullmatch(name) for name in _files(root, place.work)):
+        there.append(place.work)
+    if there:
+        raise UsageError(
+            f"{root}: no root of ours, as it has no ledger/{place.stages[0]}/{PLAN} that can be read, but it holds "
+            f"{', '.join(there)}: name another folder, or move that away"
+        )
+
+
+def earlier(root: str, place: Place) -> Earlier:
+    """What --overwrite removes; UsageError where a folder of the root is a link, as links are not followed."""
+    folders = _folders(root, place)
+    named = Named.of(root)
+    files = {folder: _ours(root, folder, named, place) for folder in folders}
+    stays = None
+    if CARD in place.names and (card := read_bytes(join(root, CARD))) is not None:
+        if is_ours(card.decode("utf-8", "replace")) and not _is_link(root, CARD):
+            files[""] = [CARD]
+        else:
+            stays = f"{join(root, CARD)}, which is not ours by its front matter; stock datasets goes by it"
+    return Earlier(root, {folder: names for folder, names in files.items() if names}, named, stays)
+
+
+def _folders(root: str, place: Place) -> list[str]:
+    """The folders that a stage writes into, those of ledgers first; UsageError where one of them is a link."""
+    folders = [*(f"ledger/{stage}" for stage in reversed(place.stages)), *place.folders]
+    if is_local(root):
+        for folder in folders:
+            inside(local_path(root), f"{folder}/file")
+    return folders
+
+
+def _ours(root: str, folder: str, named: Named, place: Place) -> list[str]:
+    there = _files(root, folder)
+    names = [name for name in there if TEMPORARY.fullmatch(name) or named.file(name)]
+    if folder.startswith("ledger/"):
+        kept = PLAN if folder == f"ledger/{place.stages[0]}" else None
+        names += [name for name in there if _LEDGER.fullmatch(name) and name != kept]
+    return names
+
+
+def _plan(root: str, stage: str) -> dict[str, Any] | None:
+    """The plan of a stage, or None where there is none of ours that can be read."""
+    with suppress(InputError):
+        plan = ledger.read_plan(root, stage)
+        if plan is not None and plan.get("stage") == stage:
+            return plan
+    return None
+
+
+def _holds(root: str, name: str) -> bool:
+    """Whether a folder has something of that name; in a ledger, more than what a killed write left."""
+    if not name.startswith("ledger"):
+        return name in listdir(root)
+    fs, path = filesystem(join(root, name))
+    return any(not TEMPORARY.fullmatch(str(file).rpartition("/")[2]) for file in fs.find(path))
+
+
+def _files(root: str, folder: str) -> list[str]:
+    try:
+        return listdir(join(root, folder))
+    except NotADirectoryError:
+        return [folder]
+
+
+def _is_link(root: str, name: str) -> bool:
+    return is_local(root) and local_path(join(root, name)).is_symlink()

@@ -1,0 +1,159 @@
+"""What the client of the Hub raises, as an error of ours: what happened, and what to do about it.
+
+GatedRepoError, 403, 412, 429, ConnectError ... ─▶ (class of errors.py, text)
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ..console import in_time, one_line
+from ..errors import DanqingError, EnvironmentProblem, InputError, UsageError
+from ..web.tokens import chain
+
+AGAIN = "run the same command again, what has arrived is not sent again"
+LOG_IN = "log in with `hf auth login` or set HF_TOKEN, with a token that may write"
+
+Refusal = tuple[type[DanqingError], str]
+
+_QUOTA = re.compile(
+    r"storage (?:limit|quota)|quota|storage.*exceed|upgrade your (?:plan|storage)", re.IGNORECASE
+)
+_NETWORK = "look at the network and at HF_ENDPOINT"
+_STATUS = {
+    403: "the token may not do this{said}; take one of the role write, of an account that may write there",
+    409: f"another change to the repository is under way{{said}}; {AGAIN}",
+    412: f"someone else committed meanwhile, nothing of theirs was overwritten; look at it, then {AGAIN}",
+    413: f"too large for one request{{said}}; {AGAIN}",
+}
+
+
+def refusal(error: BaseException) -> Refusal | None:
+    """The error of ours, by whatever in the chain of `error` is of the client; None where nothing is."""
+    for one in chain(error):
+        found = _of_client(one) or _of_network(one)
+        if found is not None:
+            return found
+    if isinstance(error, ConnectionError | TimeoutError) and error.errno is None:
+        return EnvironmentProblem, f"the connection failed ({error}); {AGAIN}"
+    if type(error).__module__.startswith("hf_xet"):
+        return EnvironmentProblem, f"the storage of the Hub failed ({error}); {AGAIN}"
+    return None
+
+
+def wanted_wait(error: Any) -> float | None:
+    """Seconds after which the Hub wants to be asked again, as an HfHubHTTPError says; None where it does not."""
+    from huggingface_hub.utils._http import parse_ratelimit_headers
+
+    limit = parse_ratelimit_headers(error.response.headers)
+    if limit is not None and limit.remaining == 0:
+        return limit.reset_in_seconds + 1.0  # it rounds down
+    said = str(error.response.headers.get("Retry-After", "")).strip()
+    return float(said) if said.isdigit() else None
+
+
+def _of_client(error: BaseException) -> Refusal | None:
+    """Of an error that huggingface_hub makes."""
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.HfHubHTTPError):
+        return _of_answer(error)
+    if isinstance(error, errors.LocalTokenNotFoundError):
+        return EnvironmentProblem, f"there is no token; {LOG_IN}"
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return EnvironmentProblem, "HF_HUB_OFFLINE forbids to ask the Hub; unset it"
+    if isinstance(error, errors.HFValidationError | errors.HfUriError):
+        return UsageError, f"that is no name of a repository ({error}); write hf://datasets/ORG/NAME"
+    if isinstance(error, errors.OIDCError | errors.DeviceCodeError):
+        return EnvironmentProblem, f"the login failed ({error}); {LOG_IN}"
+    if isinstance(error, errors.RevisionResolutionError | errors.LocalEntryNotFoundError):
+        return EnvironmentProblem, f"the Hub cannot be reached ({error}); {_NETWORK}"
+    if isinstance(error, ValueError) and str(error).startswith("LFS batch API"):
+        text = str(error).partition("\n")[2]
+        return EnvironmentProblem, _quota(text) if _QUOTA.search(
+            text
+        ) else f"the storage of the Hub refused: {text}"
+    return None
+
+
+def _of_network(error: BaseException) -> Refusal | None:
+    """Of a connection that was not made, or was lost."""
+    import httpx2
+
+    if not isinstance(error, httpx2.TransportError):
+        return None
+    try:
+        where = error.request.url.host
+    except RuntimeError:
+        where = "the Hub"
+    if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+        return EnvironmentProblem, f"{where} cannot be reached ({error}); {_NETWORK}"
+    if isinstance(error, httpx2.TimeoutException):
+        return EnvironmentProblem, f"{where} gave no answer in time; {AGAIN}"
+    return EnvironmentProblem, f"the connection to {where} was lost ({error}); {AGAIN}"
+
+
+def _of_answer(error: Any) -> Refusal:
+    """Of what the Hub answered: an HfHubHTTPError."""
+    from huggingface_hub import errors
+
+    said = _said(error)
+    if isinstance(error, errors.GatedRepoError):
+        return (
+            EnvironmentProblem,
+            f"a gated data set; ask for access on its page, with the account of the token{said}",
+        )
+    if error.response.status_code == 401:
+        return _of_401(error, said)
+    if isinstance(error, errors.RevisionNotFoundError):
+        return InputError, f"there is no such revision; the page of the repository lists its tags{said}"
+    if isinstance(error, errors.RemoteEntryNotFoundError):
+        return InputError, f"there is no such file: {error.response.url}"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return InputError, "no such repository, or a private one that this token may not see"
+    if isinstance(error, errors.DisabledRepoError):
+        return EnvironmentProblem, f"the Hub has disabled the repository{said}"
+    return EnvironmentProblem, _of_status(error, int(error.response.status_code), said)
+
+
+def _of_401(error: Any, said: str) -> Refusal:
+    """The Hub says 401 of tokens, and of what it does not tell those without one."""
+    from huggingface_hub import errors
+
+    token = error.response.request.headers.get("authorization")
+    if "expired" in said.lower():
+        return EnvironmentProblem, f"the token has expired; {LOG_IN}"
+    if token and "credentials" in said.lower():
+        return EnvironmentProblem, f"the Hub knows no such token; {LOG_IN}"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return InputError, f"no such repository, or a private one; {LOG_IN}"
+    return EnvironmentProblem, f"{'the token was refused' if token else 'there is no token'}{said}; {LOG_IN}"
+
+
+def _of_status(error: Any, status: int, said: str) -> str:
+    """Of a status that is no missing thing."""
+    if _QUOTA.search(said) or status in {402, 507}:
+        return _quota(said.removeprefix(": "))
+    if status in _STATUS:
+        return _STATUS[status].format(said=said)
+    if status == 429:
+        wait = wanted_wait(error)
+        return (
+            f"too many requests; {'in ' + in_time(wait) if wait is not None else 'in some minutes'} {AGAIN}"
+        )
+    if status >= 500:
+        return f"the Hub is in trouble ({status}{said}); {AGAIN}"
+    return f"the Hub refused ({status}{said})"
+
+
+def _quota(said: str) -> str:
+    return (
+        f"no space is left there ({said or 'the quota of the account is used up'}); free some, then {AGAIN}"
+    )
+
+
+def _said(error: Any) -> str:
+    """What the Hub says of its refusal, as `: text`; empty where it says nothing."""
+    text = error.server_message or error.response.headers.get("X-Error-Message") or ""
+    return f": {one_line(str(text))[:300].rstrip('.')}" if text else ""

@@ -1,0 +1,1 @@
+"""Hostile bytes to pixels: every picture is walked, measured and decoded here, within limits."""

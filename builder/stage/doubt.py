@@ -1,0 +1,110 @@
+"""A result that nobody can have wanted: nothing kept, or nearly every row lost for one reason, and why that may be.
+
+rows, kept, reasons ─▶ doubt ─▶ one line: what came out, the likeliest cause, and what mends it; or None
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ..reasons import Cause, Reason, Verdict
+
+SHARE = 0.95  # of all rows, lost for one reason
+ENOUGH = 100  # rows, for a share to say something
+
+
+class Likely(NamedTuple):
+    """Why nearly all rows may be lost for a reason. flags: that mend it; anew: they make another root."""
+
+    why: str
+    flags: str = ""
+    anew: bool = False
+
+
+LIKELY: Mapping[str, Likely] = {
+    Reason.INVALID_URL: Likely(
+        "they are no URLs; are URL and caption swapped?", "--url-column NAME --caption-column NAME", True
+    ),
+    Reason.BLOCKED_SCHEME: Likely("only http and https are fetched", "--url-column NAME", True),
+    Reason.BLOCKED_ADDRESS: Likely(
+        "the hosts are of this machine or of an intranet, which are not asked unless that is said", "--allow-private"
+    ),
+    Reason.REMOVED: Likely("they are on the removal list of the release, or on one that --removals names"),
+    Reason.DNS: Likely("no network, no name server, or a network that is reached by a proxy alone; none is used"),
+    Reason.CONNECT: Likely("no network, a firewall, or hosts that are long gone"),
+    Reason.TLS: Likely("a proxy that opens TLS, a wrong clock, or no certificates of authorities on this machine"),
+    Reason.TIMEOUT: Likely("the network is slow or overloaded", "--timeout 60 --concurrency 32"),
+    Reason.PROTOCOL: Likely("what answers is no web server: a portal or a proxy on the way?"),
+    Reason.HTTP_4XX: Likely("the links are dead, or the hosts refuse this client", "--user-agent 'NAME (+CONTACT)'"),
+    Reason.HTTP_5XX: Likely("the hosts are down or overloaded: wait a while"),
+    Reason.THROTTLED: Likely("the hosts want fewer requests: wait a while", "--per-host 1"),
+    Reason.REDIRECTS: Likely("the links lead in circles, as behind a login or a consent page"),
+    Reason.OPT_OUT: Likely("the sites ask not to be used; if they have allowed it,", "--ignore-opt-out", True),
+    Reason.TOO_LARGE: Likely("the limit is low", "--max-bytes SIZE", True),
+    Reason.EMPTY: Likely("the hosts answer without a body"),
+    Reason.TRUNCATED: Likely("something on the way cuts the answers short: a proxy?"),
+    Reason.NOT_IMAGE: Likely("the URLs lead to pages: another column, or a login page?", "--url-column NAME", True),
+    Reason.CORRUPT: Likely("something on the way changes what the hosts send: a proxy?"),
+    Reason.TOO_MANY_PIXELS: Likely("the limit is low", "--max-pixels N", True),
+    Reason.TOO_SMALL: Likely("the filter is strict", "--min-side N", True),
+    Reason.ASPECT: Likely("the filter is strict", "--max-aspect N", True),
+    Reason.HASH_MISMATCH: Likely(
+        "the recorded hashes are not of what the hosts serve, but of resized copies?", "no --verify-hash", True
+    ),
+    Verdict.DEAD: Likely("what is stored cannot be decoded"),
+    Verdict.PLACEHOLDER: Likely("one picture under nearly all URLs: a banner, a login or a consent page"),
+    Verdict.DRIFTED: Likely(
+        "too few pairs for the level, a checkpoint too weak, or captions of another column or language than its own",
+        "--alpha LEVEL",
+    ),
+    Cause.MIN_SCORE: Likely("the threshold is high", "--min-score SCORE"),
+    **{verdict: Likely("--keep leaves them out", "--keep VERDICTS") for verdict in ("same", "moved", "matching")},
+}  # fmt: skip
+
+
+class Lost(NamedTuple):
+    """What a stage made of some rows. reasons: of those not kept, counted; whole: all rows of a root or a file."""
+
+    rows: int
+    kept: int
+    reasons: Mapping[str, int]
+    whole: bool = True
+
+    @property
+    def reason(self) -> str | None:
+        """The commonest reason where nothing is kept, or where nearly all rows are lost for it; else None."""
+        if not self.reasons:
+            return None
+        reason, count = max(self.reasons.items(), key=lambda one: (one[1], one[0]))
+        nearly = self.whole and self.rows >= ENOUGH and count > SHARE * self.rows
+        return reason if nearly or not self.kept else None
+
+
+def doubt(where: str, lost: Lost, known: str = "", mend: str | None = None) -> str | None:
+    """What came of it, the likeliest cause and what mends it, in one line; None where a user may have wanted it.
+
+    where: the root or the file; known: of the cause, by the caller; mend: how, where it is not by these commands.
+    """
+    if (reason := lost.reason) is None:
+        return None
+    count = f"{lost.reasons[reason]:,} of them {reason}"
+    head = (
+        f"none of {lost.rows:,} rows is kept, {count}"
+        if not lost.kept
+        else (f"{lost.reasons[reason]:,} of {lost.rows:,} rows are lost for one reason, {reason}")
+    )
+    likely = LIKELY.get(reason, Likely("see danqing report"))
+    said = "; ".join(part for part in (likely.why, known, mend or _mend(where, reason, likely)) if part)
+    return f"{where}: {head}: {said}"
+
+
+def _mend(root: str, reason: str, likely: Likely) -> str:
+    """The command that mends it, as far as there is one."""
+    if reason not in list(Reason):
+        return f"danqing revalidate {root} --decide {likely.flags}" if likely.flags else ""
+    if likely.anew:
+        return f"rebuild anew with {likely.flags} and --overwrite"
+    if reason == Reason.REMOVED:
+        return "they are not fetched again"
+    return f"rebuild again with --retry-failed {reason} {likely.flags}".rstrip()

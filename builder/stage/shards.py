@@ -1,0 +1,132 @@
+"""The shards of a rebuilt root, and whether it is whole: what the stages that come after `rebuild` begin with.
+
+    <root>/images/, <root>/ledger/rebuild/ ─▶ Shard, Shard ...
+
+What a shard is follows from the ledger of `rebuild`: a root that is not whole is refused. A root without a ledger is
+taken as it is found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from ..disk import ledger
+from ..disk.files import filesystem, join
+from ..disk.ledger import DIGEST
+from ..disk.schema import SPLITS
+from ..errors import InputError
+from ..manifest.find import Entry
+from ..manifest.probe import probe
+
+STAGE = "rebuild"
+PARALLEL = 16  # footers read at once
+_NAME = re.compile(rf"(?:{'|'.join(SPLITS)})-\d{{5,}}(?:-of-\d+)?\.parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One file of images/. number: among all of the root; checksum: changes when the file does."""
+
+    number: int
+    root: str
+    stem: str
+    rows: int
+    checksum: str
+
+    @property
+    def url(self) -> str:
+        """The path or URL of the file."""
+        return join(self.root, "images", f"{self.stem}.parquet")
+
+    @property
+    def split(self) -> str:
+        """The split it belongs to."""
+        return self.stem.partition("-")[0]
+
+
+def find_shards(root: str, done: str) -> tuple[Shard, ...]:
+    """The shards of a root in order: train, validation, test, and by number.
+
+    done: what is done with them, for the error that only Parquet can be so.
+    Raises InputError, naming the file and what to do, for no root, one of tars, one half rebuilt, and a shard
+    that is missing or has another size than rebuild wrote.
+    """
+    folder = join(root, "images")
+    sizes = sizes_in(folder)
+    recorded = _recorded(root, done)
+    names = {name for name in sizes if _NAME.fullmatch(name)} | recorded.keys()
+    if not names:
+        raise InputError(f"{root}: {_nothing(sizes, done)}")
+    for name, file in recorded.items():
+        if name not in sizes or sizes[name] != file["bytes"]:
+            told = (
+                "missing"
+                if name not in sizes
+                else f"{sizes[name]:,} bytes, but {file['bytes']:,} were written"
+            )
+            marker = ledger.marker(root, STAGE, name.removesuffix(".parquet"))
+            raise InputError(
+                f"{join(folder, name)}: {told}; to make it anew, remove {marker} and run danqing rebuild"
+            )
+    found = recorded | _footers(folder, sorted(names - recorded.keys()))
+    ordered = sorted(names, key=lambda name: (SPLITS.index(name.partition("-")[0]), name))
+    return tuple(
+        Shard(number, root, name.removesuffix(".parquet"), found[name]["rows"], found[name][DIGEST])
+        for number, name in enumerate(ordered)
+    )
+
+
+def sizes_in(folder: str) -> dict[str, int]:
+    """Bytes of each file of a folder, by name; nothing where there is none."""
+    fs, path = filesystem(folder)
+    fs.invalidate_cache()
+    try:
+        files = fs.ls(path, detail=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    return {str(f["name"]).rstrip("/").rpartition("/")[2]: f["size"] for f in files if f["type"] == "file"}
+
+
+def _nothing(sizes: Mapping[str, int], done: str) -> str:
+    if any(name.endswith(".tar") for name in sizes):
+        return f"a root of tars; only Parquet can be {done}: rebuild it with --format parquet"
+    if any(name.endswith(".parquet") for name in sizes):
+        return "no file in images/ is named as a shard is, such as train-00000-of-00042.parquet; rename them"
+    return "no images/*.parquet in it; give the OUTPUT of danqing rebuild"
+
+
+def _recorded(root: str, made: str) -> dict[str, dict[str, Any]]:
+    """What rebuild's ledger says of each file of images/, by name; nothing where there is no such ledger."""
+    plan = ledger.read_plan(root, STAGE)
+    if plan is None:
+        return {}
+    if plan.get("config", {}).get("format") == "webdataset":
+        raise InputError(f"{root}: {_nothing({'.tar': 0}, made)}")
+    files: dict[str, dict[str, Any]] = {}
+    done, total = 0, sum(plan["shards"].values())
+    for one in ledger.read_all(root, STAGE):
+        done += one.split in plan["shards"]
+        for path, file in one.files.items():
+            if path.startswith("images/"):
+                files[path.removeprefix("images/")] = file
+    if done < total:
+        raise InputError(
+            f"{root}: half rebuilt, {done:,} of {total:,} shards; run danqing rebuild to its end, then this again"
+        )
+    return files
+
+
+def _footers(folder: str, names: list[str]) -> dict[str, dict[str, Any]]:
+    """The same for files that no ledger speaks of: rows, and a digest of the size and both ends of each."""
+
+    def look(name: str) -> dict[str, Any]:
+        fs, path = filesystem(join(folder, name))
+        found = probe(fs, Entry(path, name, "train"))
+        return {"rows": found.rows, DIGEST: found.fingerprint}
+
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        return dict(zip(names, pool.map(look, names), strict=True))

@@ -1,0 +1,234 @@
+"""How far a root is: what went in, what was kept, and where the rest was lost.
+
+    danqing status ./danqing
+
+A root in, the funnel of each of its stages out. It reads the ledger alone, so it answers at any time, also while
+a run writes the same root, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..console import Console, in_words, table
+from ..disk import ledger
+from ..disk.files import join, listdir
+from ..disk.ledger import ShardLedger, Tally
+from ..errors import InputError
+from ..options import option
+from ..reasons import Verdict
+from .doubt import Lost, doubt
+
+HOSTS_SHOWN = 10
+HOSTS_TOLD = 50  # in JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What `danqing status` was asked."""
+
+    root: str = option("./danqing", "root of a data set: a folder or an fsspec URL", positional=True)
+    json: bool = option(False, "print the result as one JSON object", shared=True)
+    quiet: bool = option(False, "nothing but the result and errors", shared=True)
+    no_color: bool = option(False, "no colour, as with NO_COLOR", shared=True)
+    debug: bool = option(False, "print tracebacks", shared=True)
+
+
+@dataclass(slots=True)
+class Funnel:
+    """One stage of a root. shards_total and rows_total: of the plan; counted: of shards done and in flight."""
+
+    stage: str
+    shards_total: int
+    rows_total: int
+    config_hash: str
+    shards_done: int = 0
+    rows_done: int = 0
+    shards_in_flight: int = 0
+    told_at: str | None = None  # when the counts in flight were written, ISO 8601
+    counted: Tally = field(default_factory=Tally)
+    decision: dict[str, Any] | None = None  # of a stage that gives verdicts
+    stored_bytes: int = 0
+    seconds: float = 0.0  # summed over shards, which overlap
+    last_finished: str | None = None  # ISO 8601
+
+    def add(self, one: ShardLedger) -> None:
+        """Count a shard that is done."""
+        self.counted.merge(one)
+        self.rows_done += one.rows
+        self.stored_bytes += sum(file["bytes"] for file in one.files.values())
+        self.seconds += one.seconds
+        self.last_finished = max(self.last_finished or "", one.finished_at)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The funnel as JSON: kept + the sum of reasons = rows done + rows in flight."""
+        tally = self.counted
+        in_flight = {"shards": self.shards_in_flight, "rows": tally.rows - self.rows_done, "at": self.told_at}
+        return {
+            "shards": {"done": self.shards_done, "total": self.shards_total},
+            "rows": {"done": self.rows_done, "total": self.rows_total},
+            "in_flight": in_flight,
+            "kept": tally.kept,
+            "reasons": dict(tally.top_reasons(len(tally.reasons))),
+            "http_status": dict(_by_count(tally.http_status)),
+            "worst_hosts": {
+                host: {"kept": k, "dropped": d} for host, (k, d) in tally.worst_hosts(HOSTS_TOLD)
+            },
+            "bytes": {"fetched": tally.bytes, "stored": self.stored_bytes},
+            "requests": tally.requests,
+            "seconds": round(self.seconds, 3),
+            "config_hash": self.config_hash,
+            "last_finished": self.last_finished,
+            **({"decision": self.decision} if self.decision else {}),
+        }
+
+    def lines(self) -> list[str]:
+        """The funnel for people."""
+        rows = self.counted.rows
+        lines = [
+            f"{self.stage}: {self.shards_done:,} of {self.shards_total:,} shards done, {self._progress()}"
+        ]
+        if self.shards_in_flight:
+            flight = f"{self.shards_in_flight:,} with {rows - self.rows_done:,} rows"
+            lines.append(f"shards in flight, as of {self.told_at}: {flight}")
+        asked = f"{self.counted.requests:,} requests, {in_words(self.counted.bytes)} fetched, "
+        lines.append(f"{asked if self._fetches else ''}{in_words(self.stored_bytes)} stored")
+        reasons = self.counted.top_reasons(len(self.counted.reasons))
+        outcomes = [("kept", self.counted.kept), *reasons, ("total", rows)]
+        statuses = self._statuses() if self._fetches else []
+        return [*lines, *self._shares("outcome", outcomes), *self._verdicts(), *statuses, *self._hosts()]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every shard of the plan is done."""
+        return self.shards_done >= self.shards_total
+
+    @property
+    def lost(self) -> Lost:
+        """What was kept and lost so far."""
+        return Lost(self.counted.rows, self.counted.kept, self.counted.reasons)
+
+    @property
+    def _fetches(self) -> bool:
+        """Whether the stage asks hosts for anything, as far as is known."""
+        return self.counted.requests > 0 or not self.counted.rows
+
+    def _progress(self) -> str:
+        share = f" ({self.rows_done / self.rows_total:.1%})" if self.rows_total else ""
+        return f"{self.rows_done:,} of {self.rows_total:,} rows{share}"
+
+    def _verdicts(self) -> list[str]:
+        if self.decision is None:
+            return []
+        counts: dict[str, int] = self.decision["verdicts"]
+        rows = max(1, sum(counts.values()))
+        told = [
+            (name, f"{counts[name]:,}", f"{counts[name] / rows:.1%}") for name in Verdict if counts.get(name)
+        ]
+        level = f"level {self.decision['alpha']:g}, pi0 {self.decision['pi0']:.3f}"
+        return [
+            "",
+            *table([("verdict", "pairs", "share"), *told]),
+            f"{level}; suspect, of the kept: {self.decision['suspects']:,}",
+        ]
+
+    def _statuses(self) -> list[str]:
+        answered = _by_count(self.counted.http_status)
+        silent = self.counted.rows - sum(self.counted.http_status.values())
+        return self._shares("HTTP status", [*answered, *([("no answer", silent)] if silent else [])])
+
+    def _shares(self, title: str, counts: list[tuple[str, int]]) -> list[str]:
+        rows = self.counted.rows
+        if not rows:
+            return []
+        return [
+            "",
+            *table([(title, "pairs", "share"), *((n, f"{c:,}", f"{c / rows:.1%}") for n, c in counts)]),
+        ]
+
+    def _hosts(self) -> list[str]:
+        worst = self.counted.worst_hosts(HOSTS_SHOWN)
+        if not worst:
+            return []
+        return [
+            "",
+            *table([("worst hosts", "dropped", "kept"), *((h, f"{d:,}", f"{k:,}") for h, (k, d) in worst)]),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The funnels of a root, by stage. warning: of what nobody can have wanted; failure: the same, as a run ends."""
+
+    root: str
+    funnels: tuple[Funnel, ...]
+    warning: str | None = None
+    failure: str | None = None
+
+    def lines(self) -> list[str]:
+        """All funnels for people, an empty line between two."""
+        blocks = [funnel.lines() for funnel in self.funnels]
+        return [line for i, block in enumerate(blocks) for line in (["", *block] if i else block)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """All funnels as one JSON object."""
+        stages = {funnel.stage: funnel.as_dict() for funnel in self.funnels}
+        told = self.failure or self.warning
+        return {"root": self.root, "stages": stages, **({"warning": told} if told else {})}
+
+
+def run(config: Config, console: Console) -> Summary:
+    """The funnels of a root; InputError where it is no root or its ledger cannot be read."""
+    summary = summary_of(config.root)
+    doubts = (doubt(config.root, funnel.lost) for funnel in summary.funnels if funnel.is_done)
+    if warning := next(filter(None, doubts), None):
+        console.warn(warning)
+    return replace(summary, warning=warning)
+
+
+def summary_of(root: str) -> Summary:
+    """The funnels of a root, from its ledger; InputError where it is no root or its ledger cannot be read."""
+    try:
+        stages = listdir(join(root, "ledger"))
+    except NotADirectoryError:
+        stages = []
+    funnels = tuple(funnel for funnel in (_funnel(root, stage) for stage in stages) if funnel is not None)
+    if not funnels:
+        raise InputError(
+            f"{root}: no root of a data set, as it has no ledger; give the OUTPUT of danqing rebuild"
+        )
+    return Summary(root, funnels)
+
+
+def _funnel(root: str, stage: str) -> Funnel | None:
+    plan = ledger.read_plan(root, stage)
+    if plan is None:
+        return None
+    shards, rows = plan["shards"], plan["rows"]
+    funnel = Funnel(stage, sum(shards.values()), sum(rows.values()), str(plan.get("config_hash", "")))
+    # Progress before markers: a shard that is finished in between is then counted once, by its marker.
+    funnel.told_at, flight = ledger.read_progress(root, stage)
+    carved = []  # from a planned shard into a split of their own; they count once that shard is done
+    done = set()
+    for one in ledger.read_all(root, stage):
+        if one.split in shards:
+            funnel.add(one)
+            done.add(one.shard)
+        else:
+            carved.append(one)
+    funnel.shards_done = len(done)
+    funnel.decision = ledger.read_decision(root, stage)
+    finished = {stem.partition("-")[2] for stem in done if stem.startswith("train-")}
+    for one in carved:
+        if one.shard.partition("-")[2] in finished:
+            funnel.add(one)
+    for stem, tally in flight.items():
+        if stem not in done:
+            funnel.shards_in_flight += 1
+            funnel.counted.merge(tally)
+    return funnel
+
+
+def _by_count(counts: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda one: (-one[1], one[0]))

@@ -1,0 +1,220 @@
+"""Which checkpoint: a local folder or a Hub id becomes a folder that holds a whole SigLIP, and its fingerprint.
+
+(model, revision) -> Checkpoint. Neither torch nor transformers is read here: what is wrong with a checkpoint is said
+before the seconds that they take. Scores are comparable where, and only where, the fingerprints are equal.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import EnvironmentProblem, InputError
+
+# What is read of a repository: no second copy of the weights in another format.
+_CONFIG = "config.json"
+_WEIGHTS = "model.safetensors"
+_INDEX = f"{_WEIGHTS}.index.json"
+_PICTURES = ("processor_config.json", "preprocessor_config.json")
+_TOKENIZERS = ("tokenizer.json", "spiece.model", "tokenizer.model")
+_BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+_SHARDS = "model-*-of-*.safetensors"
+FILES = (_CONFIG, *_PICTURES, *_TOKENIZERS, *_BESIDE, _WEIGHTS, _INDEX, _SHARDS)
+_KINDS = {"siglip": False, "siglip2": True}
+_FLOATS = ("F64", "F32", "F16", "BF16")
+_UNREAD = (".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5", ".gguf")  # weights in formats that are not read
+_UNQUANTISED = "give the checkpoint that it was made from, in float32 or bfloat16"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint on this disk. revision: the commit it was downloaded at; naflex: takes any shape of picture.
+
+    name: the last part of `model`; fingerprint: of the configuration, weights, tokenizer and preprocessing.
+    """
+
+    folder: Path
+    model: str
+    name: str
+    revision: str | None
+    fingerprint: str
+    naflex: bool
+
+    def as_dict(self) -> dict[str, str | None]:
+        """What is written down beside scores."""
+        return {
+            "model": self.model,
+            "name": self.name,
+            "revision": self.revision,
+            "fingerprint": self.fingerprint,
+        }
+
+
+def find(model: str, revision: str | None = None) -> Checkpoint:
+    """The checkpoint of a local folder, or of a Hub id, which is downloaded where it is not in the cache.
+
+    Raises InputError where it is no SigLIP, lacks files, or does not exist; EnvironmentProblem without a network, and
+    before anything is looked for where what runs it is not installed.
+    """
+    for package in ("torch", "transformers", "safetensors", "tokenizers"):
+        if not _installed(package):
+            raise EnvironmentProblem(f"{package} is not installed: pip install 'danqing[siglip2]'")
+    local = Path(model).expanduser()
+    if local.is_dir():
+        if revision is not None:
+            raise InputError(f"{model}: a local folder has no revision {revision}; leave --revision out")
+        folder = local
+    elif local.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
+        raise InputError(f"{model}: no such folder; give a folder that holds config.json, or a Hub id")
+    else:
+        folder = _downloaded(model, revision, FILES)
+        revision = folder.name
+        named = _weights(folder, _read(folder / _CONFIG, model), model)
+        if not all((folder / name).is_file() for name in named):  # an index may name its files as it likes
+            _downloaded(model, revision, (*FILES, *named))
+    config = _read(folder / _CONFIG, model)
+    naflex = _kind(config, model)
+    weights = _weights(folder, config, model)
+    _check_files(folder, weights, model)
+    fingerprint = _fingerprint(folder, weights)
+    return Checkpoint(folder, model, local.resolve().name, revision, fingerprint, naflex)
+
+
+def _installed(package: str) -> bool:
+    """Whether a package is there; it is not imported, which takes seconds."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ImportError:
+        return False
+
+
+def _downloaded(model: str, revision: str | None, files: Sequence[str]) -> Path:
+    """The files of a repository on the Hub, in the cache of huggingface_hub."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=list(files)))
+    except GatedRepoError:
+        wrong = "its owners ask for consent; give it on its page and log in with `hf auth login`"
+        raise EnvironmentProblem(f"{model}: {wrong}") from None
+    except RepositoryNotFoundError:
+        raise InputError(
+            f"{model}: neither a folder here nor a repository on the Hub; check the name, or `hf auth login`"
+        ) from None
+    except RevisionNotFoundError:
+        raise InputError(f"{model}: the repository has no revision {revision}") from None
+    except HFValidationError as error:
+        raise InputError(f"{model}: no folder here, and no Hub id: {error}") from None
+    except LocalEntryNotFoundError:
+        raise EnvironmentProblem(
+            f"{model}: not in the cache, and the Hub cannot be reached; download it once with a network, "
+            "or give a local folder"
+        ) from None
+    except OSError as error:
+        raise EnvironmentProblem(f"{model}: download failed: {error}; run the command again") from error
+
+
+def _kind(config: dict[str, Any], model: str) -> bool:
+    """Whether a whole SigLIP is NaFlex. Raises InputError for anything else."""
+    kind = config.get("model_type")
+    parts = [config, config.get("text_config"), config.get("vision_config")]
+    if kind not in _KINDS or not all(isinstance(part, dict) for part in parts):
+        raise InputError(
+            f"{model}: {_CONFIG} says {kind!r}, and not a whole SigLIP; give a checkpoint of SiglipModel or "
+            "Siglip2Model, such as google/siglip2-base-patch16-256"
+        )
+    if any(part.get("quantization_config") for part in parts if part):
+        raise InputError(f"{model}: {_CONFIG} says that it is quantised; {_UNQUANTISED}")
+    return _KINDS[kind]
+
+
+def _weights(folder: Path, config: dict[str, Any], model: str) -> list[str]:
+    """The files that transformers reads weights from: one, or those that an index names."""
+    single = (folder / _WEIGHTS).is_file() or not (folder / _INDEX).is_file()
+    chosen = str(config.get("transformers_weights") or (_WEIGHTS if single else _INDEX))
+    names = [chosen]
+    if chosen.endswith(".index.json"):
+        named = _read(folder / chosen, model).get("weight_map")
+        if not isinstance(named, dict) or not named:
+            raise InputError(f"{model}: {chosen} names no weights; download the checkpoint again")
+        names = sorted({str(name) for name in named.values()})
+    outside = [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]
+    if outside:
+        raise InputError(f"{model}: weights are to be in {outside[0]}, outside the checkpoint; do not use it")
+    return names
+
+
+def _check_files(folder: Path, weights: Sequence[str], model: str) -> None:
+    """InputError where files are missing, or hold no weights that SigLIP can be run with."""
+    lacking = [
+        " or ".join(names)
+        for names in (_PICTURES, _TOKENIZERS)
+        if not any((folder / name).is_file() for name in names)
+    ]
+    absent = [name for name in weights if not (folder / name).is_file()]
+    others = sorted(path.name for path in folder.iterdir() if path.suffix in _UNREAD)
+    if absent and others:
+        raise InputError(
+            f"{model}: lacks {', '.join(absent)}, and {others[0]} is not read; save it anew with transformers' "
+            "save_pretrained, which writes safetensors"
+        )
+    if lacking or absent:
+        raise InputError(
+            f"{model}: lacks {', '.join([*lacking, *absent])} in {folder}; download the whole checkpoint, "
+            "with its weights as safetensors"
+        )
+    if (folder / "adapter_config.json").is_file():
+        raise InputError(f"{model}: has an adapter beside its weights; merge it into them, and save that")
+    for name in weights:
+        _check_numbers(folder / name, model)
+
+
+def _check_numbers(path: Path, model: str) -> None:
+    """InputError where a file of weights is torn, or holds other numbers than floats. Reads its header alone."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            types = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise InputError(
+            f"{model}: {path.name} cannot be read: {error}; download the checkpoint again"
+        ) from error
+    for name, kind in types.items():
+        if kind not in _FLOATS and not name.endswith("position_ids"):
+            raise InputError(f"{model}: weight {name} is of {kind}, so it is quantised; {_UNQUANTISED}")
+
+
+def _read(path: Path, model: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"{model}: no {path.name} in {path.parent}; this is no checkpoint") from None
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise InputError(f"{model}: {path.name} is not readable; download the checkpoint again")
+    return content
+
+
+def _fingerprint(folder: Path, weights: Sequence[str]) -> str:
+    """XXH3-128 over the names and XXH3s of every file that has a say in a score: 32 hex characters."""
+    import xxhash
+
+    from ..disk.files import file_digest  # with its file systems: only where there is something to digest
+
+    found = {path for pattern in FILES for path in folder.glob(pattern) if path.is_file()}
+    present = sorted(found | {folder / name for name in weights})
+    lines = [f"{path.relative_to(folder).as_posix()} {file_digest(path)}\n" for path in present]
+    return xxhash.xxh3_128_hexdigest("".join(lines).encode())

@@ -1,0 +1,1 @@
+"""Names and answers of the web: URLs, hosts, addresses, connections, bodies, and politeness."""

@@ -1,0 +1,205 @@
+"""`danqing status`: the funnel of a root at any time, from the ledger alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from builder.cli import main
+from builder.disk import ledger
+from builder.disk.ledger import ShardLedger, Tally
+from builder.reasons import Reason
+from builder.stage.status import Config, summary_of
+
+
+def tally(kept: int, **dropped: int) -> Tally:
+    made = Tally()
+    for i in range(kept):
+        made.add(None, 200, f"good{i}.example", 1000, 1)
+    for reason, count in dropped.items():
+        for _ in range(count):
+            made.add(Reason(reason), 404 if reason == "http_4xx" else None, f"{reason}.example", 0, 2)
+    return made
+
+
+def finish(root: Path, stem: str, counts: Tally) -> None:
+    files = {f"images/{stem}.parquet": {"rows": counts.kept, "bytes": 500, "xxh3_128": "0" * 32}}
+    made = ShardLedger.of("rebuild", stem, counts, files=files, config="c0", version="0.1.0", seconds=2.0)
+    made.write(str(root))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Four shards: two done, one in flight, one untouched; the progress file also still has one that is done."""
+    folder = tmp_path / "root" / "ledger" / "rebuild"
+    folder.mkdir(parents=True)
+    plan = {"stage": "rebuild", "rows": {"train": 40}, "shards": {"train": 4}, "config_hash": "c0"}
+    (folder / "plan.json").write_text(json.dumps(plan))
+    finish(tmp_path / "root", "train-00000-of-00004", tally(7, http_4xx=2, dns=1))
+    finish(tmp_path / "root", "train-00002-of-00004", tally(9, timeout=1))
+    flight = {"train-00001-of-00004": tally(3, http_4xx=1), "train-00002-of-00004": tally(1)}
+    ledger.write_progress(str(tmp_path / "root"), "rebuild", 0, flight)
+    return tmp_path / "root"
+
+
+def test_the_funnel_counts_done_and_in_flight_once(root: Path) -> None:
+    told = summary_of(str(root)).as_dict()
+    funnel = told["stages"]["rebuild"]
+    assert funnel["shards"] == {"done": 2, "total": 4}
+    assert funnel["rows"] == {"done": 20, "total": 40}
+    assert (funnel["in_flight"]["shards"], funnel["in_flight"]["rows"]) == (1, 4)
+    assert funnel["kept"] == 19
+    assert funnel["reasons"] == {"http_4xx": 3, "dns": 1, "timeout": 1}
+    assert funnel["http_status"] == {"200": 19, "404": 3}
+    assert funnel["bytes"] == {"fetched": 19_000, "stored": 1000}
+    assert next(iter(funnel["worst_hosts"].items())) == ("http_4xx.example", {"kept": 0, "dropped": 3})
+    assert (
+        funnel["kept"] + sum(funnel["reasons"].values())
+        == funnel["rows"]["done"] + funnel["in_flight"]["rows"]
+    )
+
+
+def test_the_table_for_people(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", str(root)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "rebuild: 2 of 4 shards done, 20 of 40 rows (50.0%)"
+    assert lines[1].startswith("shards in flight, as of 20")
+    assert lines[1].endswith(": 1 with 4 rows")
+    assert lines[2:] == [
+        "29 requests, 19.0 kB fetched, 1.0 kB stored",
+        "",
+        "outcome   pairs   share",
+        "kept         19   79.2%",
+        "http_4xx      3   12.5%",
+        "dns           1    4.2%",
+        "timeout       1    4.2%",
+        "total        24  100.0%",
+        "",
+        "HTTP status  pairs  share",
+        "200             19  79.2%",
+        "404              3  12.5%",
+        "no answer        2   8.3%",
+        "",
+        "worst hosts       dropped  kept",
+        "http_4xx.example        3     0",
+        "dns.example             1     0",
+        "timeout.example         1     0",
+    ]
+
+
+def test_json_is_the_same_as_the_summary(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", str(root), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == summary_of(str(root)).as_dict()
+
+
+def test_pairs_carved_out_count_once_their_shard_is_done(root: Path) -> None:
+    finish(root, "validation-00000-of-00004", tally(2))
+    finish(root, "validation-00001-of-00004", tally(1))
+    funnel = summary_of(str(root)).as_dict()["stages"]["rebuild"]
+    assert funnel["shards"]["done"] == 2
+    assert funnel["rows"]["done"] == 22
+
+
+def test_a_validation_split_of_the_manifest_is_a_split_like_others(root: Path) -> None:
+    plan = {"rows": {"train": 40, "validation": 5}, "shards": {"train": 4, "validation": 1}}
+    (root / "ledger" / "rebuild" / "plan.json").write_text(json.dumps(plan))
+    finish(root, "validation-00000-of-00001", tally(5))
+    funnel = summary_of(str(root)).as_dict()["stages"]["rebuild"]
+    assert (funnel["shards"], funnel["rows"]) == ({"done": 3, "total": 5}, {"done": 25, "total": 45})
+
+
+def test_a_root_that_has_only_begun(tmp_path: Path) -> None:
+    folder = tmp_path / "ledger" / "rebuild"
+    folder.mkdir(parents=True)
+    (folder / "plan.json").write_text('{"rows": {"train": 0}, "shards": {"train": 1}}')
+    lines = summary_of(str(tmp_path)).lines()
+    assert lines == ["rebuild: 0 of 1 shards done, 0 of 0 rows", "0 requests, 0 B fetched, 0 B stored"]
+
+
+def test_several_stages_stand_one_below_the_other(root: Path) -> None:
+    folder = root / "ledger" / "revalidate"
+    folder.mkdir()
+    (folder / "plan.json").write_text('{"rows": {"train": 9}, "shards": {"train": 1}}')
+    told = summary_of(str(root))
+    assert list(told.as_dict()["stages"]) == ["rebuild", "revalidate"]
+    assert "\n\nrevalidate: 0 of 1 shards done" in "\n".join(told.lines())
+
+
+@pytest.fixture
+def decided(root: Path) -> Path:
+    """The root with ten pairs re-validated and judged."""
+    folder = root / "ledger" / "revalidate"
+    folder.mkdir()
+    (folder / "plan.json").write_text('{"rows": {"train": 10}, "shards": {"train": 1}}')
+    counts = Tally(rows=10, kept=8, reasons={"drifted": 2}, hosts={"图片.example": [1, 2]})
+    files = {"scores/train-00000-of-00001.parquet": {"rows": 10, "bytes": 500, "xxh3_128": "0" * 32}}
+    stem = "train-00000-of-00001"
+    made = ShardLedger.of("revalidate", stem, counts, files=files, config="c", version="0.1.0", seconds=2.0)
+    made.write(str(root))
+    verdicts = {"moved": 3, "same": 5, "drifted": 2}
+    document = {"decision": "d", "verdicts": verdicts, "kept": 8, "suspects": 1, "alpha": 0.01, "pi0": 0.4}
+    document |= {"tested": 5, "bound": 0.004}
+    (folder / "decision.json").write_text(json.dumps(document))
+    return root
+
+
+def test_verdicts_stand_below_the_funnel_of_their_stage(decided: Path) -> None:
+    lines = summary_of(str(decided)).lines()
+    assert lines[lines.index("revalidate: 1 of 1 shards done, 10 of 10 rows (100.0%)") :] == [
+        "revalidate: 1 of 1 shards done, 10 of 10 rows (100.0%)",
+        "500 B stored",
+        "",
+        "outcome  pairs   share",
+        "kept         8   80.0%",
+        "drifted      2   20.0%",
+        "total       10  100.0%",
+        "",
+        "verdict  pairs  share",
+        "same         5  50.0%",
+        "moved        3  30.0%",
+        "drifted      2  20.0%",
+        "level 0.01, pi0 0.400; suspect, of the kept: 1",
+        "",
+        "worst hosts   dropped  kept",
+        "图片.example        2     1",
+    ]
+
+
+def test_verdicts_are_in_the_json_of_their_stage_alone(decided: Path) -> None:
+    stages = summary_of(str(decided)).as_dict()["stages"]
+    assert stages["revalidate"]["decision"]["verdicts"] == {"moved": 3, "same": 5, "drifted": 2}
+    assert "decision" not in stages["rebuild"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"verdicts": {}}'])
+def test_a_broken_decision_is_one_line_that_names_it(
+    decided: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    (decided / "ledger" / "revalidate" / "decision.json").write_text(text)
+    assert main(["status", str(decided)]) == 3
+    assert "decision.json: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("make", ["nothing", "folder", "file", "ledger"])
+def test_what_is_no_root_is_code_3(tmp_path: Path, capsys: pytest.CaptureFixture[str], make: str) -> None:
+    root = tmp_path / "x"
+    if make == "file":
+        root.write_text("")
+    elif make != "nothing":
+        (root / ("ledger/rebuild" if make == "ledger" else "")).mkdir(parents=True)
+    assert main(["status", str(root)]) == 3
+    err = capsys.readouterr().err
+    assert (
+        err
+        == f"danqing: {root}: no root of a data set, as it has no ledger; give the OUTPUT of danqing rebuild\n"
+    )
+
+
+def test_status_writes_nothing(root: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    summary_of(str(root))
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
+
+
+def test_the_default_root_is_danqing_here() -> None:
+    assert Config().root == "./danqing"

@@ -1,0 +1,44 @@
+"""Checkpoints that are made once for all tests of this folder, and a console whose words can be read."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder.console import Console
+from builder.towers import Options, Siglip, find
+
+from ..checkpoints import make_fixed, make_naflex
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@pytest.fixture(scope="session")
+def fixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_fixed(tmp_path_factory.mktemp("checkpoints") / "tiny-fixed")
+
+
+@pytest.fixture(scope="session")
+def naflex(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_naflex(tmp_path_factory.mktemp("checkpoints") / "tiny-naflex")
+
+
+@pytest.fixture
+def said() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def load(said: io.StringIO) -> Callable[..., Siglip]:
+    """A checkpoint on the CPU, options as of Options; what it says is in `said`."""
+
+    def loaded(folder: Path, **options: Any) -> Siglip:
+        chosen = Options(**({"device": "cpu", "decode": "exact", "workers": 2} | options))
+        return Siglip.load(find(str(folder)), chosen, Console(stream=said))
+
+    return loaded

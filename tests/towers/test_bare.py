@@ -1,0 +1,69 @@
+"""The towers run where there is torch, transformers, tokenizers, safetensors, numpy and Pillow, on pixels."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from builder.towers import Siglip, Work
+
+from ..checkpoints import make_fixed, make_naflex
+from . import bare
+
+EMBED = """
+import sys
+import numpy as np
+from pathlib import Path
+from builder.console import Console
+from builder.towers import Checkpoint, Options, Siglip, Work
+
+_, folder, file, naflex = sys.argv
+checkpoint = Checkpoint(Path(folder), folder, "tiny", None, "", naflex == "True")
+siglip = Siglip.load(checkpoint, Options(device="cpu"), Console())
+[answer] = siglip.embed([Work(None, list(np.load(file)), (["一", "二", "一"],))])
+np.save(file, np.hstack([answer.image.numpy(), answer.captions[0].numpy()]))
+"""
+
+
+@pytest.mark.parametrize("make", [make_fixed, make_naflex])
+def test_pixels_are_embedded_without_arrow_opencv_and_datasets(
+    make: Callable[..., Path], tmp_path: Path, load: Callable[..., Siglip]
+) -> None:
+    folder, file = make(tmp_path / "checkpoint"), tmp_path / "rows.npy"
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    np.save(file, pictures)
+    arguments = (str(folder), str(file), str(make is make_naflex))
+    done = bare.run(tmp_path, sys.executable, "-c", EMBED, *arguments)
+    assert done.returncode == 0, done.stderr
+    [here] = load(folder).embed([Work(None, list(pictures), (["一", "二", "一"],))])
+    assert np.array_equal(np.load(file), np.hstack([here.image.numpy(), here.captions[0].numpy()]))
+
+
+def test_what_is_absent_there_cannot_be_imported(tmp_path: Path) -> None:
+    done = bare.run(tmp_path, sys.executable, "-c", "import pyarrow.parquet")
+    assert "ModuleNotFoundError" in done.stderr
+
+
+@pytest.mark.timeout(600)  # seconds on an idle machine
+def test_what_a_gpu_is_to_be_asked_is_tried_on_the_cpu(tmp_path: Path) -> None:
+    """The whole of benchmarks/gpu.sh: every part tells its line, every check passes, and the figures are kept."""
+    file = tmp_path / "figures.json"
+    drawn = ("--pictures", str(tmp_path / "drawn.npz"))
+    done = bare.run(
+        tmp_path, str(bare.ROOT / "benchmarks" / "gpu.sh"), "--smoke", *drawn, "--json", str(file)
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    marks: dict[str, set[str]] = {}
+    for figure in json.loads(file.read_text()):
+        assert f"{figure['part']}: {figure['text']}" in done.stdout
+        marks.setdefault(figure["part"].split(",")[0], set()).add(figure["mark"])
+    checked = {"tiny", "smoke", "smoke-naflex", "a weight that is NaN", "done"}
+    assert {part for part, found in marks.items() if "PASS" in found} == checked
+    assert set(marks) == checked | {"machine", "want of memory", "matrix rate"}
+    assert not any("FAIL" in found for found in marks.values())
+    assert (tmp_path / "drawn.npz").stat().st_size < 8 << 20
