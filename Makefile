@@ -9,7 +9,7 @@ SETUP := setup.cfg pyproject.toml constraints.txt
 # The default editable install hides the module `danqing` behind a folder ./danqing; compat does not.
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt --config-settings editable_mode=compat
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint house bench clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/danqing demo
@@ -21,6 +21,9 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+house: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.house
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/rebuild.py
