@@ -194,7 +194,7 @@ def test_tars_of_originals_have_every_picture_and_every_value(tars, streaming):
 
 
 def test_the_kinds_of_pictures_are_those_that_are_read():
-    code = "".join(path.read_text() for path in (Path(card.__file__).parent / "rebuild").glob("*.py"))
+    code = "".join(path.read_text() for path in (Path(card.__file__).parents[1] / "picture").glob("*.py"))
     assert {*re.findall(r'Header\("(\w+)"', code)} == {*card.STORED} == {*KINDS}
 
 

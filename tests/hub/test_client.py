@@ -24,7 +24,7 @@ CASES = """
     import io, json, os, traceback
     from huggingface_hub import CommitOperationAdd, HfApi
     from builder.errors import DanqingError
-    from builder.hub import api, hub_errors
+    from builder.hub.client import api, hub_errors
 
     def as_(token, call):
         before = os.environ.pop("HF_TOKEN")
@@ -175,7 +175,7 @@ def test_no_token_is_in_a_message_or_traceback(told: dict[str, list[str]]) -> No
 def test_offline_is_said(tmp_path: Path) -> None:
     code = """
         import json
-        from builder.hub import api, hub_errors
+        from builder.hub.client import api, hub_errors
         try:
             with hub_errors("doing it"):
                 api().dataset_info("a/b")
@@ -188,7 +188,7 @@ def test_offline_is_said(tmp_path: Path) -> None:
 
 def test_a_token_goes_nowhere_in_the_clear(tmp_path: Path) -> None:
     code = """
-        from builder.hub import api
+        from builder.hub.client import api
         api()
     """
     said = run_client(code, client_env("http://mirror.invalid", tmp_path, token=TOKEN), check=False)
@@ -201,7 +201,7 @@ def test_a_token_goes_nowhere_in_the_clear(tmp_path: Path) -> None:
 PATIENT = """
     import io, json, time
     from builder.console import Console
-    from builder.hub import api, hushed, patiently
+    from builder.hub.client import api, hushed, patiently
 
     hub, stream, told = api(), io.StringIO(), {}
     console = Console(stream=stream)

@@ -202,7 +202,7 @@ def test_limits_hold_what_they_name() -> None:
 
 MEASURE = """
 import sys
-from builder.rebuild.outcome import Dropped
+from builder.reasons import Dropped
 from builder.rebuild.picture import PictureOptions, make
 for path in sys.argv[1:]:
     try:

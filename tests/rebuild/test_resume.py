@@ -218,7 +218,7 @@ def test_a_decoder_that_crashes_costs_no_other_row(web: FaultHost, started: Laun
 
 SCRIPT = """
 import sys, tempfile
-from builder import ledger
+from builder.disk import ledger
 from builder.cli import main
 sys.exit(main(["rebuild", {manifest!r}, tempfile.mkdtemp(dir={folder!r}) + "/root", "--workers", "1", "--quiet"]))
 """
