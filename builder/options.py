@@ -3,9 +3,9 @@
     Config (a frozen dataclass whose fields are made by `option`) ─▶ argparse arguments ─▶ Config
 
 The type of a flag is the annotation of its field; its metadata may hold `help`, `choices`, `positional` (an
-argument without dashes; optional where it has a default), `shared` (a flag every stage has), `parse` (text to
-value, where the type alone does not say how) and `shown` (the default as it is typed). Importing this must stay
-cheap: `danqing --help` does.
+argument without dashes; optional where it has a default), `shared` (a flag that stages have in common: by keyword
+alone), `parse` (text to value, where the type alone does not say how) and `shown` (the default as it is typed).
+Importing this must stay cheap: `danqing --help` does.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from typing import Any
 from .console import in_words
 from .errors import UsageError
 
+# Flags that stages have in common, in the order in which all of them are told.
+SHARED = (
+    "dry_run", "limit", "overwrite", "rank", "world_size", "seed", "workers", "json", "quiet", "no_color", "debug",
+)  # fmt: skip
 _UNITS = {
     "": 1,
     "k": 10**3,
@@ -36,7 +40,15 @@ _UNITS = {
 
 def option(default: Any, text: str, **metadata: Any) -> Any:
     """A dataclass field that the command line turns into a flag."""
-    return field(default=default, metadata={"help": text, **metadata})
+    return field(default=default, kw_only=metadata.get("shared", False), metadata={"help": text, **metadata})
+
+
+def flags(config: Any) -> list[Field[Any]]:
+    """The fields of a Config, or of its class, as its help lists them: those that stages have in common last."""
+    return sorted(
+        fields(config),
+        key=lambda one: SHARED.index(one.name) if one.metadata.get("shared") and one.name in SHARED else -1,
+    )
 
 
 def byte_size(text: str) -> int:
@@ -51,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser, config: type[Any]) -> None:
     """Give `parser` one argument for each field of the dataclass `config`."""
     shared = parser.add_argument_group("flags of every stage")
     hints = typing.get_type_hints(config)
-    for one in fields(config):
+    for one in flags(config):
         group: argparse._ActionsContainer = shared if one.metadata.get("shared") else parser
         names = (one.name,) if one.metadata.get("positional") else (f"--{one.name.replace('_', '-')}",)
         group.add_argument(*names, **_keywords(one, _plain(hints[one.name])))

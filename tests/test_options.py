@@ -82,7 +82,7 @@ def test_every_type_is_read_from_its_annotation() -> None:
         "1MB",
         "--flag",
     ]
-    assert parse(*words) == Config("x", "y", "c", 8, 0.25, "b", 1_000_000, True)
+    assert parse(*words) == Config("x", "y", "c", 8, 0.25, "b", 1_000_000, flag=True)
 
 
 def test_help_tells_defaults_and_survives_per_cent() -> None:

@@ -1,7 +1,7 @@
 """The options of `danqing rebuild`: one frozen dataclass, from which the command line is derived.
 
-A field's metadata holds its help; `choices` where it has some; `shared` for the flags every stage has;
-`content` where another value makes other bytes, so that a root made with one value refuses the other.
+A field's metadata holds its help; `choices` where it has some; `content` where another value makes other bytes, so
+that a root made with one value refuses the other.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from .. import __version__
 from ..errors import UsageError
-from ..options import byte_size, check_values, option
+from ..options import byte_size, option
 from ..reasons import Reason
+from ..stage.shared import Sharded
 from ..web.limits import Limits
 
 USER_AGENT = f"danqing/{__version__} (+https://github.com/deepglint/DanQing; image-text dataset rebuild)"
@@ -32,11 +33,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "per_host": (1, 65_535),
     "shard_size": (1, math.inf),
     "validation": (0, 0.999),
-    "limit": (0, math.inf),
-    "rank": (0, math.inf),
-    "world_size": (1, math.inf),
     "seed": (0, math.inf),
-    "workers": (0, 1024),
 }
 
 
@@ -53,7 +50,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class Config(Sharded):
     """What `danqing rebuild` was asked to do."""
 
     input: str = option(
@@ -146,17 +143,8 @@ class Config:
         0.0, "share of the pairs, by key, that goes to the validation split", content=True
     )
 
-    dry_run: bool = option(False, "print the plan and touch nothing", shared=True)
     limit: int = option(0, "rows of the manifest to take; 0: all", shared=True, content=True)
-    overwrite: bool = option(False, "remove what an earlier run left in the root first", shared=True)
-    rank: int = option(0, "which of --world-size runs this is", shared=True)
-    world_size: int = option(1, "runs that share the shards of one root", shared=True)
     seed: int = option(0, "of the jitter between tries", shared=True)
-    workers: int = option(0, "processes; 0: one a core", shared=True)
-    json: bool = option(False, "print the result as one JSON object", shared=True)
-    quiet: bool = option(False, "no progress", shared=True)
-    no_color: bool = option(False, "no colour, as with NO_COLOR", shared=True)
-    debug: bool = option(False, "print tracebacks", shared=True)
 
     @property
     def limits(self) -> Limits:
@@ -177,15 +165,7 @@ class Config:
 
     def check(self) -> None:
         """Raise UsageError where a value is out of its range or two of them contradict each other."""
-        check_values(self, BOUNDS)
-        if self.rank >= self.world_size:
-            last = self.world_size - 1
-            raise UsageError(f"--rank {self.rank}: must be from 0 to {last}, one less than --world-size")
-        if self.overwrite and self.world_size > 1:
-            raise UsageError(
-                "--overwrite: ranks would remove each other's shards; remove what an earlier run left in the root by "
-                "hand, then run them without it"
-            )
+        self.check_shared(BOUNDS)
         if 0 < self.max_aspect < 1:
             raise UsageError(f"--max-aspect {self.max_aspect}: must be 0 for none, or at least 1")
         if self.encode == "original" and self.resize != "none":

@@ -17,6 +17,7 @@ from ..disk.files import join, write_atomic
 from ..disk.ledger import read_plan
 from ..errors import InputError, UsageError
 from ..manifest import Columns, Manifest, known_encoding, open_manifest
+from ..options import flags
 from .config import Config
 
 STAGE = "rebuild"
@@ -98,7 +99,7 @@ def content_options(config: Config) -> dict[str, Any]:
     """The options that decide the bytes of a root; those that older builds lack only where they are not the default."""
     return {
         f.name: getattr(config, f.name)
-        for f in dataclasses.fields(config)
+        for f in flags(config)
         if f.metadata.get("content")
         and not (f.metadata.get("since") and getattr(config, f.name) == f.default)
     }

@@ -19,20 +19,18 @@ from ..errors import InputError
 from ..options import option
 from ..reasons import Verdict
 from .doubt import Lost, doubt
+from .shared import Shared
 
 HOSTS_SHOWN = 10
 HOSTS_TOLD = 50  # in JSON
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class Config(Shared):
     """What `danqing status` was asked."""
 
     root: str = option("./danqing", "root of a data set: a folder or an fsspec URL", positional=True)
-    json: bool = option(False, "print the result as one JSON object", shared=True)
     quiet: bool = option(False, "nothing but the result and errors", shared=True)
-    no_color: bool = option(False, "no colour, as with NO_COLOR", shared=True)
-    debug: bool = option(False, "print tracebacks", shared=True)
 
 
 @dataclass(slots=True)
