@@ -40,7 +40,7 @@ import pyarrow.parquet as pq
 from datasets import Features, Image, Value
 from datasets.builder import Key
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 NAME = "danqing"
 SPLITS = ("train", "validation", "test")
 

@@ -1,3 +1,3 @@
 """The stages of danqing: each meets the others only on disk, each has one face, `Config` and `run`."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
