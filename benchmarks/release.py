@@ -27,8 +27,8 @@ sys.path.insert(0, str(REPOSITORY))
 
 import measure  # noqa: E402
 
-from builder.demo.hub import Hub  # noqa: E402
 from builder.reasons import Cause  # noqa: E402
+from tests.hub import Hub  # noqa: E402
 from tests.release.roots import FROM, with_ledger  # noqa: E402
 from tests.roots import pair, write_shard  # noqa: E402
 from tests.scored import Scoring, make_scored  # noqa: E402

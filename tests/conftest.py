@@ -85,8 +85,8 @@ def threaded_host() -> Iterator[Any]:
 
 @pytest.fixture
 def hub(tmp_path: Any) -> Iterator[Any]:
-    """A Hub of the test's own, for clients that are processes (hubhost.py); it may neither fail nor see tokens leak."""
-    from builder.demo.hub import Hub
+    """A Hub of the test's own, for clients that are processes (hub/clients.py); it may not fail or leak tokens."""
+    from tests.hub import Hub
 
     with Hub(tmp_path / "hub") as running:
         yield running

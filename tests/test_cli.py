@@ -17,7 +17,7 @@ from builder.console import Console
 from builder.errors import UsageError
 from builder.reasons import Reason
 from builder.rebuild.config import Config
-from tests.hubhost import client_env, run_client
+from tests.hub.clients import client_env, run_client
 
 # A stage of the tests' own: what it does is what its INPUT says.
 STAGE = """

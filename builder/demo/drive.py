@@ -17,7 +17,6 @@ from typing import Any
 from ..errors import VerificationError
 from .config import Config
 from .host import Host
-from .hub import Hub
 from .truth import Truth
 
 PATIENCE = 300.0  # seconds for a run to come half-way
@@ -38,7 +37,6 @@ class Demo:
     requests: int = 0  # of the undisturbed run
     repeated: int = 0
     verdicts: dict[str, int] = field(default_factory=dict)  # of what was rebuilt a year later
-    hub: Hub | None = None  # where it is released
 
     @property
     def root(self) -> Path:
@@ -60,21 +58,9 @@ class Demo:
         """The data set that the released manifest makes."""
         return self.folder / "danqing-again"
 
-    def environment(self) -> dict[str, str]:
-        """That of a user with an account on the demo's Hub, and with caches in the demo's folder."""
-        if self.hub is None:
-            return dict(os.environ)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-        cache = self.folder.absolute() / "cache"
-        return kept | {
-            "HF_ENDPOINT": self.hub.url,
-            "HF_TOKEN": self.hub.token,
-            "HF_HOME": str(cache / "huggingface"),
-            "XDG_CACHE_HOME": str(cache),
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "HF_UPDATE_DOWNLOAD_COUNTS": "0",
-        }
+    def released(self, what: str) -> Path:
+        """The folder of a release: of its images, or of its manifest."""
+        return self.folder / "released" / what
 
     def say(self, *lines: str) -> None:
         """Tell the user, on stdout: the commentary is what this command is for."""
@@ -110,7 +96,7 @@ class Demo:
         command = [sys.executable, "-m", f"{__package__.rsplit('.', 1)[0]}.cli", *words, *quiet]
         pipe = subprocess.PIPE
         return subprocess.Popen(  # noqa: S603
-            command, stdout=pipe, encoding="utf-8", start_new_session=True, env=self.environment()
+            command, stdout=pipe, encoding="utf-8", start_new_session=True
         )
 
     def run(self, words: list[str], shown: int | None = None) -> list[str]:

@@ -1,67 +1,50 @@
-"""The third part of `danqing demo`: what was kept is released to a Hub on loopback, and read back as a stranger would.
+"""The third part of `danqing demo`: what was kept is released to folders, and read back as a stranger would.
 
-Both roots go there, the one of today as v2025.11 and the one of a year later as v2026.11; what streams back, and what
-a rebuild of the first release keeps, is held against the roots.
+    folder/released/images      the pictures of today as v2025.11, and over them those of a year later as v2026.11
+    folder/released/manifest    the verified manifest of today, v2025.11
+
+What streams back, and what a rebuild of that manifest keeps, is held against the roots.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import hashlib
 from collections import Counter
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from ..console import table
-from ..errors import VerificationError
 from ..web.hostname import host_of
 from .drive import Demo
 from .truth import outcomes_of
 
-OWNER = "demo"
-IMAGES, MANIFEST = f"{OWNER}/danqing", f"{OWNER}/danqing-manifest"
 FIRST, SECOND = "v2025.11", "v2026.11"
-SHARDS = ("--divide-by", "2")  # of so few pairs
-LICENSE = ("--license", "cc0-1.0")  # of pictures and captions that were made up here
+# Shards of so few pairs; the license is of pictures and captions that were made up here.
+OPTIONS = ("--license", "cc0-1.0", "--divide-by", "2")
 SHOWN = 4  # pairs of a stream
-# What a stranger types, with nothing of ours; prints key and hash of each pair, then the captions of some.
-STREAM = f"""
-import hashlib, itertools, json, os
-from datasets import load_dataset
-pairs = load_dataset({IMAGES!r}, streaming=True, revision={SECOND!r})
-found = {{}}
-for pair in itertools.chain.from_iterable(split.decode(False) for split in pairs.values()):
-    found[pair["key"]] = hashlib.sha256(pair["image"]["bytes"]).hexdigest()
-some = [[pair["alt_text"], *pair["image"].size] for pair in pairs["train"].take({SHOWN})]
-print(json.dumps({{"found": found, "some": some}}), flush=True)
-os._exit(0)  # as builder.cli.script ends, and why
-"""
 
 
-def release(demo: Demo, root: Path, repository: str, what: str, *options: str) -> None:
-    """Release a root to the Hub by the command line."""
+def release(demo: Demo, root: Path, what: str, tag: str, *options: str) -> None:
+    """Release a root to the folder of its kind by the command line."""
     demo.run(
-        ["release", str(root), f"hf://datasets/{repository}", "--what", what, *LICENSE, *SHARDS, *options]
+        ["release", str(root), str(demo.released(what)), "--what", what, "--tag", tag, *OPTIONS, *options]
     )
 
 
 def release_the_first(demo: Demo) -> None:
     """Release the root as it was rebuilt first: its pictures, and the manifest that makes it checkable."""
-    where = demo.environment()["HF_ENDPOINT"]
-    demo.say(f"  with HF_ENDPOINT={where}, a Hub on this machine; its user is signed in")
-    release(demo, demo.root, IMAGES, "images", "--tag", FIRST)
-    release(demo, demo.root, MANIFEST, "manifest", "--tag", FIRST)
+    for what in ("images", "manifest"):
+        release(demo, demo.root, what, FIRST)
 
 
 def release_a_year_later(demo: Demo) -> None:
-    """Release what is left a year later, without the pictures of a host that asked to be taken out."""
+    """Release the pictures that are left a year later, without those of a host that asked to be taken out."""
     takedown = demo.folder / "takedown.txt"
     takedown.write_text(f"# asked to be taken out\n{taken_out(demo)}\n", "utf-8")
-    for repository, what in ((IMAGES, "images"), (MANIFEST, "manifest")):
-        release(demo, demo.later, repository, what, "--tag", SECOND, "--remove", str(takedown))
+    release(demo, demo.later, "images", SECOND, "--remove", str(takedown))
 
 
 def taken_out(demo: Demo) -> str:
@@ -71,34 +54,32 @@ def taken_out(demo: Demo) -> str:
 
 
 def verify(demo: Demo) -> None:
-    """Hold what is published against what its card says."""
-    for repository in (IMAGES, MANIFEST):
-        demo.run(["verify", f"{repository}@{SECOND}"])
+    """Hold what is released against what its card says."""
+    for what in ("images", "manifest"):
+        demo.run(["verify", str(demo.released(what))])
 
 
 def stream(demo: Demo) -> None:
     """Stream the release with stock `datasets`, and compare every pair with the root."""
-    demo.say(f'  >>> load_dataset("{IMAGES}", streaming=True, revision="{SECOND}")')
-    # Elsewhere than in the user's folder: there ./demo/danqing may be a folder, which load_dataset would take first.
-    code, elsewhere = [sys.executable, "-c", STREAM], demo.folder / "cache"
-    done = subprocess.run(code, env=demo.environment(), cwd=elsewhere, stdout=subprocess.PIPE, text=True)  # noqa: S603
-    if done.returncode:
-        raise VerificationError("load_dataset failed; see above")
-    read = json.loads(done.stdout)
-    demo.say(*(f"  {alt_text}  ({width}, {height})" for alt_text, width, height in read["some"]))
-    wanted = released(demo)
+    from datasets import load_dataset
+
+    folder = demo.released("images")
+    demo.say(f'  >>> load_dataset("{folder.absolute()}", streaming=True)')
+    splits = load_dataset(str(folder.absolute()), streaming=True)
+    pairs = chain.from_iterable(split.decode(False) for split in splits.values())
+    found = {pair["key"]: hashlib.sha256(pair["image"]["bytes"]).hexdigest() for pair in pairs}
+    demo.say(*(f"  {pair['alt_text']}  {pair['image'].size}" for pair in splits["train"].take(SHOWN)))
+    wanted = kept_a_year_later(demo)
     wrong = [
-        f"{key}: {'not streamed' if key not in read['found'] else 'not released' if key not in wanted else 'changed'}"
-        for key in sorted(wanted.keys() | read["found"].keys())
-        if wanted.get(key) != read["found"].get(key)
+        f"{key}: {'not streamed' if key not in found else 'not released' if key not in wanted else 'changed'}"
+        for key in sorted(wanted.keys() | found.keys())
+        if wanted.get(key) != found.get(key)
     ]
     demo.differ(wrong, f"the {len(wanted):,} pairs that were kept, and their pictures byte for byte")
 
 
-def released(demo: Demo) -> dict[str, str]:
+def kept_a_year_later(demo: Demo) -> dict[str, str]:
     """SHA-256 of the stored picture of each pair that the second release has, by key."""
-    import hashlib
-
     out, found = taken_out(demo), {}
     for path in sorted((demo.later / "images").glob("*.parquet")):
         kept = pq.read_table(demo.later / "scores" / path.name, columns=["kept"])["kept"].to_pylist()
@@ -109,16 +90,17 @@ def released(demo: Demo) -> dict[str, str]:
 
 
 def rebuild_the_first(demo: Demo) -> None:
-    """Rebuild the first release from the web of today: only what has the released bytes comes back."""
+    """Rebuild the released manifest from the web of today: only what has the released bytes comes back.
+
+    What the newer release took out is not asked for.
+    """
     demo.host.forget()
-    demo.run([*demo.rebuild(demo.again, f"hf://datasets/{MANIFEST}@{FIRST}"), "--verify-hash"], shown=2)
+    options = ["--verify-hash", "--removals", str(demo.released("images"))]
+    demo.run([*demo.rebuild(demo.again, str(demo.released("manifest"))), *options], shown=2)
     outcomes = outcomes_of(demo.again)
     counts = Counter(row["reason"] or "kept" for row in outcomes)
-    demo.say(
-        *(f"  {line}" for line in table([*((name, f"{count:,}") for name, count in counts.most_common())]))
-    )
-    now = hashes(demo.later)
-    then, out = hashes(demo.root), taken_out(demo)
+    demo.say(*(f"  {line}" for line in table([(name, f"{count:,}") for name, count in counts.most_common()])))
+    now, then, out = hashes(demo.later), hashes(demo.root), taken_out(demo)
     urls = {row["key"]: row["url"] for row in demo.truth.rows}
     wrong = []
     for row in outcomes:
@@ -140,9 +122,9 @@ def hashes(root: Path) -> dict[str, str]:
 
 
 STEPS: tuple[tuple[str, Callable[[Demo], None]], ...] = (
-    ("Release the first root to a Hub", release_the_first),
+    ("Release the first root to a folder", release_the_first),
     ("Release what is left a year later, without a host that asked to be taken out", release_a_year_later),
-    ("Verify what was published", verify),
+    ("Verify what was released", verify),
     ("Stream it back with stock datasets", stream),
-    ("Rebuild the first release, checked by its hashes", rebuild_the_first),
+    ("Rebuild the released manifest, checked by its hashes", rebuild_the_first),
 )

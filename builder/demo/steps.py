@@ -21,14 +21,13 @@ from . import later, publish, sheet, web
 from .config import Config
 from .drive import PATIENCE, Demo, end
 from .host import Host
-from .hub import Hub
 from .truth import Truth, outcomes_of
 
 MARK = ".danqing-demo"  # what tells a folder of the demo from a user's
 MADE = (
     "web", "manifest", "danqing", "danqing-killed", "truth.parquet", "pairs.png",
     "web-later", "danqing-later", "truth-later.parquet", "report.html",
-    "hub", "takedown.txt", "danqing-again", "cache",
+    "released", "takedown.txt", "danqing-again",
 )  # fmt: skip
 SHEET = 24  # pairs on the contact sheet
 
@@ -178,9 +177,8 @@ def run(config: Config, console: Console) -> Summary:
     folder = prepare(Path(config.output))
     missing = later.missing()
     steps = STEPS if missing else (*STEPS, *later.STEPS, *publish.STEPS)
-    with Host() as host, Hub(folder / "hub") as hub:
-        hub.organization = publish.OWNER
-        demo = Demo(config, folder, host, hub=hub)
+    with Host() as host:
+        demo = Demo(config, folder, host)
         for number, (heading, step) in enumerate(steps, 1):
             demo.say("", f"{number}. {heading}")
             step(demo)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from builder.demo.hub import Fault, Hub
-from builder.demo.hub.access import Account
 from builder.web.tokens import mask, mask_chain
-from tests.hubhost import answers, client_env, run_client
+from tests.hub import Fault, Hub
+from tests.hub.access import Account
+from tests.hub.clients import answers, client_env, run_client
 
 TOKEN = f"hf_testtoken{secrets.token_hex(12)}"
 STORAGE = "Private repository storage limit reached, please upgrade your plan to increase your private storage limit"

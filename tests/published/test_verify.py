@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from builder.cli import main
-from builder.demo.hub import Hub
-from tests.hubhost import answers, client_env, run_client
+from tests.hub import Hub
+from tests.hub.clients import answers, client_env, run_client
 from tests.published import made
 
 SHARD = "images/train-00000-of-00002.parquet"

@@ -18,7 +18,7 @@ from builder.disk.schema import pair_key
 from builder.rebuild import live
 from builder.rebuild.removed import snapshot
 from tests.faulthost import FaultHost
-from tests.hubhost import client_env, run_client
+from tests.hub.clients import client_env, run_client
 from tests.releases import files_of, listed, pairs, write_release
 
 from .runs import Launcher, kill_all, ledgers, outcomes, reasons, rebuild, table, write_manifest

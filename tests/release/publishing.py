@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from builder.disk.release import NAME, Release
 from builder.errors import DanqingError
-from tests.hubhost import argv_of, client_env
+from tests.hub.clients import argv_of, client_env
 
 CARD = "---\npretty_name: test\nlicense: cc-by-nc-4.0\n---\n# Pairs of {version}\n"
 MODULE = "tests.release.publishing"

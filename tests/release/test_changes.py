@@ -22,7 +22,7 @@ from builder.errors import InputError
 from builder.reasons import Cause
 from builder.release import changes
 from builder.release.changes import Previous, previous_keys, write
-from tests.hubhost import answers, client_env
+from tests.hub.clients import answers, client_env
 from tests.releases import files_of, listed, write_release
 from tests.roots import make_root
 from tests.scored import Scoring, make_scored

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from builder.demo.hub import Hub
+from tests.hub import Hub
 from tests.release.publishing import contents, killer, make, names, publish, start
 
 PART = 100_000  # bytes: two shards of the nine

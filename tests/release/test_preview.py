@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from builder.cli import main
-from builder.demo.hub import Hub
 from builder.reasons import Cause
 from builder.release.preview import Change, Preview
-from tests.hubhost import client_env, run_client
+from tests.hub import Hub
+from tests.hub.clients import client_env, run_client
 from tests.release.publishing import make, names
 from tests.release.roots import FROM, release, released, scored_root, tree
 

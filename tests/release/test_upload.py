@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from builder.console import Console
-from builder.demo.hub import Fault, Hub
-from builder.demo.hub.access import Account
 from builder.disk.release import NAME
 from builder.errors import UsageError
 from builder.release.config import Config
 from builder.release.upload import open_target
+from tests.hub import Fault, Hub
+from tests.hub.access import Account
 from tests.release.publishing import SHARDS, contents, killer, make, publish, start
 
 REPO = "tester/x"

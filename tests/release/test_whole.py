@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from builder.demo.hub import Hub
 from builder.reasons import Cause
-from tests.hubhost import client_env, hub_contents, run_client
+from tests.hub import Hub
+from tests.hub.clients import client_env, hub_contents, run_client
 from tests.release.roots import FROM, SOME, scored_root
 from tests.roots import pair
 

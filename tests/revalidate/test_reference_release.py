@@ -17,7 +17,7 @@ from builder.manifest import Columns, open_manifest
 from builder.rebuild.assemble import keys_of as keys_of_rows
 from builder.revalidate.reference import open_reference
 from builder.towers import Checkpoint
-from tests.hubhost import answers, client_env
+from tests.hub.clients import answers, client_env
 from tests.releases import files_of, listed, pairs, write_release
 from tests.scored import CHECKPOINT as SCORED_BY
 

@@ -15,7 +15,7 @@ from builder.errors import DanqingError, EnvironmentProblem, InputError
 from builder.towers import Options, Siglip, Work, find
 from builder.towers.siglip2 import explain
 from builder.towers.text import lacking, wrong
-from tests.hubhost import answers, client_env
+from tests.hub.clients import answers, client_env
 
 from ..checkpoints import EOS, PAD, edited, make_clip, make_fixed, make_naflex, tokenizer, without_weights
 

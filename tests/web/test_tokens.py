@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder.console import Console
-from builder.demo.hub import Hub
 from builder.errors import UsageError
 from builder.release import Config
 from builder.release.upload import open_target
 from builder.web.tokens import third_host, withhold
+from tests.hub import Hub
 
-from ..hubhost import client_env, run_client
+from ..hub.clients import client_env, run_client
 
 HOSTS = {
     "": None,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.demo.hub import Hub
-from tests.hubhost import answers, argv_of, client_env, hub_contents, run_client
+from tests.hub import Hub
+from tests.hub.clients import answers, argv_of, client_env, hub_contents, run_client
 
 REPO = "danqing-org/x"
 UPLOAD = """

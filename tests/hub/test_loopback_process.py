@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from builder.demo.hub import Hub
-from tests.hubhost import answers, client_env, hub_process, run_client
+from tests.hub import Hub
+from tests.hub.clients import answers, client_env, hub_process, run_client
 
 REPO = "danqing-org/x"
 SIZE = 96_000_000

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.demo.hub import Hub
-from tests.hubhost import answers, client_env, run_client
+from tests.hub import Hub
+from tests.hub.clients import answers, client_env, run_client
 
 REPO = "danqing-org/x"
 # Every call is tried; what it raised is told by class, status and the server's words.

@@ -1,6 +1,6 @@
 """The loopback Hub for tests: an environment for clients, and clients as processes. The fixture `hub` is conftest's.
 
-    from tests.hubhost import client_env, hub_contents, run_client
+    from tests.hub.clients import client_env, hub_contents, run_client
 
     def test_x(hub, tmp_path):
         done = run_client(["hf", "auth", "whoami"], client_env(hub, tmp_path))
@@ -24,9 +24,9 @@ from typing import Any
 
 import pytest
 
-from builder.demo.hub import Hub
+from tests.hub import Hub
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 _OTHERS = ("HF_", "HUGGING", "XDG_")
 
 
@@ -83,7 +83,7 @@ def hub_contents(hub: Hub, repo: str, revision: str = "main") -> dict[str, bytes
 @contextlib.contextmanager
 def hub_process(folder: Path, port: int = 0) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """A Hub as a process, for tests that kill it: its address and the process, which is ended afterwards."""
-    words = [sys.executable, "-m", "builder.demo.hub", str(folder), "--port", str(port)]
+    words = [sys.executable, "-m", "tests.hub", str(folder), "--port", str(port)]
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(words, env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

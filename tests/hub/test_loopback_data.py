@@ -5,8 +5,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from builder.demo.hub import Hub
-from tests.hubhost import answers, client_env, run_client
+from tests.hub import Hub
+from tests.hub.clients import answers, client_env, run_client
 
 REPO = "danqing-org/x"
 CARD = """---

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from builder.demo.hub import Hub
-from tests.hubhost import answers, client_env, hub_contents, run_client
+from tests.hub import Hub
+from tests.hub.clients import answers, client_env, hub_contents, run_client
 
 REPO = "danqing-org/x"
 PRELUDE = f"""

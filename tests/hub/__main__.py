@@ -13,7 +13,7 @@ from .server import Hub
 
 def main() -> None:
     """Serve a folder until SIGTERM or SIGINT."""
-    parser = argparse.ArgumentParser(prog="python -m builder.demo.hub", description="A Hub on loopback.")
+    parser = argparse.ArgumentParser(prog="python -m tests.hub", description="A Hub on loopback.")
     parser.add_argument("folder", help="where its repositories lie; made where it is missing")
     parser.add_argument("--port", type=int, default=0, help="0: any that is free")
     asked = parser.parse_args()
