@@ -28,7 +28,6 @@ UP = {
     "builder.card.words -> builder.release",
     "builder.card.words -> builder.release.changes",
     "builder.disk.parquet -> builder.manifest.probe",
-    "builder.hub.remote -> builder.release.progress",
     "builder.stage.hold -> builder.revalidate.plan",
     "builder.web.fetch -> builder.rebuild.config",
     "builder.web.pace -> builder.rebuild.job",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -85,7 +86,7 @@ def patiently(call: Callable[[], T], console: Console, waits: Sequence[float] = 
 
 @contextlib.contextmanager
 def hushed(console: Console) -> Iterator[None]:
-    """Without the client's own progress bars, and with what it logs as notes of ours."""
+    """Without the client's own progress bars and warnings, and with what it logs as notes of ours."""
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,
@@ -97,7 +98,9 @@ def hushed(console: Console) -> Iterator[None]:
     if drawn:
         disable_progress_bars()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as those of a card, which the Hub is asked about before
+            yield
     finally:
         library.handlers = before
         if drawn:

@@ -6,6 +6,7 @@ GatedRepoError, 403, 412, 429, ConnectError ... ─▶ (class of errors.py, text
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from ..console import in_time, one_line
@@ -21,6 +22,28 @@ _QUOTA = re.compile(
     r"storage (?:limit|quota)|quota|storage.*exceed|upgrade your (?:plan|storage)", re.IGNORECASE
 )
 _NETWORK = "look at the network and at HF_ENDPOINT"
+_NO_NAME = "that is no name of a repository ({error}); write hf://datasets/ORG/NAME"
+_NO_LOGIN = f"the login failed ({{error}}); {LOG_IN}"
+_NO_HUB = f"the Hub cannot be reached ({{error}}); {_NETWORK}"
+# The client's errors by name, as errors of ours. said: what the Hub answered.
+_ERRORS: Mapping[type[DanqingError], Mapping[str, str]] = {
+    UsageError: {"HFValidationError": _NO_NAME, "HfUriError": _NO_NAME},
+    InputError: {
+        "RevisionNotFoundError": "there is no such revision; the page of the repository lists its tags{said}",
+        "RemoteEntryNotFoundError": "there is no such file: {error.response.url}",
+        "RepositoryNotFoundError": "no such repository, or a private one that this token may not see",
+    },
+    EnvironmentProblem: {
+        "LocalTokenNotFoundError": f"there is no token; {LOG_IN}",
+        "OfflineModeIsEnabled": "HF_HUB_OFFLINE forbids to ask the Hub; unset it",
+        "OIDCError": _NO_LOGIN,
+        "DeviceCodeError": _NO_LOGIN,
+        "RevisionResolutionError": _NO_HUB,
+        "LocalEntryNotFoundError": _NO_HUB,
+        "GatedRepoError": "a gated data set; ask for access on its page, with the account of the token{said}",
+        "DisabledRepoError": "the Hub has disabled the repository{said}",
+    },
+}
 _STATUS = {
     403: "the token may not do this{said}; take one of the role write, of an account that may write there",
     409: f"another change to the repository is under way{{said}}; {AGAIN}",
@@ -30,7 +53,7 @@ _STATUS = {
 
 
 def refusal(error: BaseException) -> Refusal | None:
-    """The error of ours, by whatever in the chain of `error` is of the client; None where nothing is."""
+    """The error of ours, by whatever in the chain of `error` is the client's; None where nothing is."""
     for one in chain(error):
         found = _of_client(one) or _of_network(one)
         if found is not None:
@@ -53,32 +76,27 @@ def wanted_wait(error: Any) -> float | None:
     return float(said) if said.isdigit() else None
 
 
-def _of_client(error: BaseException) -> Refusal | None:
-    """Of an error that huggingface_hub makes."""
-    from huggingface_hub import errors
-
-    if isinstance(error, errors.HfHubHTTPError):
-        return _of_answer(error)
-    if isinstance(error, errors.LocalTokenNotFoundError):
-        return EnvironmentProblem, f"there is no token; {LOG_IN}"
-    if isinstance(error, errors.OfflineModeIsEnabled):
-        return EnvironmentProblem, "HF_HUB_OFFLINE forbids to ask the Hub; unset it"
-    if isinstance(error, errors.HFValidationError | errors.HfUriError):
-        return UsageError, f"that is no name of a repository ({error}); write hf://datasets/ORG/NAME"
-    if isinstance(error, errors.OIDCError | errors.DeviceCodeError):
-        return EnvironmentProblem, f"the login failed ({error}); {LOG_IN}"
-    if isinstance(error, errors.RevisionResolutionError | errors.LocalEntryNotFoundError):
-        return EnvironmentProblem, f"the Hub cannot be reached ({error}); {_NETWORK}"
+def _of_client(error: Any) -> Refusal | None:
+    """The refusal for an error that huggingface_hub makes, by its class or by the nearest that it derives from."""
+    names = [one.__name__ for one in type(error).__mro__ if one.__module__.startswith("huggingface_hub")]
+    answered = "HfHubHTTPError" in names
+    status, said = (int(error.response.status_code), _said(error)) if answered else (0, "")
+    if status == 401 and "GatedRepoError" not in names:
+        return _of_401(error, said, "RepositoryNotFoundError" in names)
+    for name in names:
+        for kind, texts in _ERRORS.items():
+            if name in texts:
+                return kind, texts[name].format(error=error, said=said)
+    if answered:
+        return EnvironmentProblem, _of_status(error, status, said)
     if isinstance(error, ValueError) and str(error).startswith("LFS batch API"):
         text = str(error).partition("\n")[2]
-        return EnvironmentProblem, _quota(text) if _QUOTA.search(
-            text
-        ) else f"the storage of the Hub refused: {text}"
+        return EnvironmentProblem, _quota(text) or f"the storage of the Hub refused: {text}"
     return None
 
 
 def _of_network(error: BaseException) -> Refusal | None:
-    """Of a connection that was not made, or was lost."""
+    """The refusal for a connection that was not made, or was lost."""
     import httpx2
 
     if not isinstance(error, httpx2.TransportError):
@@ -94,63 +112,39 @@ def _of_network(error: BaseException) -> Refusal | None:
     return EnvironmentProblem, f"the connection to {where} was lost ({error}); {AGAIN}"
 
 
-def _of_answer(error: Any) -> Refusal:
-    """Of what the Hub answered: an HfHubHTTPError."""
-    from huggingface_hub import errors
-
-    said = _said(error)
-    if isinstance(error, errors.GatedRepoError):
-        return (
-            EnvironmentProblem,
-            f"a gated data set; ask for access on its page, with the account of the token{said}",
-        )
-    if error.response.status_code == 401:
-        return _of_401(error, said)
-    if isinstance(error, errors.RevisionNotFoundError):
-        return InputError, f"there is no such revision; the page of the repository lists its tags{said}"
-    if isinstance(error, errors.RemoteEntryNotFoundError):
-        return InputError, f"there is no such file: {error.response.url}"
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return InputError, "no such repository, or a private one that this token may not see"
-    if isinstance(error, errors.DisabledRepoError):
-        return EnvironmentProblem, f"the Hub has disabled the repository{said}"
-    return EnvironmentProblem, _of_status(error, int(error.response.status_code), said)
-
-
-def _of_401(error: Any, said: str) -> Refusal:
-    """The Hub says 401 of tokens, and of what it does not tell those without one."""
-    from huggingface_hub import errors
-
+def _of_401(error: Any, said: str, unseen: bool) -> Refusal:
+    """The refusal for a 401, which the Hub says of tokens, and of what it does not tell those without one."""
     token = error.response.request.headers.get("authorization")
     if "expired" in said.lower():
         return EnvironmentProblem, f"the token has expired; {LOG_IN}"
     if token and "credentials" in said.lower():
         return EnvironmentProblem, f"the Hub knows no such token; {LOG_IN}"
-    if isinstance(error, errors.RepositoryNotFoundError):
+    if unseen:
         return InputError, f"no such repository, or a private one; {LOG_IN}"
     return EnvironmentProblem, f"{'the token was refused' if token else 'there is no token'}{said}; {LOG_IN}"
 
 
 def _of_status(error: Any, status: int, said: str) -> str:
-    """Of a status that is no missing thing."""
-    if _QUOTA.search(said) or status in {402, 507}:
-        return _quota(said.removeprefix(": "))
+    """The text for a status that is no missing thing."""
+    if full := _quota(said.removeprefix(": "), status in {402, 507}):
+        return full
     if status in _STATUS:
         return _STATUS[status].format(said=said)
     if status == 429:
         wait = wanted_wait(error)
-        return (
-            f"too many requests; {'in ' + in_time(wait) if wait is not None else 'in some minutes'} {AGAIN}"
-        )
+        when = "in some minutes" if wait is None else f"in {in_time(wait)}"
+        return f"too many requests; {when} {AGAIN}"
     if status >= 500:
         return f"the Hub is in trouble ({status}{said}); {AGAIN}"
     return f"the Hub refused ({status}{said})"
 
 
-def _quota(said: str) -> str:
-    return (
-        f"no space is left there ({said or 'the quota of the account is used up'}); free some, then {AGAIN}"
-    )
+def _quota(said: str, full: bool = False) -> str:
+    """The text for an account that is `full`, or by what is said of it; empty for one that is not."""
+    if not (full or _QUOTA.search(said)):
+        return ""
+    said = said or "the quota of the account is used up"
+    return f"no space is left there ({said}); free some, then {AGAIN}"
 
 
 def _said(error: Any) -> str:

@@ -9,29 +9,27 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
-import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import fsspec
 
+from ..console import one_line
 from ..disk.files import filesystem, is_local, join, local_path
 from ..disk.location import repository
 from ..errors import DanqingError, EnvironmentProblem, InputError, Interrupted
+from .client import api, hub_errors
 
 BLOCK = 16 << 20  # bytes asked for at once where a file is read from end to end
-_IGNORED = (
-    ".git/",
-    ".gitattributes",
-    ".cache/huggingface/",
-)  # what git and hf themselves put beside the files
+_IGNORED = (".git/", ".gitattributes", ".cache/huggingface/")  # what git and hf put beside the files
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StoredFile:
     """A file that is there. sha256: by the listing of the Hub, None where that knows none."""
 
     path: str
@@ -42,7 +40,9 @@ class Entry:
 class Store:
     """The files below `url`. local: of this machine; entries: by path, sorted."""
 
-    def __init__(self, url: str, fs: fsspec.AbstractFileSystem, base: str, entries: dict[str, Entry]) -> None:
+    def __init__(
+        self, url: str, fs: fsspec.AbstractFileSystem, base: str, entries: dict[str, StoredFile]
+    ) -> None:
         self.url = url
         self.local = is_local(url)
         self.entries = {path: entries[path] for path in sorted(entries) if not path.startswith(_IGNORED)}
@@ -53,22 +53,12 @@ class Store:
         """Have whatever reads of it in other threads end at its next read."""
         self.stopped = True
 
-    @contextlib.contextmanager
-    def open(self, path: str) -> Iterator[BinaryIO]:
+    def open(self, path: str) -> BinaryIO:
         """A file, open for reading whatever part is asked for."""
-        where = join(self.url, path)
+        where, how = join(self.url, path), {} if self.local else {"cache_type": "none"}
         with _reached(where):
-            raw = self._fs.open(
-                f"{self._base}/{path}", "rb", **({} if self.local else {"cache_type": "none"})
-            )
-        with contextlib.closing(_Guarded(self, raw, where)) as file:
-            yield cast("BinaryIO", file)
-
-    def blocks(self, path: str) -> Iterator[bytes]:
-        """A file from end to end."""
-        with self.open(path) as file:
-            while block := file.read(BLOCK):
-                yield block
+            raw = self._fs.open(f"{self._base}/{path}", "rb", **how)
+        return cast("BinaryIO", _Guarded(self, raw, where))
 
     def read(self, path: str, limit: int) -> bytes:
         """A small file; of one that is larger than `limit` the beginning, one byte too much."""
@@ -76,70 +66,55 @@ class Store:
             return file.read(min(limit, self.entries[path].bytes) + 1)
 
 
-class _Guarded:
+class _Guarded(io.RawIOBase):
     """An open file whose own errors become one line, also when it is Arrow that reads it."""
 
     def __init__(self, store: Store, raw: Any, where: str) -> None:
+        super().__init__()
         self._store, self._raw, self._where = store, raw, where
-
-    def _do(self, what: Callable[..., Any], *arguments: Any) -> Any:
-        with _reached(self._where):
-            return what(*arguments)
 
     def read(self, size: int = -1) -> bytes:
         """Bytes from here on."""
         if self._store.stopped:
             raise Interrupted("interrupted")
-        return cast("bytes", self._do(self._raw.read, size))
+        with _reached(self._where):
+            return bytes(self._raw.read(size))
 
     def seek(self, place: int, whence: int = 0) -> int:
         """Go to a place."""
-        return cast("int", self._do(self._raw.seek, place, whence))
+        with _reached(self._where):
+            return int(self._raw.seek(place, whence))
 
     def tell(self) -> int:
-        """The place it is at."""
-        return cast("int", self._raw.tell())
+        """The place where it is."""
+        return int(self._raw.tell())
 
     def close(self) -> None:
         """Close it."""
-        self._do(self._raw.close)
+        super().close()
+        with _reached(self._where):
+            self._raw.close()
 
     def readable(self) -> bool:
-        """True."""
+        """Always true."""
         return True
 
     def seekable(self) -> bool:
-        """True."""
+        """Always true."""
         return True
-
-    @property
-    def closed(self) -> bool:
-        """Whether it is closed."""
-        return bool(self._raw.closed)
 
 
 @contextlib.contextmanager
 def _reached(where: str) -> Iterator[None]:
     """EnvironmentProblem, or what hub_errors makes of it, for what keeps bytes from coming."""
     try:
-        with _of_hub(where):
+        with hub_errors(f"reading {where}") if where.startswith("hf://") else contextlib.nullcontext():
             yield
     except DanqingError:
         raise
     except Exception as error:  # every fsspec back end raises kinds of its own
-        told = (
-            getattr(error, "strerror", None)
-            or f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        )
-        raise EnvironmentProblem(f"{where}: cannot be read: {told}") from error
-
-
-def _of_hub(where: str) -> contextlib.AbstractContextManager[None]:
-    if not where.startswith("hf://"):
-        return contextlib.nullcontext()
-    from .client import hub_errors
-
-    return hub_errors(f"reading {where}")
+        cause = getattr(error, "strerror", None) or f"{type(error).__name__}: {one_line(str(error))[:300]}"
+        raise EnvironmentProblem(f"{where}: cannot be read: {cause}") from error
 
 
 def open_store(url: str) -> Store:
@@ -162,8 +137,8 @@ def open_store(url: str) -> Store:
         except FileNotFoundError:
             found = {}
     base = base.rstrip("/")
-    entries = [_entry(name.removeprefix(f"{base}/"), info) for name, info in found.items()]
-    return Store(pinned, fs, base, {one.path: one for one in entries})
+    listed = [_listed(name.removeprefix(f"{base}/"), info) for name, info in found.items()]
+    return Store(pinned, fs, base, {one.path: one for one in listed})
 
 
 def _pinned(url: str) -> str:
@@ -171,35 +146,31 @@ def _pinned(url: str) -> str:
     place = repository(url)
     if place is None:
         return url
-    from .client import api
-
     commit = api().repo_info(place.id, repo_type="dataset", revision=place.revision).sha
     return place.at(commit).url
 
 
-def _files_of(root: Path) -> dict[str, Entry]:
+def _files_of(root: Path) -> dict[str, StoredFile]:
     """The plain files below a local folder; links count as what they lead to, as in a cache of the Hub."""
     found = {}
-    for folder, _, names in os.walk(root):
-        for name in names:
-            path = Path(folder, name)
-            with contextlib.suppress(FileNotFoundError):  # a link that leads nowhere
-                status = path.stat()
-                if stat.S_ISREG(status.st_mode):
-                    inside = path.relative_to(root).as_posix()
-                    found[inside] = Entry(inside, status.st_size)
+    for path in (Path(folder, name) for folder, _, names in os.walk(root) for name in names):
+        if path.is_file():  # no link that leads nowhere
+            inside = path.relative_to(root).as_posix()
+            found[inside] = StoredFile(inside, path.stat().st_size)
     return found
 
 
-def _entry(path: str, info: dict[str, Any]) -> Entry:
+def _listed(path: str, info: Mapping[str, Any]) -> StoredFile:
+    """A file as a file system lists it."""
     lfs = info.get("lfs")
     digest = lfs.get("sha256") if isinstance(lfs, dict) else getattr(lfs, "sha256", None)
-    return Entry(path, int(info.get("size") or 0), digest)
+    return StoredFile(path, int(info.get("size") or 0), digest)
 
 
 def sha256_of(store: Store, path: str) -> str:
-    """The hash of all bytes of a file."""
+    """The SHA-256 of a file, in hex."""
     digest = hashlib.sha256()
-    for block in store.blocks(path):
-        digest.update(block)
+    with store.open(path) as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
     return digest.hexdigest()

@@ -24,7 +24,7 @@ from ..disk.location import Repository, repository
 from ..disk.release import Release
 from ..errors import EnvironmentProblem, InputError, UsageError, VerificationError
 from ..hub.client import hub_errors, patiently
-from ..hub.remote import PART, Blob, Remote, State
+from ..hub.remote import PART, Blob, Remote, RemoteState
 from ..web.tokens import TRUST, third_host
 from .config import Config
 from .folder import Folder
@@ -95,7 +95,7 @@ class Hub:
 
     def begin(self, version: str) -> None:
         """See Target: a repository, a token that may write to it, and the branch."""
-        self._remote.account()
+        self._remote.check_account()
         self._remote.create(self._private)
         state = self._look()
         if state is None:
@@ -148,7 +148,7 @@ class Hub:
     def _where(self) -> str:
         return self._remote.where()
 
-    def _look(self) -> State | None:
+    def _look(self) -> RemoteState | None:
         state = self._remote.state()
         if state is not None and not self._head:
             self._head = state.head
@@ -163,11 +163,11 @@ class Hub:
             else document.parse(data, f"{self._remote.where(revision or '')}/{document.NAME}")
         )
 
-    def _unfinished(self, version: str, state: State) -> bool:
+    def _unfinished(self, version: str, state: RemoteState) -> bool:
         """Whether a release on main is being published: its branch goes last. So is one that is being replaced."""
         return version == self._replaced or _branch(version) in state.branches
 
-    def _check_strays(self, state: State, release: Release | None) -> None:
+    def _check_strays(self, state: RemoteState, release: Release | None) -> None:
         """UsageError where main has data that no release wrote: a reader would take it for a part of ours."""
         known = set(release.files) if release else set()
         strays = sorted(
@@ -262,7 +262,7 @@ class Hub:
         new = list(itertools.takewhile(lambda one: one.path_in_repo not in LAST, operations))
         return (new or operations)[: self._most]
 
-    def _operations(self, folder: Path, wanted: dict[str, Blob], state: State) -> list[Operation]:
+    def _operations(self, folder: Path, wanted: dict[str, Blob], state: RemoteState) -> list[Operation]:
         """What makes main the release: new files, the card and release.json, and what is old goes.
 
         Files that no release wrote are left alone.
@@ -289,8 +289,8 @@ class Hub:
         newest = self._remote.last_commit()
         if (newest.title, newest.parent) != (message, self._head):
             raise EnvironmentProblem(
-                f"{self._where}: someone committed to main meanwhile, {newest.told}; nothing of it was overwritten: "
-                "look at it, then run the same command again, nothing is sent twice"
+                f"{self._where}: someone committed to main meanwhile, {newest.described}; nothing of it was "
+                "overwritten: look at it, then run the same command again, nothing is sent twice"
             )
         self._head = newest.oid
 

@@ -273,6 +273,6 @@ def test_a_chain_is_masked_to_its_end() -> None:
 
 
 def test_importing_it_loads_no_client() -> None:
-    code = "import sys, builder.hub; print('huggingface_hub' in sys.modules)"
+    code = "import sys, builder.hub.client, builder.hub.store; print('huggingface_hub' in sys.modules)"
     done: Any = run_client([sys.executable, "-c", code], client_env("http://127.0.0.1:9", Path("/tmp")))
     assert done.stdout == "False\n"
