@@ -29,8 +29,6 @@ UP = {
     "builder.card.words -> builder.release.changes",
     "builder.disk.parquet -> builder.manifest.probe",
     "builder.stage.hold -> builder.revalidate.plan",
-    "builder.web.fetch -> builder.rebuild.config",
-    "builder.web.pace -> builder.rebuild.job",
 }
 
 

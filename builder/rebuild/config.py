@@ -14,7 +14,7 @@ from ..errors import UsageError
 from ..options import byte_size, option
 from ..reasons import Reason
 from ..stage.shared import Sharded
-from ..web.limits import Limits
+from ..web.limits import FetchLimits, Identity
 
 USER_AGENT = f"danqing/{__version__} (+https://github.com/deepglint/DanQing; image-text dataset rebuild)"
 
@@ -147,10 +147,15 @@ class Config(Sharded):
     seed: int = option(0, "of the jitter between tries", shared=True)
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> FetchLimits:
         """The edges of one fetch: connect and idle have two fifths of the whole time each."""
         part = self.timeout * 0.4
-        return Limits(total=self.timeout, connect=part, idle=part, max_bytes=self.max_bytes)
+        return FetchLimits(total=self.timeout, connect=part, idle=part, max_bytes=self.max_bytes)
+
+    @property
+    def identity(self) -> Identity:
+        """Who asks the sites, and what it lets itself do."""
+        return Identity(self.user_agent, self.ignore_opt_out, self.allow_private)
 
     @property
     def retried(self) -> frozenset[Reason]:

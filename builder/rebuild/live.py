@@ -30,7 +30,7 @@ from ..errors import UsageError
 from ..manifest import open_manifest
 from ..reasons import Dropped, Reason
 from ..stage.doubt import Lost, doubt
-from ..web.fetch import Fetcher, Identity
+from ..web.fetch import Fetcher
 from ..web.url import normalise
 from .assemble import keys_of, pair_table
 from .config import Config, Rules
@@ -162,7 +162,7 @@ class _Live:
             threads=len(os.sched_getaffinity(0)),
             seed=config.seed,
         )
-        async with Fetcher(config.limits, Identity.of(config)) as fetcher:
+        async with Fetcher(config.limits, config.identity) as fetcher:
             scheduler = Scheduler(fetcher, PictureOptions.of(config), rules, self._ended, lambda: None)
             try:
                 while not self._leaving.is_set():

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from ..errors import EnvironmentProblem
 from ..reasons import Dropped, Reason
 from ..web.fetch import Fetcher, Response
-from ..web.pace import PAUSE_CAP, UNANSWERED, Host, Limit
+from ..web.pace import PAUSE_CAP, UNANSWERED, HostQueue, Limit
 from ..web.url import fallback
 from .config import Rules
 from .job import Job, verify
@@ -71,10 +71,10 @@ class Scheduler:
         self._pool = ThreadPoolExecutor(rules.threads, thread_name_prefix="decode")
         self._limit = Limit.of(rules.concurrency)
         self._random = random.Random(rules.seed)  # noqa: S311 - jitter, no secret
-        self._hosts: dict[str, Host] = {}
-        self._ready: deque[Host] = deque()
+        self._hosts: dict[str, HostQueue[Job]] = {}
+        self._ready: deque[HostQueue[Job]] = deque()
         self._later: list[
-            tuple[float, int, Host, Job | None]
+            tuple[float, int, HostQueue[Job], Job | None]
         ] = []  # a heap: hosts to list, jobs to queue again
         self._order = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,7 +95,7 @@ class Scheduler:
         name = urlsplit(job.url).netloc.lower()
         host = self._hosts.get(name)
         if host is None:
-            host = self._hosts[name] = Host(name, self._rules.per_host)
+            host = self._hosts[name] = HostQueue(name, self._rules.per_host)
         self.queued += 1
         self.quiet.clear()
         wait = job.wait(time.time())
@@ -153,7 +153,7 @@ class Scheduler:
 
     # ---- hosts and time
 
-    def _list(self, host: Host, now: float) -> None:
+    def _list(self, host: HostQueue[Job], now: float) -> None:
         if host.listed or not host.queue or host.full:
             return
         host.listed = True
@@ -162,7 +162,7 @@ class Scheduler:
         else:
             self._ready.append(host)
 
-    def _at(self, when: float, host: Host, job: Job | None) -> None:
+    def _at(self, when: float, host: HostQueue[Job], job: Job | None) -> None:
         heapq.heappush(self._later, (when, next(self._order), host, job))
         if self._later[0][0] == when:
             self._set_timer()
@@ -195,7 +195,7 @@ class Scheduler:
         self._ticker = self._loop.call_later(1.0, self._tick)
         self.go()
 
-    def _give_up(self, host: Host) -> None:
+    def _give_up(self, host: HostQueue[Job]) -> None:
         while host.queue:
             job = host.queue.popleft()
             self.queued -= 1
@@ -203,7 +203,7 @@ class Scheduler:
 
     # ---- one row
 
-    def _start(self, host: Host, job: Job, now: float) -> None:
+    def _start(self, host: HostQueue[Job], job: Job, now: float) -> None:
         host.started(now)
         self.queued -= 1
         self._track(self._run(host, job, now))
@@ -223,7 +223,7 @@ class Scheduler:
         elif not self._tasks:
             self.quiet.set()
 
-    async def _run(self, host: Host, job: Job, started: float) -> None:
+    async def _run(self, host: HostQueue[Job], job: Job, started: float) -> None:
         job.attempts += 1
         response = await self._fetcher.fetch(job.url)
         now = time.monotonic()
@@ -245,7 +245,7 @@ class Scheduler:
             await self._decode(job, outcome, response)
         self._end(host, job, outcome)
 
-    def _end(self, host: Host, job: Job, outcome: Outcome) -> None:
+    def _end(self, host: HostQueue[Job], job: Job, outcome: Outcome) -> None:
         self._pass_on(lambda: self._outage.passed(job, outcome, host.name))
         if self._outage.suspected and not self._asking and not self._stopping:
             self._asking = True
@@ -281,7 +281,7 @@ class Scheduler:
         if not self.failure.done():
             self.failure.set_exception(error)
 
-    def _learn(self, host: Host, job: Job, response: Response, started: float, now: float) -> None:
+    def _learn(self, host: HostQueue[Job], job: Job, response: Response, started: float, now: float) -> None:
         host.active -= 1
         self._limit.count(response.reason)
         if response.reason is Reason.THROTTLED:
@@ -292,7 +292,7 @@ class Scheduler:
             host.answered()
         self._list(host, now)
 
-    def _again(self, host: Host, job: Job, response: Response, now: float) -> bool:
+    def _again(self, host: HostQueue[Job], job: Job, response: Response, now: float) -> bool:
         """Queue the row for another try if that can change anything."""
         unescaped = fallback(job.url) if response.reason is Reason.HTTP_4XX else None
         if unescaped is not None:

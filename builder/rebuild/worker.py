@@ -29,7 +29,7 @@ from ..disk.files import read_bytes
 from ..disk.ledger import Tally, marker
 from ..errors import DanqingError, EnvironmentProblem
 from ..reasons import Dropped, Reason
-from ..web.fetch import Fetcher, Identity
+from ..web.fetch import Fetcher
 from ..web.hostname import host_of
 from ..web.url import fallback, normalise
 from .assemble import assemble, keys_of
@@ -102,7 +102,7 @@ class Worker:
         """Until there is nothing left to do, or Drain."""
         config = self._setup.config
         loop = asyncio.get_running_loop()
-        async with Fetcher(config.limits, Identity.of(config)) as fetcher:
+        async with Fetcher(config.limits, config.identity) as fetcher:
             self._scheduler = Scheduler(
                 fetcher,
                 PictureOptions.of(config),

@@ -68,7 +68,7 @@ class Budget:
                 turn.set_result(None)
 
 
-class Reader:
+class BodyReader:
     """Reads bodies of at most `max_bytes`, on the wire and decompressed. One for all requests of a loop."""
 
     def __init__(self, max_bytes: int, patience: float) -> None:

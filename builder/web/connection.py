@@ -124,7 +124,7 @@ def _broken_off(payload: aiohttp.StreamReader | None) -> None:
         payload.set_exception(aiohttp.ClientPayloadError())
 
 
-class Lost(aiohttp.ClientError):
+class ConnectionLost(aiohttp.ClientError):
     """The connection ended before an answer. Its own class: aiohttp sends again by itself after its own."""
 
 
@@ -163,8 +163,8 @@ async def send(request: ClientRequest, handler: ClientHandlerType) -> ClientResp
             raise
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
             if opened:
-                raise Lost from (error.__cause__ or error)
-    raise Lost
+                raise ConnectionLost from (error.__cause__ or error)
+    raise ConnectionLost
 
 
 def _counting(allow_private: bool) -> aiohttp.SocketFactoryType:

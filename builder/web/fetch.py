@@ -23,11 +23,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from ..reasons import Dropped, Reason
-from ..rebuild.config import Config
 from .address import AddressError, Resolver
-from .body import Failed, Reader
-from .connection import Connector, Lost, drain, raise_file_limit, send, trusted
-from .limits import Limits
+from .body import BodyReader, Failed
+from .connection import ConnectionLost, Connector, drain, raise_file_limit, send, trusted
+from .limits import FetchLimits, Identity
 from .optout import opted_out
 from .url import redirect
 
@@ -39,20 +38,6 @@ TEXT = 256  # characters kept of a header that goes into the outcomes
 FOLLOWED = frozenset({301, 302, 303, 307, 308})
 PICTURED = frozenset({200, 201, 202, 203})  # what has a body that may be the picture
 AGAIN = frozenset({408, 425})  # of the 4xx, those that are about this one request
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who asks, and what it lets itself do."""
-
-    user_agent: str
-    ignore_opt_out: bool = False
-    allow_private: bool = False
-
-    @classmethod
-    def of(cls, config: Config) -> Self:
-        """What the options of a rebuild say."""
-        return cls(config.user_agent, config.ignore_opt_out, config.allow_private)
 
 
 @dataclass(slots=True)
@@ -83,7 +68,7 @@ class Fetcher:
 
     def __init__(
         self,
-        limits: Limits,
+        limits: FetchLimits,
         identity: Identity,
         nameservers: Sequence[str] = (),
         tls: ssl.SSLContext | None = None,
@@ -92,7 +77,7 @@ class Fetcher:
         self._identity = identity
         self._nameservers = nameservers
         self._tls = tls
-        self._reader = Reader(limits.max_bytes, limits.total)
+        self._reader = BodyReader(limits.max_bytes, limits.total)
 
     async def __aenter__(self) -> Self:
         limits, identity = self._limits, self._identity
@@ -217,7 +202,7 @@ def diagnose(error: Exception, answered: bool) -> tuple[Reason, bool]:
         return Reason.TLS, False
     if isinstance(error, aiohttp.InvalidURL):
         return Reason.INVALID_URL, False
-    if isinstance(error, OSError | Lost | aiohttp.ClientConnectionError):
+    if isinstance(error, OSError | ConnectionLost | aiohttp.ClientConnectionError):
         return Reason.CONNECT, True
     return Reason.PROTOCOL, False
 

@@ -1,4 +1,4 @@
-"""The edges of one fetch: how long, how large, how often it may be sent on."""
+"""What a fetch may do and who makes it: plain values, which need no client of the web to be chosen."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class FetchLimits:
     """The edges of one fetch. Seconds, bytes and counts; each is tested by a host that goes past it."""
 
     total: float = 20.0  # from the start of a request to the last byte of its body
@@ -15,3 +15,12 @@ class Limits:
     max_bytes: int = 32 << 20
     redirects: int = 5
     header_bytes: int = 32 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks, and what it lets itself do."""
+
+    user_agent: str
+    ignore_opt_out: bool = False
+    allow_private: bool = False

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
 from ..reasons import Reason
 
-if TYPE_CHECKING:
-    from ..rebuild.job import Job
+Row = TypeVar("Row")  # whatever is asked of a host
 
 PAUSE_CAP = 30.0  # seconds in all; a URL that asks for more is given up instead of waited for
 SPEAK_FOR_HOST = 3  # different URLs that object, and no answer between them
@@ -29,12 +28,12 @@ UNANSWERED = frozenset({Reason.DNS, Reason.CONNECT, Reason.TLS, Reason.TIMEOUT, 
 
 
 @dataclass(slots=True)
-class Host:
+class HostQueue(Generic[Row]):
     """The queue of one host and what is known of it. Times are seconds of a monotonic clock."""
 
     name: str
     slots: int
-    queue: deque[Job] = field(default_factory=deque)
+    queue: deque[Row] = field(default_factory=deque)
     active: int = 0
     listed: bool = False  # in the scheduler's ready list or timer heap
     ready_at: float = 0.0

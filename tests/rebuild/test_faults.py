@@ -12,8 +12,8 @@ import pytest
 
 from builder.reasons import Dropped, Reason
 from builder.rebuild.picture import PictureOptions, make
-from builder.web.fetch import Fetcher, Identity
-from builder.web.limits import Limits
+from builder.web.fetch import Fetcher
+from builder.web.limits import FetchLimits, Identity
 from builder.web.url import fallback, normalise
 from tests.faulthost import FAULTS, Fault, FaultHost
 from tests.faults import HASTE, PATIENCE, PICTURE, QUICK, SLOW
@@ -46,7 +46,7 @@ async def run_all() -> Told:
     async with FaultHost(hosts=16, tls=True) as host, NameServer() as names:
         told: Told = {}
         for limits, faults in ((PATIENCE, QUICK), (HASTE, SLOW)):
-            async with Fetcher(Limits(**limits), ME, [names.address]) as fetcher:
+            async with Fetcher(FetchLimits(**limits), ME, [names.address]) as fetcher:
                 urls = {fault: host.url(fault, n % 16) for n, fault in enumerate(faults)}
                 reasons = await asyncio.gather(*(outcome(fetcher, url) for url in urls.values()))
             told |= {f.name: (reason, host.count(f.target)) for f, reason in zip(urls, reasons, strict=True)}
@@ -66,7 +66,7 @@ def test_fault(told: Told, fault: Fault) -> None:
 
 async def test_a_connection_that_dies_between_requests_costs_nothing(host: FaultHost) -> None:
     url = host.url("/fault/connection-dies-after-answer")
-    async with Fetcher(Limits(**PATIENCE), ME) as fetcher:
+    async with Fetcher(FetchLimits(**PATIENCE), ME) as fetcher:
         for _ in range(4):
             assert (await fetcher.fetch(url)).reason is None
 
@@ -74,5 +74,5 @@ async def test_a_connection_that_dies_between_requests_costs_nothing(host: Fault
 async def test_a_trusted_certificate_is_enough_for_https(monkeypatch: pytest.MonkeyPatch) -> None:
     async with FaultHost(tls=True) as host:
         monkeypatch.setenv("SSL_CERT_FILE", host.certificate)
-        async with Fetcher(Limits(**PATIENCE), ME) as fetcher:
+        async with Fetcher(FetchLimits(**PATIENCE), ME) as fetcher:
             assert await outcome(fetcher, f"https://127.0.0.1:{host.tls_port}/picture/1.jpg") is None

@@ -12,14 +12,14 @@ import pytest
 from builder.reasons import Reason
 from builder.web import body
 from builder.web.body import Budget
-from builder.web.fetch import Fetcher, Identity, Response
-from builder.web.limits import Limits
+from builder.web.fetch import Fetcher, Response
+from builder.web.limits import FetchLimits, Identity
 
 from .rawsite import Answer, RawSite, drip, http, stall, then
 
 MOST = 100_000
 PICTURE = b"\xff\xd8" + bytes(range(256)) * 40
-LIMITS = Limits(total=300.0, connect=300.0, idle=300.0, max_bytes=MOST)
+LIMITS = FetchLimits(total=300.0, connect=300.0, idle=300.0, max_bytes=MOST)
 ME = Identity("danqing-test/1", allow_private=True)
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -34,7 +34,7 @@ def encoded(name: str, data: bytes) -> bytes:
     return http(200, data, f"Content-Encoding: {name}")
 
 
-async def answer(said: Answer, limits: Limits = LIMITS) -> Response:
+async def answer(said: Answer, limits: FetchLimits = LIMITS) -> Response:
     async with RawSite(said) as site, Fetcher(limits, ME) as fetcher:
         return await fetcher.fetch(site.url())
 
@@ -91,7 +91,7 @@ async def test_bombs_do_not_all_unfold_at_once() -> None:
     squeeze = zlib.compressobj()
     bomb = encoded("deflate", squeeze.compress(bytes(size)) + squeeze.flush(zlib.Z_SYNC_FLUSH))
     waiting = then(bomb.replace(b"Length: ", b"Length: 9"), stall)  # for more, with all of that in memory
-    async with RawSite(waiting) as site, Fetcher(Limits(total=1.0, max_bytes=most), ME) as fetcher:
+    async with RawSite(waiting) as site, Fetcher(FetchLimits(total=1.0, max_bytes=most), ME) as fetcher:
         tracemalloc.start()
         got = await asyncio.gather(*(fetcher.fetch(site.url()) for _ in range(30)))
         peak = tracemalloc.get_traced_memory()[1]
@@ -189,7 +189,7 @@ async def test_waiting_for_memory_does_not_count_against_the_deadline(
     loop = asyncio.get_running_loop()
     now, passed = loop.time, [0.0]
     monkeypatch.setattr(loop, "time", lambda: now() + passed[0])
-    limits = Limits(total=300.0, connect=3000.0, idle=3000.0, max_bytes=MOST)
+    limits = FetchLimits(total=300.0, connect=3000.0, idle=3000.0, max_bytes=MOST)
     unannounced = b"HTTP/1.1 200 OK\r\n\r\n" + b"a" * 2000
     async with (
         RawSite(unannounced) as one,

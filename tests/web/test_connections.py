@@ -13,19 +13,19 @@ import pytest
 
 from builder.reasons import Reason
 from builder.web import address
-from builder.web.fetch import Fetcher, Identity, Response
-from builder.web.limits import Limits
+from builder.web.fetch import Fetcher, Response
+from builder.web.limits import FetchLimits, Identity
 from tests.faulthost import self_signed
 
 from .nameserver import NameServer
 from .rawsite import RawSite, drip, http, stall, then
 
-LIMITS = Limits(total=300.0, connect=300.0, idle=300.0)
+LIMITS = FetchLimits(total=300.0, connect=300.0, idle=300.0)
 ME = Identity("danqing-test/1", allow_private=True)
 PUBLIC_ONLY = Identity("danqing-test/1")
 
 
-async def fetch(url: str, limits: Limits = LIMITS, identity: Identity = ME) -> Response:
+async def fetch(url: str, limits: FetchLimits = LIMITS, identity: Identity = ME) -> Response:
     async with Fetcher(limits, identity) as fetcher:
         return await fetcher.fetch(url)
 
@@ -176,7 +176,7 @@ async def test_https_where_http_is_spoken() -> None:
 async def test_a_handshake_that_stalls_ends_by_the_connect_deadline() -> None:
     async with RawSite(stall) as site:
         got = await fetch(
-            site.url("/").replace("http", "https"), Limits(total=300.0, connect=0.2, idle=300.0)
+            site.url("/").replace("http", "https"), FetchLimits(total=300.0, connect=0.2, idle=300.0)
         )
     assert (got.reason, got.transient) == (Reason.TIMEOUT, True)
 

@@ -7,21 +7,21 @@ import asyncio
 import pytest
 
 from builder.reasons import Reason
-from builder.web.fetch import Fetcher, Identity, Response, retry_after
-from builder.web.limits import Limits
+from builder.web.fetch import Fetcher, Response, retry_after
+from builder.web.limits import FetchLimits, Identity
 
 from .rawsite import Answer, RawSite, drip, http, reset, stall, then
 
-LIMITS = Limits(total=300.0, connect=300.0, idle=300.0, max_bytes=1 << 20)
+LIMITS = FetchLimits(total=300.0, connect=300.0, idle=300.0, max_bytes=1 << 20)
 ME = Identity("danqing-test/1 (+https://example.com)", allow_private=True)
 
 
-async def fetch(url: str, limits: Limits = LIMITS, identity: Identity = ME) -> Response:
+async def fetch(url: str, limits: FetchLimits = LIMITS, identity: Identity = ME) -> Response:
     async with Fetcher(limits, identity) as fetcher:
         return await fetcher.fetch(url)
 
 
-async def answer(said: Answer, limits: Limits = LIMITS, identity: Identity = ME) -> Response:
+async def answer(said: Answer, limits: FetchLimits = LIMITS, identity: Identity = ME) -> Response:
     async with RawSite(said) as site:
         return await fetch(site.url(), limits, identity)
 
@@ -237,13 +237,13 @@ DRIPS = {
 
 @pytest.mark.parametrize("where", STALLS)
 async def test_a_stall_ends_by_the_idle_deadline(where: str) -> None:
-    got = await answer(STALLS[where], Limits(total=300.0, connect=300.0, idle=0.2))
+    got = await answer(STALLS[where], FetchLimits(total=300.0, connect=300.0, idle=0.2))
     assert (got.reason, got.transient, got.body) == (Reason.TIMEOUT, True, b"")
 
 
 @pytest.mark.parametrize("what", DRIPS)
 async def test_a_drip_ends_by_the_total_deadline(what: str) -> None:
-    got = await answer(DRIPS[what], Limits(total=0.4, connect=300.0, idle=300.0))
+    got = await answer(DRIPS[what], FetchLimits(total=0.4, connect=300.0, idle=300.0))
     assert (got.reason, got.transient, got.body) == (Reason.TIMEOUT, True, b"")
 
 
@@ -253,7 +253,7 @@ async def test_redirects_share_one_total_deadline() -> None:
         writer.write(http(302, b"", f"Location: /{len(site.heads)}"))
 
     async with RawSite(slow) as site:
-        got = await fetch(site.url("/0"), Limits(total=0.4, redirects=99))
+        got = await fetch(site.url("/0"), FetchLimits(total=0.4, redirects=99))
     assert got.reason is Reason.TIMEOUT
 
 

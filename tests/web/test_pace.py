@@ -9,10 +9,12 @@ from builder.rebuild import outage
 from builder.rebuild.job import Job
 from builder.rebuild.outage import Outage
 from builder.rebuild.outcome import Outcome
-from builder.web.pace import FIRST_PACE, TRIP_AFTER, TRIP_SECONDS, Host, Limit
+from builder.web.pace import FIRST_PACE, TRIP_AFTER, TRIP_SECONDS, HostQueue, Limit
 
 
-def objections(host: Host, count: int, at: float = 1.0, retry_after: float | None = None) -> None:
+def objections(
+    host: HostQueue[object], count: int, at: float = 1.0, retry_after: float | None = None
+) -> None:
     """One URL after the other objects, each asked after the one before had answered."""
     for i in range(count):
         host.throttled(f"http://a/{i}", at + i - 0.5, at + i, retry_after)
@@ -20,14 +22,14 @@ def objections(host: Host, count: int, at: float = 1.0, retry_after: float | Non
 
 @pytest.mark.parametrize("retry_after", [None, 20.0, 31.0, 3600.0])
 def test_an_objection_belongs_to_its_url(retry_after: float | None) -> None:
-    host = Host("a", 4)
+    host: HostQueue[object] = HostQueue("a", 4)
     for at in range(1, 20):
         host.throttled("http://a/50", at - 0.5, at, retry_after)
     assert (host.ready_at, host.pace, host.given_up(20.0)) == (0.0, 0.0, False)
 
 
 def test_one_thing_is_asked_at_a_time_until_another_url_has_answered() -> None:
-    host = Host("a", 4, active=1)
+    host: HostQueue[object] = HostQueue("a", 4, active=1)
     assert not host.full
     objections(host, 1)
     assert host.full
@@ -36,7 +38,7 @@ def test_one_thing_is_asked_at_a_time_until_another_url_has_answered() -> None:
 
 
 def test_objections_with_an_answer_between_them_say_nothing_of_the_host() -> None:
-    host = Host("a", 4)
+    host: HostQueue[object] = HostQueue("a", 4)
     for _ in range(100):
         objections(host, 2, retry_after=3600.0)
         for _ in range(16):
@@ -45,7 +47,7 @@ def test_objections_with_an_answer_between_them_say_nothing_of_the_host() -> Non
 
 
 def test_urls_that_object_to_each_try_say_nothing_of_the_host() -> None:
-    host = Host("a", 4)
+    host: HostQueue[object] = HostQueue("a", 4)
     for at in range(0, 3000, 10):
         host.throttled(f"http://a/{at // 50}", at, at + 1.0, None, again=at % 50 > 0)
         for _ in range(2):
@@ -54,7 +56,7 @@ def test_urls_that_object_to_each_try_say_nothing_of_the_host() -> None:
 
 
 def test_a_host_that_objects_to_every_third_request_has_met_its_limit_but_lives() -> None:
-    host = Host("a", 4)
+    host: HostQueue[object] = HostQueue("a", 4)
     for at in range(0, 60, 2):
         objections(host, 1, at=at, retry_after=3600.0)
         host.answered()
@@ -64,14 +66,14 @@ def test_a_host_that_objects_to_every_third_request_has_met_its_limit_but_lives(
 
 
 def test_a_host_of_which_three_urls_object_is_paused_as_long_as_it_asks() -> None:
-    host = Host("a", 4)
+    host: HostQueue[object] = HostQueue("a", 4)
     objections(host, 3, retry_after=7.0)
     assert host.ready_at == 3.0 + 7.0
     assert host.pace == FIRST_PACE
 
 
 def test_answers_to_requests_sent_before_the_pause_pause_no_more() -> None:
-    host = Host("a", 4)
+    host: HostQueue[object] = HostQueue("a", 4)
     objections(host, 3, retry_after=7.0)
     for i in range(20):
         host.throttled(f"http://a/sent before/{i}", 2.5, 3.5, 30.0)
@@ -80,7 +82,7 @@ def test_answers_to_requests_sent_before_the_pause_pause_no_more() -> None:
 
 
 def test_the_pace_doubles_in_a_second_and_falls_at_the_next_objection() -> None:
-    host = Host("a", 4)
+    host: HostQueue[object] = HostQueue("a", 4)
     objections(host, 3, retry_after=1.0)
     for _ in range(int(FIRST_PACE)):
         host.answered()
@@ -92,14 +94,14 @@ def test_the_pace_doubles_in_a_second_and_falls_at_the_next_objection() -> None:
 
 
 def test_requests_are_spaced_by_the_pace() -> None:
-    host = Host("a", 4, pace=10.0)
+    host: HostQueue[object] = HostQueue("a", 4, pace=10.0)
     host.started(5.0)
     host.started(5.0)
     assert host.ready_at == pytest.approx(5.2)
 
 
 def test_a_host_is_given_up_after_failures_in_a_row_and_probed_later() -> None:
-    host = Host("a", 4)
+    host: HostQueue[object] = HostQueue("a", 4)
     for _ in range(TRIP_AFTER):
         assert not host.given_up(10.0)
         host.failed(Reason.TIMEOUT, 10.0)
@@ -111,7 +113,7 @@ def test_a_host_is_given_up_after_failures_in_a_row_and_probed_later() -> None:
 
 
 def test_one_answer_forgives_the_failures() -> None:
-    host = Host("a", 4)
+    host: HostQueue[object] = HostQueue("a", 4)
     for _ in range(TRIP_AFTER - 1):
         host.failed(Reason.CONNECT, 1.0)
     host.answered()
@@ -120,7 +122,7 @@ def test_one_answer_forgives_the_failures() -> None:
 
 
 def test_a_host_is_given_up_at_the_eighth_objection_in_a_row_and_probed_once_a_minute() -> None:
-    host = Host("a", 4)
+    host: HostQueue[object] = HostQueue("a", 4)
     objections(host, TRIP_AFTER - 1)
     assert not host.given_up(100.0)
     objections(host, 1, at=100.0)
@@ -134,7 +136,7 @@ def test_a_host_is_given_up_at_the_eighth_objection_in_a_row_and_probed_once_a_m
 
 
 def test_a_host_of_which_three_urls_ask_for_an_hour_is_given_up() -> None:
-    host = Host("a", 4)
+    host: HostQueue[object] = HostQueue("a", 4)
     objections(host, 2, retry_after=3600.0)
     assert not host.given_up(2.0)
     host.throttled("http://a/third", 2.5, 3.0, 3600.0)
