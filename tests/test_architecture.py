@@ -16,17 +16,6 @@ from tests.house import BUILDER, ROOT, SOURCES, at_import, code_lines, functions
 
 # What still reads a room above its own: it only shrinks.
 UP = {
-    "builder.card.charts -> builder.report.gather",
-    "builder.card.charts -> builder.report.words",
-    "builder.card.counts -> builder.published.hosts",
-    "builder.card.croissant -> builder.published.croissant",
-    "builder.card.croissant -> builder.release.config",
-    "builder.card.facts -> builder.published.claims",
-    "builder.card.facts -> builder.release.config",
-    "builder.card.metadata -> builder.published.shards",
-    "builder.card.metadata -> builder.release.config",
-    "builder.card.words -> builder.release",
-    "builder.card.words -> builder.release.changes",
     "builder.disk.parquet -> builder.manifest.probe",
     "builder.stage.hold -> builder.revalidate.plan",
 }

@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..report.gather import BINS, EDGES, Counts
-from ..report.words import FATES, count, share
+from .values import number, share
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Counts = npt.NDArray[np.int64]
+BINS = 2000  # of a histogram of scores, 0.001 wide, over [-1, 1]
+EDGES = np.linspace(-1, 1, BINS + 1)
 WIDE, NARROW = 536, 348  # pixels; the second is a phone's 390 less the margins
 FONT = 12.5
 SHOWN_BINS = 72  # of a histogram, at most
@@ -78,9 +80,9 @@ def funnel(steps: Sequence[Step], told: str) -> Chart:
             axes.barh(place, whole, color=RULE, height=0.66, alpha=0.45, linewidth=0)
             bar = axes.barh(place, step.length, left=step.start, color=COLOURS[step.colour], height=0.66)
             bar.patches[0].set(hatch=_HATCHES.get(step.colour), edgecolor=PAPER, linewidth=0)
-            number = f"{count(step.length)} · {share(step.length, whole)}"
+            words = f"{number(step.length)} · {share(step.length, whole, '')}"
             axes.annotate(
-                number, (1, place), (right - 4, 0), ("axes fraction", "data"), "offset points", **beside
+                words, (1, place), (right - 4, 0), ("axes fraction", "data"), "offset points", **beside
             )
         axes.set(xlim=(0, whole), ylim=(len(steps) - 0.5, -0.5), yticks=range(len(steps)), xticks=[])
         axes.set_yticklabels([step.label for step in steps], color=INK)
@@ -89,10 +91,20 @@ def funnel(steps: Sequence[Step], told: str) -> Chart:
     return _chart("funnel", draw, told)
 
 
-def kept_and_dropped(histograms: Mapping[str, Counts], told: str) -> Chart:
-    """Scores of the kept pairs above, of the dropped ones below, stacked by why; one score axis, two of pairs."""
+def histogram(scores: npt.NDArray[Any]) -> Counts:
+    """How many of `scores` (cosines) fall in each of BINS: outside [-1, 1] at the end, and nowhere if not finite."""
+    scores = scores[np.isfinite(scores)]
+    place = np.clip(((scores + 1) * (BINS / 2)).astype(np.int64), 0, BINS - 1)
+    return np.bincount(place, minlength=BINS).astype(np.int64)
+
+
+def kept_and_dropped(histograms: Mapping[str, Counts], labels: Mapping[str, str], told: str) -> Chart:
+    """Scores of the kept pairs above, of the dropped ones below, stacked by why; one score axis, two of pairs.
+
+    labels: of the reasons, in the order of the stack.
+    """
     edges, shown = _rebinned(histograms)
-    lost = {name: shown[name] for name in FATES if name != "kept" and name in shown and shown[name].any()}
+    lost = {name: shown[name] for name in labels if name != "kept" and name in shown and shown[name].any()}
 
     def draw(width: int) -> Figure:
         figure, axes = _axes(width, 340, (52, 26, 6, 190))
@@ -102,7 +114,7 @@ def kept_and_dropped(histograms: Mapping[str, Counts], told: str) -> Chart:
         base = np.zeros(len(edges) - 1)
         for name, counts in lost.items():
             area = below.stairs(base + counts, edges, baseline=base, fill=True, color=COLOURS[name])
-            area.set(hatch=_HATCHES.get(name), edgecolor=PAPER, linewidth=0, label=FATES[name])
+            area.set(hatch=_HATCHES.get(name), edgecolor=PAPER, linewidth=0, label=labels[name])
             base = base + counts
         _title(below, "dropped")
         if lost:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as compute
 
-from ..published.hosts import SHOWN, Hosts
+from .hosts import SHOWN, Hosts
 
 pc: Any = compute  # its stubs know no mix of column and constant
 

@@ -13,18 +13,19 @@ import json
 import logging
 import re
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from ..console import harmless_json
+from ..disk.location import DANQING
 from ..disk.release import Release
 from ..errors import EnvironmentProblem, VerificationError
-from ..published.croissant import SHARDS, identifiers
-from ..release.config import SOURCE
 from .words import described
 
 NAME = "croissant.json"
+SHARDS = "shards"  # the id of all of them together
 _PAPER = "https://arxiv.org/abs/2601.10305"
 _PARQUET, _TAR = "application/x-parquet", "application/x-tar"
 
@@ -44,7 +45,7 @@ def _checked(release: Release, schema: pa.Schema, title: str, repository: str) -
     """The document, and what mlcroissant says of it when it reads it back."""
     mlc = _library()
     context = mlc.Context()
-    of_danqing, url = release.source == SOURCE, f"https://huggingface.co/datasets/{repository}"
+    of_danqing, url = release.source == DANQING, f"https://huggingface.co/datasets/{repository}"
     encoding = _TAR if any(path.endswith(".tar") for path in release.shards()) else _PARQUET
     files = [
         mlc.FileObject(
@@ -106,6 +107,26 @@ def _version(tag: str) -> str:
 
 def _plain(value: Any) -> str:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def identifiers(names: Sequence[str]) -> list[str]:
+    """An identifier for each name, no two alike: the name itself, or its letters and digits where it has others.
+
+    Croissant takes no white space in one, and JSON-LD reads `..` and some other signs as its own.
+    """
+    found: dict[int, str] = {}
+    for place in sorted(range(len(names)), key=lambda place: _clean(names[place]) != names[place]):
+        clean = one = _clean(names[place])  # those that need no cleaning come first, and stay as they are
+        number = 1
+        while one in found.values():
+            number += 1
+            one = f"{clean}-{number}"
+        found[place] = one
+    return [found[place] for place in range(len(names))]
+
+
+def _clean(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name).strip(".") or "_"
 
 
 def _records(mlc: Any, context: Any, release: Release, schema: pa.Schema) -> Any:

@@ -5,31 +5,29 @@ Release, schema ─▶ facts ─▶ what cards/manifest.md and cards/images.md a
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pyarrow as pa
 
-from ..disk.location import bare
+from ..disk.location import DANQING, bare
 from ..disk.release import Release
-from ..published.claims import license_words
 from ..reasons import Verdict
-from ..release.config import SOURCE
 from . import figures
 from .counts import CAPTIONS, MILLIONTHS, SIDE_STEP
 from .funnel import Step, revision, steps
-from .metadata import is_tars, part_files, splits
 from .told import Told
 from .words import FILES, PARTS, REASONS, STAGES, VERDICTS, described
 
 _NAMES = {"float": "float32", "double": "float64", "halffloat": "float16"}  # of types, as `datasets` has them
 _CAPTIONS = {"alt_text": "`alt_text`", "recaption": "`recaption`", "both": "two captions, the mean of both"}
-_DERIVED = {"cc-by-nc-4.0"}  # licenses that are inherited from SOURCE as it is today
+_DERIVED = {"cc-by-nc-4.0"}  # licenses that are inherited from DANQING as it is today
 
 
 def facts(release: Release, schema: pa.Schema, told: Told) -> dict[str, Any]:
     """All fields but the names; VerificationError where a number is missing or does not add up."""
     counts, funnel = release.counts, release.funnel
-    of_danqing, main = release.source == SOURCE, splits(release)[0]
+    of_danqing, main = release.source == DANQING, release.splits[0]
     return {
         "version": told.text(release.version),
         "date": told.text(release.created_at[:10]),
@@ -41,7 +39,7 @@ def facts(release: Release, schema: pa.Schema, told: Told) -> dict[str, Any]:
         "of_danqing": of_danqing,
         "validated": release.validated,
         "figures": figures.drawn(release),
-        "tars": is_tars(release),
+        "tars": release.has_tars,
         "released": told.number(counts["kept"]),
         "manifest": told.number(funnel["manifest"]),
         "dropped_total": told.number(funnel["manifest"] - counts["kept"]),
@@ -61,6 +59,14 @@ def facts(release: Release, schema: pa.Schema, told: Told) -> dict[str, Any]:
         **_captions(release, told),
         **(_judged(release, told) if release.validated else {}),
     }
+
+
+def license_words(release: Release) -> str:
+    """cc-by-nc-4.0 as CC-BY-NC 4.0; a license of its own by its name, and where it is."""
+    name, _, version = release.license.rpartition("-")
+    if release.license_link:
+        return f"[{release.license_name}]({release.license_link})"
+    return f"{name.upper()} {version}" if re.fullmatch(r"cc-by[a-z-]*", name) else release.license
 
 
 def _counted(number: int, one: str, several: str, told: Told) -> str:
@@ -88,7 +94,7 @@ def _files(release: Release, told: Told) -> list[dict[str, str]]:
     """The folders of a release, and the file beside them."""
     found = []
     for name in (release.what, *PARTS):
-        if files := part_files(release, name):
+        if files := release.part(name):
             size = told.bytes(sum(file["bytes"] for file in files))
             rows = sum(file["rows"] or 0 for file in files)
             number = _counted(len(files), "file", "files", told)
@@ -107,7 +113,7 @@ def _splits(release: Release, told: Told) -> list[dict[str, str]]:
             "shards": told.number(known[split]["shards"]),
             "bytes": told.bytes(known[split]["bytes"]),
         }
-        for split in splits(release)
+        for split in release.splits
     ]
 
 

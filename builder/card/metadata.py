@@ -12,13 +12,11 @@ from typing import Any
 import pyarrow as pa
 
 from ..disk.card import dump
-from ..disk.location import bare
-from ..disk.release import Release
+from ..disk.location import DANQING, bare
+from ..disk.release import Release, split_of
 from ..disk.schema import IMAGE, STORED
 from ..disk.tars import tar_schema
 from ..errors import InputError
-from ..published.shards import split_of
-from ..release.config import SOURCE
 from .words import PARTS
 
 # The identifiers that the Hub takes, but `other`, which needs a name and a link of its own.
@@ -58,7 +56,7 @@ def front_matter(release: Release, schema: pa.Schema, title: str) -> str:
     from huggingface_hub import DatasetCardData
 
     check_license(release.license)
-    of_danqing = release.source == SOURCE
+    of_danqing = release.source == DANQING
     data = DatasetCardData(
         language="zh" if of_danqing else None,
         license=release.license,
@@ -75,7 +73,7 @@ def front_matter(release: Release, schema: pa.Schema, title: str) -> str:
             "vision-language",
             *(["chinese"] if of_danqing else []),
             "danqing",
-            *(["webdataset"] if is_tars(release) else []),
+            *(["webdataset"] if release.has_tars else []),
         ],
     )
     MetadataConfigs(configs(release)).to_dataset_card_data(data)
@@ -88,23 +86,17 @@ def _derived(source: str) -> list[str] | None:
     return [source if bare(source) else "extended"] if source else None
 
 
-def is_tars(release: Release) -> bool:
-    """Whether its shards are WebDataset tars."""
-    return any(path.endswith(".tar") for path in release.shards())
-
-
 def configs(release: Release) -> dict[str, dict[str, Any]]:
     """The configurations by name, the data first by `default`.
 
     `datasets` reads a repository with one builder, so one of tars offers its pairs and no tables. The patterns name the
     number of shards: a card takes in none of another layout, as there are while a large release is being published.
     """
-    extension = "tar" if is_tars(release) else "parquet"
+    extension = "tar" if release.has_tars else "parquet"
     ends = {split_of(path): path.rpartition("-")[2] for path in release.shards()}
     main: dict[str, Any] = {
         "data_files": [
-            {"split": split, "path": f"{release.what}/{split}-*-of-{ends[split]}"}
-            for split in splits(release)
+            {"split": split, "path": f"{release.what}/{split}-*-of-{ends[split]}"} for split in release.splits
         ],
         "default": True,
     }
@@ -113,20 +105,9 @@ def configs(release: Release) -> dict[str, dict[str, Any]]:
     found = {release.what: main}
     if extension == "parquet":
         for name in PARTS:
-            if part_files(release, name):
+            if release.part(name):
                 found[name] = {"data_files": [{"split": "train", "path": f"{name}/*.parquet"}]}
     return found
-
-
-def splits(release: Release) -> list[str]:
-    """Its splits, train first."""
-    order = {"train": 0, "validation": 1, "test": 2}
-    return sorted(release.counts["splits"], key=lambda split: (order.get(split, 3), split))
-
-
-def part_files(release: Release, name: str) -> list[dict[str, Any]]:
-    """The entries of the files of a folder."""
-    return [file for path, file in sorted(release.files.items()) if path.startswith(f"{name}/")]
 
 
 def _infos(release: Release, schema: pa.Schema) -> dict[str, Any]:
@@ -136,13 +117,13 @@ def _infos(release: Release, schema: pa.Schema) -> dict[str, Any]:
     infos = {}
     counted = {
         split: (one["kept"], one["bytes"])
-        for split, one in ((s, release.counts["splits"][s]) for s in splits(release))
+        for split, one in ((s, release.counts["splits"][s]) for s in release.splits)
     }
-    features = _tar_features(release, schema) if is_tars(release) else Features.from_arrow_schema(schema)
+    features = _tar_features(release, schema) if release.has_tars else Features.from_arrow_schema(schema)
     infos[release.what] = _info(release.what, features, counted)
-    if not is_tars(release):
+    if not release.has_tars:
         for name, columns in PARTS.items():
-            if files := part_files(release, name):
+            if files := release.part(name):
                 rows, size = sum(file["rows"] for file in files), sum(file["bytes"] for file in files)
                 infos[name] = _info(name, Features.from_arrow_schema(columns), {"train": (rows, size)})
     return infos

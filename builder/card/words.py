@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 
 from ..disk import removals
+from ..disk.schema import CHANGES
 from ..errors import VerificationError
 from ..reasons import Cause, Reason, Verdict
-from ..release import changes
 
 REASONS: dict[str, str] = {
     Reason.INVALID_URL: "the URL is empty or malformed",
@@ -95,18 +95,10 @@ IMAGES: dict[str, str] = _PAIR | {
 }
 CARRIED = "carried from the source manifest, as it is there"
 
-# Columns that come with other parts of a release.
-CHANGES: dict[str, str] = {
-    "key": "of the pair",
-    "reason": "why it is not in the release any more",
-    "since": "version that dropped it",
+PARTS = {  # tables beside the pairs
+    "changes": CHANGES,
+    "removals": removals.SCHEMA,
 }
-REMOVALS: dict[str, str] = {
-    "kind": "`key`, `url` or `host`",
-    "digest": "the key itself, or BLAKE2b-128 of the URL or host in hex",
-    "since": "version that took it out",
-}
-PARTS = {"changes": changes.SCHEMA, "removals": removals.SCHEMA}
 
 FILES: dict[str, str] = {
     "manifest": "the pairs, without pixels",

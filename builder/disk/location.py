@@ -25,6 +25,9 @@ _FILE = re.compile(
 _PATH = re.compile(r"[/~\\]|\.{1,2}(?:/|$)|file:|[A-Za-z]:\\")
 
 
+DANQING = "DeepGlint-AI/DanQing100M"  # the data set that this project is about
+
+
 class Repository(NamedTuple):
     """A data set repository of the Hub. id: ORG/NAME; revision: branch, tag or commit, None: its main branch."""
 

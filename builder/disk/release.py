@@ -104,6 +104,26 @@ class Release:
         """The files that hold pairs, by path."""
         return {path: file for path, file in self.files.items() if path.startswith(f"{self.what}/")}
 
+    def part(self, folder: str) -> list[dict[str, Any]]:
+        """The entries of the files of a folder, by their paths."""
+        return [file for path, file in sorted(self.files.items()) if path.startswith(f"{folder}/")]
+
+    @property
+    def has_tars(self) -> bool:
+        """Whether its shards are WebDataset tars."""
+        return any(path.endswith(".tar") for path in self.shards())
+
+    @property
+    def splits(self) -> list[str]:
+        """The names of its splits, train first."""
+        order = {"train": 0, "validation": 1, "test": 2}
+        return sorted(self.counts["splits"], key=lambda split: (order.get(split, 3), split))
+
+
+def split_of(path: str) -> str:
+    """The split that a shard is of, by its name; of what is no shard, nothing that makes sense."""
+    return path.rpartition("/")[2].partition("-")[0]
+
 
 def read(url: str) -> Release | None:
     """The release in a folder, or None where there is no release.json; InputError where it is none."""

@@ -131,6 +131,14 @@ def unlike_scores(schema: pa.Schema, names: Iterable[str]) -> str | None:
     return None
 
 
+# changes/*.parquet of a release: a row per pair of the release before that it lacks.
+CHANGES = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("since", pa.string(), nullable=False),  # the release that it is not in
+    ]
+)
 # What a release says of a pair that was judged, beside columns of scores/.
 SCORE = pa.field("score", pa.float32())  # the one that was tested
 SCORE_MODEL = pa.field("score_model", pa.string())

@@ -18,7 +18,7 @@ from ..card.counts import Counts
 from ..console import Console
 from ..disk.documents import LIMIT
 from ..disk.files import TEMPORARY
-from ..disk.release import NAME, Release, parse
+from ..disk.release import NAME, Release, parse, split_of
 from ..errors import InputError
 from ..hub.store import Store, open_store, sha256_of
 from . import history, pictures, rows, shards, tars
@@ -203,9 +203,9 @@ class _Check:
             _compare("counts", release.counts, counts.as_dict(), self._differences)
             return
         for path in release.shards():
-            counts.file(shards.split_of(path), self._store.entries[path].bytes)
+            counts.file(split_of(path), self._store.entries[path].bytes)
         for footer in footers:
-            counts.splits[shards.split_of(footer.path)]["rows"] += footer.rows
+            counts.splits[split_of(footer.path)]["rows"] += footer.rows
         names = ("bytes", "shards", *(() if self._tars else ("rows",)))
         told = release.counts.get("splits")
         _compare("counts.splits", _only(told, names), _only(counts.splits, names), self._differences)

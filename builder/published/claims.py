@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypedDict
 
+from ..card.facts import license_words
 from ..card.told import CLOSE, OPEN, Told
 from ..disk import documents
 from ..disk.release import NAME, Release
@@ -93,14 +94,6 @@ class Claim(NamedTuple):
     what: str
     said: tuple[str, ...]
     wanted: tuple[str, ...]
-
-
-def license_words(release: Release) -> str:
-    """cc-by-nc-4.0 as CC-BY-NC 4.0; a license of its own by its name, and where it is."""
-    name, _, version = release.license.rpartition("-")
-    if release.license_link:
-        return f"[{release.license_name}]({release.license_link})"
-    return f"{name.upper()} {version}" if re.fullmatch(r"cc-by[a-z-]*", name) else release.license
 
 
 def check_text(body: str, release: Release, differences: Differences) -> None:

@@ -5,39 +5,17 @@ croissant.json, Release, schema ─▶ differences
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
+from ..card.croissant import SHARDS, identifiers
 from ..disk import documents
 from ..disk.release import Release
 from .differences import Differences
 
 CROISSANT = "croissant.json"
 LIMIT = 64 << 20  # bytes; 100,000 files make 30 MB
-SHARDS = "shards"  # the id of all of them together
-
-
-def identifiers(names: Sequence[str]) -> list[str]:
-    """An identifier for each name, no two alike: the name itself, or its letters and digits where it has others.
-
-    Croissant takes no white space in one, and JSON-LD reads `..` and some other signs as its own.
-    """
-    found: dict[int, str] = {}
-    for place in sorted(range(len(names)), key=lambda place: _clean(names[place]) != names[place]):
-        clean = one = _clean(names[place])  # those that need no cleaning come first, and stay as they are
-        number = 1
-        while one in found.values():
-            number += 1
-            one = f"{clean}-{number}"
-        found[place] = one
-    return [found[place] for place in range(len(names))]
-
-
-def _clean(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name).strip(".") or "_"
 
 
 def check_croissant(

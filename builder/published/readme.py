@@ -13,13 +13,12 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from ..disk.release import Release
+from ..disk.release import Release, split_of
 from ..hub.store import Store
 from .claims import CARD, check_text
 from .croissant import CROISSANT, check_croissant
 from .croissant import LIMIT as CROISSANT_LIMIT
 from .differences import Differences, shown
-from .shards import split_of
 
 LIMIT = 8 << 20  # bytes of the card
 HEAD = 256 << 10  # characters of its YAML, which takes seconds to read

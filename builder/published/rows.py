@@ -16,12 +16,12 @@ import pyarrow.compute as compute
 
 from ..card.counts import Counts
 from ..disk.digests import Bools, Digests, halves_of, keys_of, locate
-from ..disk.release import Release
+from ..disk.release import Release, split_of
 from ..disk.schema import CODE_BITS, pair_key
 from ..hub.store import Store
 from ..reasons import KEPT, Verdict
 from .differences import Differences, shown
-from .shards import Footer, batches, damage, split_of
+from .shards import Footer, batches, damage
 
 if TYPE_CHECKING:
     from ..disk.removals import Removals

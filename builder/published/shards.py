@@ -55,11 +55,6 @@ class Footer:
         return sum(self.groups)
 
 
-def split_of(path: str) -> str:
-    """The split that a shard is of, by its name; of what is no shard, nothing that makes sense."""
-    return path.rpartition("/")[2].partition("-")[0]
-
-
 def check_names(release: Release, differences: Differences) -> None:
     """Whether the names of the shards are such that `datasets` finds them, and none is missing."""
     numbers: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from ..card.counts import COLUMNS
 from ..disk import documents
+from ..disk.release import split_of
 from ..disk.schema import PICTURE
 from ..disk.tars import PLAIN, TarReader
 from ..errors import DanqingError
@@ -26,7 +27,7 @@ from ..hub.store import Store
 from .differences import Differences, shown
 from .pictures import Picture
 from .rows import Rules, Scan
-from .shards import BATCH, split_of
+from .shards import BATCH
 
 LARGEST = 256 << 20  # bytes of a picture
 TEXT = 4 << 20  # bytes of a caption, or of the columns of a pair

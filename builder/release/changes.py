@@ -27,15 +27,9 @@ from ..disk.parquet import parquet
 from ..disk.reading import reading
 from ..disk.release import Release
 from ..disk.removals import Removals
+from ..disk.schema import CHANGES
 from ..reasons import Cause, Reason
 
-SCHEMA = pa.schema(
-    [
-        pa.field("key", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("since", pa.string(), nullable=False),  # the release that it is not in
-    ]
-)
 ABSENT = "absent"  # the root has it no more
 BATCH = 1 << 16  # rows read at once
 ROW_GROUP = 1 << 17
@@ -163,12 +157,12 @@ class _Gone:
         path.parent.mkdir(parents=True, exist_ok=True)
         local = path.with_name(f".{path.name}.tmp")
         make: Any = pq.ParquetWriter  # its stubs lag behind
-        with make(local, SCHEMA, compression="zstd", use_dictionary=["reason", "since"]) as out:
+        with make(local, CHANGES, compression="zstd", use_dictionary=["reason", "since"]) as out:
             for start in range(0, len(self.keys), ROW_GROUP):
                 keys = self.keys[start : start + ROW_GROUP]
                 why = pa.array(self.reasons).take(self.why[start : start + ROW_GROUP])
                 columns = [hex_of(keys), why, pa.repeat(since, len(keys))]
-                out.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
+                out.write_table(pa.Table.from_arrays(columns, schema=CHANGES))
         publish(local, str(path))
         counted = np.bincount(self.why, minlength=len(self.reasons)).tolist()
         return dict(sorted((r, int(n)) for r, n in zip(self.reasons, counted, strict=True) if n))

@@ -9,12 +9,11 @@ import math
 import re
 from dataclasses import dataclass
 
-from ..disk.location import address, is_path, repository, repository_of
+from ..disk.location import DANQING, address, is_path, repository, repository_of
 from ..errors import UsageError
 from ..options import byte_size, check_values, option
 
-SOURCE = "DeepGlint-AI/DanQing100M"
-SOURCE_LICENSE = "cc-by-nc-4.0"  # of SOURCE since 2026-03-25; the card tells the history
+SOURCE_LICENSE = "cc-by-nc-4.0"  # of DANQING since 2026-03-25; the card tells the history
 SHARD_SIZES = {"manifest": 128 << 20, "images": 512 << 20}
 BOUNDS: dict[str, tuple[float, float]] = {
     "shard_size": (0, math.inf),
@@ -56,7 +55,7 @@ class Config:
     )
     license: str = option(
         "",
-        f"identifier of the Hub; default, where the source is {SOURCE}: {SOURCE_LICENSE}, inherited from it",
+        f"identifier of the Hub; default, where the source is {DANQING}: {SOURCE_LICENSE}, inherited from it",
         content=True,
     )
     license_name: str = option("", "name of the terms where --license is other: my-license-1.0", content=True)
@@ -112,7 +111,7 @@ class Config:
     @property
     def license_id(self) -> str:
         """The license of the release: as said, else that of the data set it derives from, else empty."""
-        return self.license or (SOURCE_LICENSE if self.source_name == SOURCE else "")
+        return self.license or (SOURCE_LICENSE if self.source_name == DANQING else "")
 
     @property
     def repository_id(self) -> str:

@@ -13,9 +13,8 @@ import numpy.typing as npt
 from ..disk.digests import halves_of, keys_of, locate
 from ..disk.files import join
 from ..disk.parquet import parquet
-from ..disk.release import Release
+from ..disk.release import Release, split_of
 from ..disk.schema import SPLITS
-from ..published.shards import split_of
 from .census import Census, Ids
 from .layout import OUT, Places, Size, by_split, lay_out
 from .source import Root

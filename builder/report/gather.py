@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..card.charts import BINS, Counts, histogram
 from ..console import Bar, Console
 from ..disk import ledger
 from ..disk.files import filesystem, join, read_bytes
@@ -32,14 +33,10 @@ from ..web.hostname import host_of
 from . import tables
 from .samples import Smallest
 
-BINS = 2000  # of a histogram of scores, 0.001 wide, over [-1, 1]
-EDGES = np.linspace(-1, 1, BINS + 1)
 HOSTS_HELD = 200_000  # beyond it the smaller half is forgotten: a page shows a few dozen
 KEPT, SUSPECT, FETCHED = "kept", "suspect", "outcomes"
 _SCORES = ("key", "host", "score_alt_text", "score_recaption", "p", "verdict", "cause", "suspect", "kept")
 _OUTCOMES = ("key", "url", "outcome", "reason", "http_status", "attempts", "content_type")
-
-Counts = npt.NDArray[np.int64]
 
 
 @dataclass(slots=True)
@@ -195,13 +192,6 @@ def captions(plan: dict[str, Any]) -> tuple[str, ...]:
 def scores_of(table: pa.Table, plan: dict[str, Any]) -> npt.NDArray[np.float64]:
     """The score that was tested, NaN where there is none."""
     return tested(table, captions(plan)).astype(np.float64)
-
-
-def histogram(scores: npt.NDArray[Any]) -> Counts:
-    """How many of `scores` (cosines) fall in each of BINS: outside [-1, 1] at the end, and nowhere if not finite."""
-    scores = scores[np.isfinite(scores)]
-    number = np.clip(((scores + 1) * (BINS / 2)).astype(np.int64), 0, BINS - 1)
-    return np.bincount(number, minlength=BINS).astype(np.int64)
 
 
 def _offer(smallest: Smallest, table: pa.Table, first: int, shard: str) -> None:

@@ -16,11 +16,11 @@ import numpy as np
 
 from .. import __version__
 from ..card import charts
-from ..card.charts import Chart, Step
+from ..card.charts import BINS, EDGES, Chart, Counts, Step
 from ..disk.schema import published
 from ..reasons import KEPT, Cause, Verdict
 from . import words
-from .gather import BINS, EDGES, Counts, Numbers, captions
+from .gather import Numbers, captions
 from .samples import Group, text, visible
 
 HOSTS = 15  # in each of the two tables
@@ -230,7 +230,7 @@ def _charts(numbers: Numbers, threshold: float) -> dict[str, Chart]:
         lost = sum(int(counts.sum()) for fate, counts in shown.items() if fate != "kept")
         scored = int(shown["kept"].sum()) if "kept" in shown else 0
         told = f"Scores of {scored:,} kept pairs, and below them of {lost:,} dropped ones, by why they were dropped."
-        made["scores"] = charts.kept_and_dropped(shown, told)
+        made["scores"] = charts.kept_and_dropped(shown, words.FATES, told)
     curves = _curves(numbers)
     if "null" in curves and shown:
         told = "Scores of kept and of dropped pairs beside those of captions with pictures of other pairs."

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from ..card import values
 from ..reasons import Cause, Verdict
 
 VERDICTS: dict[str, str] = {
@@ -30,29 +33,13 @@ FATES: dict[str, str] = {
     **{verdict.value: verdict.value for verdict in Verdict},
     Cause.MIN_SCORE: "low score",
 }
-
-
-def count(number: int) -> str:
-    """1234567 as 1,234,567."""
-    return f"{number:,}"
-
-
-def share(part: float, whole: float) -> str:
-    """A part of a whole in percent, never rounded to all or nothing: 81.7%, <0.1%, >99.9%."""
-    if not whole or part in (0, whole):
-        return "100%" if part and part == whole else "0%"
-    percent = 100 * part / whole
-    return "<0.1%" if percent < 0.1 else ">99.9%" if percent > 99.9 else f"{percent:.1f}%"
-
-
-def percent(fraction: float) -> str:
-    """A level or a bound: 0.01 as 1%, 0.00734 as 0.73%."""
-    return f"{100 * fraction:.2g}%"
+count = values.number
+share, percent = partial(values.share, gap=""), partial(values.percent, gap="")
 
 
 def score(value: float | None) -> str:
     """A cosine with three digits and a true minus sign; a dash where there is none."""
-    return "–" if value is None else f"{value:.3f}".replace("-", "\N{MINUS SIGN}")
+    return "–" if value is None else values.decimal(value)
 
 
 def probability(value: float | None) -> str:

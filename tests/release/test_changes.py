@@ -17,7 +17,7 @@ import pytest
 
 from builder.disk.digests import KEY, hex_of, keys_of
 from builder.disk.removals import Removals
-from builder.disk.schema import pair_key
+from builder.disk.schema import CHANGES, pair_key
 from builder.errors import InputError
 from builder.reasons import Cause
 from builder.release import changes
@@ -76,7 +76,7 @@ def test_only_what_is_gone_is_told_sorted_and_dated(tmp_path: Path) -> None:
     new = kept(tmp_path / "new", shard([*range(3, 18), *range(50, 60)]))
     assert write(str(tmp_path / "root"), before, new, NOTHING, out, "v2") == {"absent": 5}
     table = pq.read_table(out)
-    assert table.schema.equals(changes.SCHEMA)
+    assert table.schema.equals(CHANGES)
     assert table["key"].to_pylist() == sorted(key(i) for i in (0, 1, 2, 18, 19))
     assert set(table["since"].to_pylist()) == {"v2"}
     assert [path.name for path in out.parent.iterdir()] == ["v2.parquet"]

@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from builder.card.charts import BINS, EDGES, histogram
 from builder.errors import InputError
 from builder.report import gather
-from builder.report.gather import BINS, EDGES, Hosts, Numbers, captions, histogram, scores_of
+from builder.report.gather import Hosts, Numbers, captions, scores_of
 from builder.report.page import _quantile, _spreads
 from builder.report.words import percent, score, share
 

@@ -8,8 +8,19 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from builder.card.charts import NARROW, WIDE, Chart, Step, against_null, funnel, kept_and_dropped
-from builder.report.gather import BINS, Counts, histogram
+from builder.card.charts import (
+    BINS,
+    NARROW,
+    WIDE,
+    Chart,
+    Counts,
+    Step,
+    against_null,
+    funnel,
+    histogram,
+    kept_and_dropped,
+)
+from builder.report.words import FATES  # fmt: skip
 
 
 def around(mean: float, count: int = 500) -> Counts:
@@ -23,7 +34,7 @@ STEPS = [Step("manifest", 0, 100, "whole"), Step("same", 0, 60, "same"), Step("d
     params=[
         lambda: funnel(STEPS, "60 of 100 <kept>"),
         lambda: kept_and_dropped(
-            {"kept": around(0.2), "drifted": around(0), "min_score": around(0.1)}, "a & b"
+            {"kept": around(0.2), "drifted": around(0), "min_score": around(0.1)}, FATES, "a & b"
         ),
         lambda: against_null({"kept": around(0.2), "dropped": around(0), "null": around(0)}, 0.07, "chance"),
     ],
@@ -76,12 +87,12 @@ def test_a_root_without_rows() -> None:
 def test_all_scores_in_one_bin() -> None:
     one = np.zeros(BINS, np.int64)
     one[BINS - 1] = 7
-    assert "dropped" in kept_and_dropped({"kept": one}, "x").narrow
+    assert "dropped" in kept_and_dropped({"kept": one}, FATES, "x").narrow
 
 
 def test_no_tick_is_at_half_a_pair() -> None:
     drawn = kept_and_dropped(
-        {"kept": histogram(np.array([0.101])), "drifted": histogram(np.array([0.102]))}, "x"
+        {"kept": histogram(np.array([0.101])), "drifted": histogram(np.array([0.102]))}, FATES, "x"
     )
     ticks = re.findall(r"<text[^>]*>([^<]+)</text>", drawn.wide)
     assert ticks.count("1") == 2

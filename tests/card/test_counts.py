@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from builder.card import hosts
 from builder.card.counts import COLUMNS, LENGTHS, SIDE_BINS, Counts
-from builder.published import hosts
-from builder.published.hosts import Hosts
+from builder.card.hosts import Hosts
 from builder.web.hostname import host_of
 
 FIRST = datetime.datetime(2026, 11, 2, 3, 4, 5, 678000, tzinfo=datetime.UTC)
