@@ -128,7 +128,7 @@ class DanqingConfig(datasets.BuilderConfig):  # type: ignore[misc]
     rebuild: dict[str, Any] | None = None
     fragment_scan_options: pds.ParquetFragmentScanOptions | None = None
     data_files: Any = None
-    scores: Any = field(default=None, init=False, repr=False)  # builder.disk.layout.Scores of the shards
+    scores: Any = field(default=None, init=False, repr=False)  # builder.disk.layout.ScoreFiles of the shards
 
     def location(self) -> str:
         """The root as an absolute path, or as a URL with its revision."""

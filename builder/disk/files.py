@@ -134,6 +134,11 @@ def listdir(url: str) -> list[str]:
         return []
 
 
+def tables_in(root: str, folder: str) -> list[str]:
+    """Names of the Parquet files in a folder of a root, sorted; empty where there is none."""
+    return [name for name in listdir(join(root, folder)) if name.endswith(".parquet") and name[0] != "."]
+
+
 def fsync_folder(path: Path) -> None:
     """Make the renames in a local folder durable."""
     descriptor = os.open(path, os.O_RDONLY)

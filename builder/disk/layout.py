@@ -68,7 +68,7 @@ def location(root: str, revision: str | None, tell: Callable[[str], None]) -> st
     return "hf://" + "/".join([kind, owner, f"{name}@{revision}", *rest])
 
 
-def resolve(options: Any, download_config: Any) -> tuple[DataFilesDict, Scores | None]:
+def resolve(options: Any, download_config: Any) -> tuple[DataFilesDict, ScoreFiles | None]:
     """The shards that a danqing.DanqingConfig asks for, and their scores; errors as of the functions below."""
     shards = options.data_files
     if shards is None:
@@ -136,7 +136,7 @@ class ScoreFile:
 
 
 @dataclass(frozen=True)
-class Scores:
+class ScoreFiles:
     """The scores of those shards that have some. files: by split, in their order; of: by shard."""
 
     files: DataFilesDict
@@ -154,7 +154,7 @@ class Scores:
         return found
 
 
-def find_scores(shards: DataFilesDict, verdicts: Any, download_config: Any) -> Scores | None:
+def find_scores(shards: DataFilesDict, verdicts: Any, download_config: Any) -> ScoreFiles | None:
     """The files of scores/ that have the names of the shards in images/, or None where no shard is of a scored root.
 
     A root is scored where it has a decision. Raises ValueError where scores of such a root are missing, unless it has
@@ -171,7 +171,7 @@ def find_scores(shards: DataFilesDict, verdicts: Any, download_config: Any) -> S
     of = {file: ScoreFile(url, url, found[url][0]) for file, url in urls.items() if url in found}
     there = {split: [of[file].url for file in files if file in of] for split, files in shards.items()}
     lists = {split: DataFilesList(files, [found[url][1] for url in files]) for split, files in there.items()}
-    return Scores(DataFilesDict(lists), of) if of else None
+    return ScoreFiles(DataFilesDict(lists), of) if of else None
 
 
 def _home(file: str) -> tuple[str, str] | None:

@@ -15,11 +15,11 @@ REMOTE_BLOCK = 4 << 20  # bytes asked for at once when a text file of a store is
 
 
 @contextlib.contextmanager
-def reading(url: str, size: int = 0) -> Iterator[None]:
+def reading(url: str, size: int = 0, damaged: str = "") -> Iterator[None]:
     """Turn whatever a file system or Arrow raises while `url` is read into one line that names it.
 
-    size: of the file in bytes, to say where a truncated one ends. Raises InputError for what is in the file,
-    EnvironmentProblem for what kept it from being read.
+    size: of the file in bytes, to say where a truncated one ends; damaged: what to say of one that is.
+    Raises InputError for what is in the file, EnvironmentProblem for what kept it from being read.
     """
     try:
         yield
@@ -28,14 +28,14 @@ def reading(url: str, size: int = 0) -> Iterator[None]:
     except FileNotFoundError as error:
         raise InputError(f"{url}: no such file") from error
     except (pa.ArrowException, EOFError, UnicodeError) as error:
-        raise InputError(f"{url}: {_line(error)}; mend or replace the file") from error
+        said = f"{damaged} ({_line(error)})" if damaged else f"{_line(error)}; mend or replace the file"
+        raise InputError(f"{url}: {said}") from error
     except OSError as error:
         # Arrow reports damage as an OSError without a number; the system and the network set one.
         if error.errno is None and type(error) is OSError:
             ends = f" (the file ends after {size:,} bytes)" if size else ""
-            raise InputError(
-                f"{url}: {_line(error).rstrip('.')}{ends}: damaged or truncated, fetch it again"
-            ) from error
+            said = f"{_line(error).rstrip('.')}{ends}: damaged or truncated, fetch it again"
+            raise InputError(f"{url}: {f'{damaged} ({_line(error)})' if damaged else said}") from error
         raise EnvironmentProblem(f"{url}: cannot be read: {error.strerror or _line(error)}") from error
     except Exception as error:  # every fsspec back end raises kinds of its own
         if "range requests" in str(error):  # fsspec's words; a footer or a row group cannot be had without

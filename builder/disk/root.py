@@ -46,7 +46,7 @@ _WORK = re.compile(r"(?:world|runs|rank-\d+|panel|decide)\.lock|world\.size|rank
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Footprint:
     """What a stage writes. stages: whose ledger it begins anew, its own first; names: not to be another's."""
 
     stages: tuple[str, ...]
@@ -57,8 +57,8 @@ class Place:
 
 # The scores of pictures go with the pictures.
 _FOLDERS = ("images", "outcomes", "scores", "embeddings")
-REBUILD = Place(("rebuild", "revalidate"), _FOLDERS, (*_FOLDERS, "ledger", CARD), ".spool")
-REVALIDATE = Place(("revalidate",), _FOLDERS[2:], (*_FOLDERS[2:], "ledger/revalidate"), ".revalidate")
+REBUILD = Footprint(("rebuild", "revalidate"), _FOLDERS, (*_FOLDERS, "ledger", CARD), ".spool")
+REVALIDATE = Footprint(("revalidate",), _FOLDERS[2:], (*_FOLDERS[2:], "ledger/revalidate"), ".revalidate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def is_spent(work: Path) -> bool:
     return all(_WORK.fullmatch(path.name) or _LEFT.fullmatch(path.name) for path in work.iterdir())
 
 
-def claim(root: str, place: Place, *, overwrite: bool) -> None:
+def claim(root: str, place: Footprint, *, overwrite: bool) -> None:
     """Raise UsageError where `root` is no root of ours and holds names that a stage would write, or for a link.
 
     InputError where its plan cannot be read; with --overwrite such a folder is none of ours.
@@ -155,7 +155,7 @@ def claim(root: str, place: Place, *, overwrite: bool) -> None:
         )
 
 
-def earlier(root: str, place: Place) -> Earlier:
+def earlier(root: str, place: Footprint) -> Earlier:
     """What --overwrite removes; UsageError where a folder of the root is a link, as links are not followed."""
     folders = _folders(root, place)
     named = Named.of(root)
@@ -169,7 +169,7 @@ def earlier(root: str, place: Place) -> Earlier:
     return Earlier(root, {folder: names for folder, names in files.items() if names}, named, stays)
 
 
-def _folders(root: str, place: Place) -> list[str]:
+def _folders(root: str, place: Footprint) -> list[str]:
     """The folders that a stage writes into, those of ledgers first; UsageError where one of them is a link."""
     folders = [*(f"ledger/{stage}" for stage in reversed(place.stages)), *place.folders]
     if is_local(root):
@@ -178,7 +178,7 @@ def _folders(root: str, place: Place) -> list[str]:
     return folders
 
 
-def _ours(root: str, folder: str, named: Named, place: Place) -> list[str]:
+def _ours(root: str, folder: str, named: Named, place: Footprint) -> list[str]:
     there = _files(root, folder)
     names = [name for name in there if TEMPORARY.fullmatch(name) or named.file(name)]
     if folder.startswith("ledger/"):

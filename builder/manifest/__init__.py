@@ -23,15 +23,23 @@ import fsspec
 import pyarrow as pa
 
 from ..errors import InputError
-from .columns import SCHEMAS, Columns, Layout, Preset, layout
-from .find import Entry, find
+from .columns import SCHEMAS, ColumnMap, ManifestOptions, Preset, layout
+from .find import FoundFile, find
 from .probe import probe
-from .readers import Reader, open_reader, surveyed
+from .readers import RowReader, open_reader, surveyed
 from .shapes import as_json, fields_from
-from .source import Kind, Source, kind_of
+from .source import Format, Source, kind_of
 from .text import UTF8, known_encoding
 
-__all__ = ["SCHEMAS", "Columns", "Manifest", "ManifestFile", "Preset", "known_encoding", "open_manifest"]
+__all__ = [
+    "SCHEMAS",
+    "Manifest",
+    "ManifestFile",
+    "ManifestOptions",
+    "Preset",
+    "known_encoding",
+    "open_manifest",
+]
 
 PARALLEL = 8  # files looked at together: their footers are a few requests each
 
@@ -73,7 +81,7 @@ class Manifest:
     schema: pa.Schema
     hash_column: tuple[str, str] | None
     sources: list[Source]  # one for each of `files`
-    layout: Layout
+    layout: ColumnMap
     notes: tuple[str, ...]
 
     def tables(self, split: str, ranges: Iterable[tuple[int, int]]) -> Iterator[pa.Table]:
@@ -99,7 +107,7 @@ class _Cursor:
         self._layout = manifest.layout
         self._sources = [source for _, source in chosen]
         self._starts = list(itertools.accumulate((file.rows for file, _ in chosen), initial=0))
-        self._reader: Reader | None = None
+        self._reader: RowReader | None = None
 
     def take(self, start: int, stop: int) -> pa.Table:
         """The rows [start, stop)."""
@@ -110,14 +118,14 @@ class _Cursor:
             first, table = self._of(index).at(start - base)
             part = table.slice(start - base - first, end - start)
             source = self._sources[index]
-            encoding = source.encoding if source.kind is Kind.PARQUET else UTF8  # text comes decoded
+            encoding = source.encoding if source.kind is Format.PARQUET else UTF8  # text comes decoded
             parts.append(self._layout.table(part, encoding, source.url, start - base))
             start += len(part)
             if start - base == source.rows:
                 self._of(index).ends()
         return pa.concat_tables(parts)
 
-    def _of(self, index: int) -> Reader:
+    def _of(self, index: int) -> RowReader:
         source = self._sources[index]
         if self._reader is None or self._reader.source is not source:
             self.close()
@@ -132,7 +140,10 @@ class _Cursor:
 
 
 def open_manifest(
-    source: str, columns: Columns, limit: int = 0, known: Mapping[str, Mapping[str, Any]] | None = None
+    source: str,
+    columns: ManifestOptions,
+    limit: int = 0,
+    known: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Manifest:
     """Plan the manifest at `source`: a file, folder, glob or fsspec URL.
 
@@ -173,16 +184,16 @@ def open_manifest(
 
 def _planned(
     fs: fsspec.AbstractFileSystem,
-    entries: list[Entry],
-    columns: Columns,
+    entries: list[FoundFile],
+    columns: ManifestOptions,
     limit: int,
     known: Mapping[str, Mapping[str, Any]],
-) -> Iterator[tuple[Entry, Source, list[str]]]:
+) -> Iterator[tuple[FoundFile, Source, list[str]]]:
     """Each file with what it is and what is to be said of it, in order, a few at a time; under a limit one by one."""
 
-    def look(entry: Entry, most: int = 0) -> tuple[Entry, Source, list[str]]:
+    def look(entry: FoundFile, most: int = 0) -> tuple[FoundFile, Source, list[str]]:
         probed = probe(fs, entry, columns.quoting, columns.encoding)
-        if probed.kind is Kind.PARQUET:
+        if probed.kind is Format.PARQUET:
             return entry, probed, []
         again = _as_planned(probed, known.get(probed.url, {}), most)
         return (entry, again, []) if again else (entry, *surveyed(probed, most))
@@ -203,11 +214,11 @@ def _planned(
 
 def _read(source: Source) -> dict[str, Any] | None:
     """How the rows of a text file come about, for plan.json; None of Parquet, which says so itself."""
-    if source.kind is Kind.PARQUET:
+    if source.kind is Format.PARQUET:
         return None
     quoting = "double" if source.quoted else "none"
     return {
-        "quoting": None if source.kind is Kind.JSON_LINES else quoting,
+        "quoting": None if source.kind is Format.JSON_LINES else quoting,
         "encoding": source.encoding,
         "types": as_json(pa.struct(list(source.schema))),
     }

@@ -21,7 +21,7 @@ from .text import UTF8
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class ManifestOptions:
     """What the user said of a manifest: a preset of its columns, names that go before it, and how its text is written.
 
     quoting: `auto`, `double` or `none`, of CSV and TSV; encoding: as Python names it.
@@ -57,7 +57,7 @@ HASHES = ("sha256", "md5")
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ColumnMap:
     """The way from a file's columns to the manifest's: the name in the file of each field of `schema`.
 
     notes: what becomes of columns that are not carried as they are.
@@ -92,7 +92,7 @@ class Layout:
         )
 
 
-def layout(files: Sequence[tuple[str, pa.Schema]], columns: Columns) -> Layout:
+def layout(files: Sequence[tuple[str, pa.Schema]], columns: ManifestOptions) -> ColumnMap:
     """The layout of a manifest from the name and schema of each of its files.
 
     Raises InputError for a missing column (listing those found), a URL or caption that is no text, two
@@ -114,10 +114,10 @@ def layout(files: Sequence[tuple[str, pa.Schema]], columns: Columns) -> Layout:
         while out in RESERVED or (out != name and out in carried):
             out = f"manifest_{out}"
         fields.append(pa.field(out, kind))
-    return Layout(pa.schema(fields), (url, caption, recaption, *carried), tuple(notes))
+    return ColumnMap(pa.schema(fields), (url, caption, recaption, *carried), tuple(notes))
 
 
-def _choose(file: str, names: list[str], columns: Columns) -> tuple[str, str]:
+def _choose(file: str, names: list[str], columns: ManifestOptions) -> tuple[str, str]:
     """The names of the URL and the caption column in the first file."""
     for named in (columns.url, columns.caption):
         if named is not None and named not in names:

@@ -35,7 +35,7 @@ NAMED = 5  # how many names an error lists
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FoundFile:
     """A file found: its path inside the file system, its name relative to the manifest, its split."""
 
     path: str
@@ -43,7 +43,7 @@ class Entry:
     split: str
 
 
-def find(source: str) -> tuple[fsspec.AbstractFileSystem, list[Entry]]:
+def find(source: str) -> tuple[fsspec.AbstractFileSystem, list[FoundFile]]:
     """The files of the manifest `source`, train before validation before test, in natural order within each.
 
     A file given by its own path is train, whatever its name. Raises InputError when nothing matches, naming
@@ -56,7 +56,7 @@ def find(source: str) -> tuple[fsspec.AbstractFileSystem, list[Entry]]:
         if kind == "other":
             raise _irregular(source)
         if kind == "file":
-            return fs, [Entry(path, PurePosixPath(path).name, "train")]
+            return fs, [FoundFile(path, PurePosixPath(path).name, "train")]
         if kind == "directory":
             return fs, _ordered(_in_folder(fs, path.rstrip("/"), source))
         return fs, _ordered(_matching(fs, path, source))
@@ -83,11 +83,11 @@ def _irregular(path: str) -> InputError:
     )
 
 
-def _ordered(entries: Iterable[Entry]) -> list[Entry]:
+def _ordered(entries: Iterable[FoundFile]) -> list[FoundFile]:
     return sorted(entries, key=lambda entry: (SPLITS.index(entry.split), natural(entry.name)))
 
 
-def _in_folder(fs: fsspec.AbstractFileSystem, folder: str, source: str) -> list[Entry]:
+def _in_folder(fs: fsspec.AbstractFileSystem, folder: str, source: str) -> list[FoundFile]:
     found = fs.find(folder, detail=True)
     names = {_relative(path, folder): path for path in found}
     if document.NAME in names:
@@ -108,15 +108,15 @@ def _in_folder(fs: fsspec.AbstractFileSystem, folder: str, source: str) -> list[
 
 def _entries(
     fs: fsspec.AbstractFileSystem, chosen: list[str], names: dict[str, str], found: dict[str, Any]
-) -> list[Entry]:
+) -> list[FoundFile]:
     """The files of these names; found: what the file system lists of each path: of a link that it is something else."""
     for name in chosen:
         if found[names[name]]["type"] == "other" and type_of(fs, names[name]) != "file":
             raise _irregular(names[name])
-    return [Entry(names[name], name, split_of(name)) for name in chosen]
+    return [FoundFile(names[name], name, split_of(name)) for name in chosen]
 
 
-def _of_release(names: dict[str, str], source: str) -> list[Entry]:
+def _of_release(names: dict[str, str], source: str) -> list[FoundFile]:
     """The shards of a released manifest, as its release.json lists them."""
     release = document.read(source)
     if release is None or release.what != "manifest":
@@ -129,10 +129,10 @@ def _of_release(names: dict[str, str], source: str) -> list[Entry]:
         raise InputError(
             f"{source}: release {release.version} without {missing[0]}, which its {document.NAME} lists: get it again"
         )
-    return [Entry(names[name], name, split_of(PurePosixPath(name).name)) for name in release.shards()]
+    return [FoundFile(names[name], name, split_of(PurePosixPath(name).name)) for name in release.shards()]
 
 
-def _matching(fs: fsspec.AbstractFileSystem, pattern: str, source: str) -> list[Entry]:
+def _matching(fs: fsspec.AbstractFileSystem, pattern: str, source: str) -> list[FoundFile]:
     """Files that a glob matches, named relative to the part of the pattern before its first wildcard."""
     web = pattern.startswith(WEB)
     wild = re.search(r"[*\[]" if web else r"[*?\[]", pattern)  # in a URL, ? starts the query

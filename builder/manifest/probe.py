@@ -15,27 +15,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..disk.files import is_local
+from ..disk.parquet import refuse_encrypted
 from ..disk.reading import opened, reading
 from ..errors import InputError
-from .find import Entry
-from .source import Kind, Source, compression_of, decoded, kind_of
+from .find import FoundFile
+from .source import Format, Source, compression_of, decoded, kind_of
 from .text import UTF8, encoding_of
 
 EDGE = 64 << 10  # bytes at each end that go into a fingerprint
 PARQUET_MAGIC = b"PAR1"
 ENCRYPTED_MAGIC = b"PARE"  # of Parquet whose footer is encrypted
-# Bytes behind a footer that can be read though columns are encrypted: a nonce and a tag. Asked for the metadata of
-# such a column, Arrow ends the process.
-SIGNATURE = 12 + 16
 WIDE = ((1, "utf-16-le"), (0, "utf-16-be"))  # which of two bytes is zero in a Latin text
 ORDERLESS = ("utf-16", "utf-32")  # say nothing of the order of their bytes
 
 
-def probe(fs: fsspec.AbstractFileSystem, entry: Entry, quoting: str = "auto", encoding: str = UTF8) -> Source:
+def probe(
+    fs: fsspec.AbstractFileSystem, entry: FoundFile, quoting: str = "auto", encoding: str = UTF8
+) -> Source:
     """Look at one file; quoting and encoding: of text, as the user said.
 
     Raises InputError when it is empty, truncated, encrypted or not what its name says, EnvironmentProblem when it
-    cannot be read. Columns and rows of text come from `readers.surveyed`.
+    cannot be read. ManifestOptions and rows of text come from `readers.surveyed`.
     """
     full = str(fs.unstrip_protocol(entry.path))
     url = entry.path if is_local(full) else full
@@ -46,14 +46,14 @@ def probe(fs: fsspec.AbstractFileSystem, entry: Entry, quoting: str = "auto", en
         head, tail = _at(file, 0, min(EDGE, size)), _at(file, max(0, size - EDGE), size)
         print_ = hashlib.blake2b(str(size).encode() + b"\0" + head + tail, digest_size=16).hexdigest()
         kind = kind_of(entry.name)
-        bare = Source(fs, entry.path, url, size, print_, kind or Kind.CSV, None, pa.schema([]), None)
+        bare = Source(fs, entry.path, url, size, print_, kind or Format.CSV, None, pa.schema([]), None)
         bare = dataclasses.replace(bare, quoting=quoting, encoding=encoding)
-        if kind is Kind.PARQUET or head.startswith((PARQUET_MAGIC, ENCRYPTED_MAGIC)):
-            if kind not in (None, Kind.PARQUET):
+        if kind is Format.PARQUET or head.startswith((PARQUET_MAGIC, ENCRYPTED_MAGIC)):
+            if kind not in (None, Format.PARQUET):
                 raise InputError(f"{url}: Parquet by its bytes, {kind} by its name; rename it")
             footer = _footer(file, head, tail, size, url)
             return dataclasses.replace(
-                bare, kind=Kind.PARQUET, schema=footer.schema_arrow, rows=footer.metadata.num_rows
+                bare, kind=Format.PARQUET, schema=footer.schema_arrow, rows=footer.metadata.num_rows
             )
     with reading(url, size):
         return _text(dataclasses.replace(bare, compression=compression_of(head)), head, kind)
@@ -86,16 +86,7 @@ def _footer(file: Any, head: bytes, tail: bytes, size: int, url: str) -> pq.Parq
     return footer
 
 
-def refuse_encrypted(file: pq.ParquetFile, tail: bytes, url: str) -> None:
-    """InputError for a file of which columns are encrypted, before it is asked for their metadata.
-
-    tail: its last eight bytes, or more.
-    """
-    if int.from_bytes(tail[-8:-4], "little") - file.metadata.serialized_size == SIGNATURE:
-        raise InputError(f"{url}: encrypted Parquet; write it again without encryption")
-
-
-def _text(source: Source, head: bytes, kind: Kind | None) -> Source:
+def _text(source: Source, head: bytes, kind: Format | None) -> Source:
     """`source` as its first bytes, decompressed, tell it: its encoding, and its kind where `kind` is None."""
     if source.compression:
         with decoded(source) as file:
@@ -125,13 +116,13 @@ def _is_wide(head: bytes, at: int) -> bool:
     return 4 * these.count(0) > len(these) and 4 * others.count(0) < these.count(0)
 
 
-def _sniffed(head: bytes, text: str, source: Source) -> Kind:
+def _sniffed(head: bytes, text: str, source: Source) -> Format:
     """The format of a file whose name says nothing."""
     if head.startswith(PARQUET_MAGIC):
         raise InputError(f"{source.url}: Parquet inside {source.compression}; decompress it")
     text = text.lstrip()
     if text.startswith(("{", "[")):
-        return Kind.JSON_LINES
+        return Format.JSON_LINES
     if text.startswith("<") or "\0" in text:
         raise InputError(f"{source.url}: not a manifest: it begins with {_begin(head)}")
-    return Kind.TSV if "\t" in text.partition("\n")[0] else Kind.CSV
+    return Format.TSV if "\t" in text.partition("\n")[0] else Format.CSV

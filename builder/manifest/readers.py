@@ -3,7 +3,7 @@
 Each reader hands out the batch that holds a row (`at`) and goes forward from there: asked for ascending rows
 it reads the file once. Parquet skips to the row group of a row; CSV and JSON Lines have no index and are
 streamed through, once before to count and check them (`surveyed`). A batch is a table in the file's own schema;
-`columns.Layout` brings it to the manifest's.
+`columns.ColumnMap` brings it to the manifest's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..disk.reading import opened, reading
 from ..errors import InputError
 from .delimited import Records
 from .json_lines import blocks, parse, survey
-from .source import Kind, Source, decoded
+from .source import Format, Source, decoded
 
 BATCH = 8192  # rows decoded at once from Parquet: 3 MB of captions and URLs
 BUFFER = 1 << 20  # bytes read at once from a column chunk of a local file
@@ -31,7 +31,7 @@ REMOTE_BUFFER = 4 << 20  # the same from a store, where a request costs as much 
 COALESCED = 32 << 20  # row groups up to this many bytes are fetched from a store in one go
 
 
-class Reader(ABC):
+class RowReader(ABC):
     """One open file; `close` it, or use it as a context manager."""
 
     def __init__(self, source: Source) -> None:
@@ -40,7 +40,7 @@ class Reader(ABC):
         self._batches: Iterator[tuple[int, pa.Table]] | None = None
         self._first, self._table = 0, pa.table({})
 
-    def __enter__(self) -> Reader:
+    def __enter__(self) -> RowReader:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -93,7 +93,7 @@ class Reader(ABC):
         """Batches in order, each with its first row, from one at or before `row`."""
 
 
-class ParquetReader(Reader):
+class ParquetReader(RowReader):
     """Parquet by row groups: those not asked for are not read, none is decoded twice on the way forward."""
 
     def __init__(self, source: Source) -> None:
@@ -141,7 +141,7 @@ def _stored(group: pq.RowGroupMetaData) -> int:
     return sum(group.column(i).total_compressed_size for i in range(group.num_columns))
 
 
-class TextReader(Reader):
+class TextReader(RowReader):
     """Text has no index: it is read from its beginning."""
 
     def _from(self, row: int) -> Iterator[tuple[int, pa.Table]]:
@@ -180,11 +180,11 @@ class JsonLinesReader(TextReader):
                 yield first, parse(lines, self.source.schema, self.source.url, first)
 
 
-def open_reader(source: Source) -> Reader:
+def open_reader(source: Source) -> RowReader:
     """The reader of a file's kind."""
-    if source.kind is Kind.PARQUET:
+    if source.kind is Format.PARQUET:
         return ParquetReader(source)
-    return JsonLinesReader(source) if source.kind is Kind.JSON_LINES else DelimitedReader(source)
+    return JsonLinesReader(source) if source.kind is Format.JSON_LINES else DelimitedReader(source)
 
 
 def surveyed(source: Source, limit: int = 0) -> tuple[Source, list[str]]:
@@ -194,7 +194,7 @@ def surveyed(source: Source, limit: int = 0) -> tuple[Source, list[str]]:
     """
     stop = limit or None
     with reading(source.url, source.size), decoded(source) as file:
-        if source.kind is Kind.JSON_LINES:
+        if source.kind is Format.JSON_LINES:
             rows, schema, notes = survey(source, file, stop)
             if rows == stop:
                 notes.append(f"{source.url}: types are those of its first {rows:,} rows, because of --limit")

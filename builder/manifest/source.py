@@ -23,7 +23,7 @@ from .text import UTF8
 Codec = Literal["gzip", "zstd"]
 
 
-class Kind(StrEnum):
+class Format(StrEnum):
     """The formats a manifest comes in."""
 
     PARQUET = "Parquet"
@@ -33,13 +33,13 @@ class Kind(StrEnum):
 
 
 EXTENSIONS = {
-    ".parquet": Kind.PARQUET,
-    ".pq": Kind.PARQUET,
-    ".csv": Kind.CSV,
-    ".tsv": Kind.TSV,
-    ".tab": Kind.TSV,
-    ".jsonl": Kind.JSON_LINES,
-    ".ndjson": Kind.JSON_LINES,
+    ".parquet": Format.PARQUET,
+    ".pq": Format.PARQUET,
+    ".csv": Format.CSV,
+    ".tsv": Format.TSV,
+    ".tab": Format.TSV,
+    ".jsonl": Format.JSON_LINES,
+    ".ndjson": Format.JSON_LINES,
 }
 COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
 MAGIC: dict[bytes, Codec] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -59,7 +59,7 @@ class Source:
     url: str
     size: int
     fingerprint: str
-    kind: Kind
+    kind: Format
     compression: Codec | None
     schema: pa.Schema
     rows: int | None
@@ -70,12 +70,12 @@ class Source:
     @property
     def delimiter(self) -> str:
         """What lies between two values of a line."""
-        return "\t" if self.kind is Kind.TSV else ","
+        return "\t" if self.kind is Format.TSV else ","
 
     @property
     def quoted(self) -> bool:
         """Whether a value may stand in quotes: by itself that of CSV may, and that of TSV may not."""
-        return self.quoting == "double" or (self.quoting == "auto" and self.kind is Kind.CSV)
+        return self.quoting == "double" or (self.quoting == "auto" and self.kind is Format.CSV)
 
     @property
     def local(self) -> bool:
@@ -83,7 +83,7 @@ class Source:
         return type(self.fs) is LocalFileSystem
 
 
-def kind_of(name: str) -> Kind | None:
+def kind_of(name: str) -> Format | None:
     """The format that a file name promises, or None where it promises nothing."""
     name = name.lower()
     for suffix in COMPRESSED:

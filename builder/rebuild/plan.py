@@ -16,7 +16,7 @@ from .. import __version__
 from ..disk.files import join, write_atomic
 from ..disk.ledger import read_plan
 from ..errors import InputError, UsageError
-from ..manifest import Columns, Manifest, known_encoding, open_manifest
+from ..manifest import Manifest, ManifestOptions, known_encoding, open_manifest
 from ..options import flags
 from .config import Config
 
@@ -147,10 +147,10 @@ def _read_plan(config: Config) -> dict[str, Any] | None:
     return plan
 
 
-def columns_of(config: Config) -> Columns:
+def columns_of(config: Config) -> ManifestOptions:
     """What the options say of the manifest's columns and text; UsageError for an encoding that there is not."""
     encoding = known_encoding(config.encoding)
-    return Columns(config.schema, config.url_column, config.caption_column, config.quoting, encoding)
+    return ManifestOptions(config.schema, config.url_column, config.caption_column, config.quoting, encoding)
 
 
 def _same(root: str, old: dict[str, Any], plan: Plan) -> None:

@@ -18,11 +18,11 @@ import pyarrow as pa
 
 from ..console import Bar, Console, in_words
 from ..disk import ledger
-from ..disk.arrow import without_pandas
 from ..disk.card import offer, root_card
 from ..disk.files import Lock, environment, join, read_bytes, sweep, work_folder, write_atomic
 from ..disk.ledger import ShardLedger, Tally
 from ..disk.location import read_from
+from ..disk.parquet import without_pandas
 from ..disk.removals import Removals
 from ..disk.root import REBUILD, Earlier, claim, earlier, is_spent
 from ..disk.schema import carried

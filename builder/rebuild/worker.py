@@ -24,9 +24,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..disk.arrow import without_pandas
 from ..disk.files import read_bytes
 from ..disk.ledger import Tally, marker
+from ..disk.parquet import without_pandas
 from ..errors import DanqingError, EnvironmentProblem
 from ..reasons import Dropped, Reason
 from ..web.fetch import Fetcher

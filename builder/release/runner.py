@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 from ..card.metadata import check_license
 from ..console import Console
 from ..disk import removals as lists
-from ..disk.arrow import without_pandas
 from ..disk.files import Lock, environment, is_local, listdir, local_path, refuse_links, sweep, work_folder
 from ..disk.location import bare
+from ..disk.parquet import without_pandas
 from ..disk.release import Release
 from ..disk.removals import Removals
 from ..errors import DanqingError, EnvironmentProblem, UsageError, VerificationError

@@ -11,13 +11,13 @@ from .config import Config
 
 if TYPE_CHECKING:
     from ..console import Console
-    from .runner import Summary
+    from .work import Summary
 
 __all__ = ["Config", "run"]
 
 
 def run(config: Config, console: Console) -> Summary:
-    """See `runner.run`; imported late so that `danqing --help` loads no Arrow and no matplotlib."""
-    from .runner import run as run_stage
+    """See `work.run`; imported late so that `danqing --help` loads no Arrow and no matplotlib."""
+    from .work import run as run_stage
 
     return run_stage(config, console)

@@ -5,21 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..options import check_values, option
+from ..stage.shared import Shared
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class Config(Shared):
     """What `danqing report` was asked."""
 
     root: str = option("", "root of a re-validated data set: a folder or an fsspec URL", positional=True)
     output: str = option("", "page to write: one HTML file that needs no network", positional=True)
     samples: int = option(24, "pairs shown of each verdict, those with the smallest keys")
-
     overwrite: bool = option(False, "replace OUTPUT though it is no report", shared=True)
-    json: bool = option(False, "print the result as one JSON object", shared=True)
-    quiet: bool = option(False, "no progress", shared=True)
-    no_color: bool = option(False, "no colour, as with NO_COLOR", shared=True)
-    debug: bool = option(False, "print tracebacks", shared=True)
 
     def check(self) -> None:
         """Raise UsageError where a value is out of its range."""

@@ -12,6 +12,7 @@ import datetime
 import io
 import zipfile
 from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,15 +25,16 @@ import pyarrow.parquet as pq
 from ..card.charts import BINS, Counts, histogram
 from ..console import Bar, Console
 from ..disk import ledger
-from ..disk.files import filesystem, join, read_bytes
+from ..disk.files import filesystem, join, read_bytes, tables_in
+from ..disk.parquet import parquet
 from ..disk.schema import SCORES, said_by, tested, unlike_scores
 from ..errors import InputError
 from ..reasons import Cause, Verdict
 from ..stage.shards import find_shards
 from ..web.hostname import host_of
-from . import tables
-from .samples import Smallest
+from .samples import DAMAGED, Smallest, as_bytes
 
+ROWS = 65_536  # of one batch: some ten megabytes of columns without pictures
 HOSTS_HELD = 200_000  # beyond it the smaller half is forgotten: a page shows a few dozen
 KEPT, SUSPECT, FETCHED = "kept", "suspect", "outcomes"
 _SCORES = ("key", "host", "score_alt_text", "score_recaption", "p", "verdict", "cause", "suspect", "kept")
@@ -105,13 +107,13 @@ def gather(root: str, samples: int, console: Console) -> Numbers:
     """Count a root; InputError where it is not scored, not decided, or its files are not of one run."""
     numbers = _begun(root)
     smallest = Smallest(samples)
-    total = tables.rows(root, "scores") + tables.rows(root, "outcomes")
+    total = sum(_rows(root, folder) for folder in ("scores", "outcomes"))
     with console.progress(total, unit="rows") as bar:
-        for name in tables.names(root, "scores"):
+        for name in tables_in(root, "scores"):
             url = join(root, "scores", name)
-            with tables.opened(url) as file:
+            with parquet(url, DAMAGED) as file:
                 _check(root, url, file, numbers.decision)
-                for first, table in tables.batches(url, file, _SCORES):
+                for first, table in _batches(url, file, _SCORES):
                     if _fate(table).null_count:
                         raise InputError(
                             f"{url}: pairs without a verdict; run danqing revalidate {root} --decide"
@@ -130,9 +132,31 @@ def gather(root: str, samples: int, console: Console) -> Numbers:
     return numbers
 
 
+def _rows(root: str, folder: str) -> int:
+    """How many rows the files of a folder have together, by their footers."""
+    total = 0
+    for name in tables_in(root, folder):
+        with parquet(join(root, folder, name), DAMAGED) as file:
+            total += file.metadata.num_rows
+    return total
+
+
+def _batches(url: str, file: pq.ParquetFile, columns: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
+    """The number of the first row and the columns of each batch of an open file, text as bytes.
+
+    Raises InputError where a column is missing.
+    """
+    if missing := sorted(set(columns) - set(file.schema_arrow.names)):
+        raise InputError(f"{url}: lacks the columns {', '.join(missing)}; make it anew or restore it")
+    first = 0
+    for batch in file.iter_batches(ROWS, columns=list(columns)):
+        yield first, as_bytes(pa.Table.from_batches([batch]))
+        first += len(batch)
+
+
 def _begun(root: str) -> Numbers:
     plan = ledger.read_plan(root, "revalidate")
-    if plan is None or not tables.names(root, "scores"):
+    if plan is None or not tables_in(root, "scores"):
         find_shards(root, "reported on")  # is it a root at all, and whole?
         raise InputError(f"{root}: no scores yet; run danqing revalidate {root}")
     decision = ledger.read_decision(root, "revalidate")
@@ -203,11 +227,11 @@ def _offer(smallest: Smallest, table: pa.Table, first: int, shard: str) -> None:
 
 def _count_all_outcomes(root: str, numbers: Numbers, smallest: Smallest, bar: Bar) -> None:
     """Count outcomes/, where there are any, and hold them against the plan of rebuild and against scores/."""
-    for name in tables.names(root, "outcomes"):
+    for name in tables_in(root, "outcomes"):
         numbers.has_outcomes = True
         url = join(root, "outcomes", name)
-        with tables.opened(url) as file:
-            for first, table in tables.batches(url, file, _OUTCOMES):
+        with parquet(url, DAMAGED) as file:
+            for first, table in _batches(url, file, _OUTCOMES):
                 _count_outcomes(numbers, table, smallest, first, name)
                 bar.update(table.num_rows)
     plan = ledger.read_plan(root, "rebuild") if numbers.has_outcomes else None

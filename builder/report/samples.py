@@ -16,21 +16,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image, ImageOps
 
 from ..disk.files import join
+from ..disk.parquet import parquet, rows_by_number
 from ..errors import InputError
 from ..reasons import KEPT, Verdict
 from ..web.hostname import host_of
-from . import tables
 
 if TYPE_CHECKING:
     from .gather import Numbers
 
 SIDE = 192  # pixels of the long side of a thumbnail, at most
 MAX_PIXELS = 1 << 26  # of a picture that is decoded, by its header: as many as rebuild takes by default
+DAMAGED = "no whole Parquet file; make it anew or restore it"  # of a shard of the root
 SHORT, LONG = 96, 2000  # characters of a text: at once, and when it is opened
 # C0 and C1, zero-width and directional marks, isolates and overrides, tags, halves of characters.
 _CONTROL = re.compile(
@@ -94,6 +96,13 @@ class Smallest:
         first = pc.select_k_unstable(table, self.count, order)  # type: ignore[call-overload]  # the stubs lag behind
         found = [{**row, "shard": shard} for row in table.take(first).to_pylist()]
         self.groups[group] = sorted([*best, *found], key=lambda row: row["key"])[: self.count]
+
+
+def as_bytes(table: pa.Table) -> pa.Table:
+    """The table with text as bytes, as a caption need not be UTF-8 to be looked at; nothing is copied."""
+    kinds = [pa.binary() if pa.types.is_string(kind) else kind for kind in table.schema.types]
+    fields = [field.with_type(kind) for field, kind in zip(table.schema, kinds, strict=True)]
+    return table.cast(pa.schema(fields))
 
 
 def text(raw: bytes | None, clip: int = SHORT) -> Text | None:
@@ -196,16 +205,11 @@ def _sample(row: dict[str, Any], pair: dict[str, Any]) -> Sample:
 def _pairs(url: str, wanted: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The rows of an image shard that `wanted` names by number, in its order."""
     columns = ["key", "url", "alt_text", "recaption", "image"]
+    numbers = np.unique([row["row"] for row in wanted])
     found: dict[int, dict[str, Any]] = {}
-    with tables.opened(url) as file:
-        first = 0
-        for group in range(file.num_row_groups):
-            stop = first + file.metadata.row_group(group).num_rows
-            here = sorted({row["row"] for row in wanted if first <= row["row"] < stop})
-            if here:
-                table = file.read_row_group(group, columns=columns).take([number - first for number in here])
-                found |= dict(zip(here, tables.as_bytes(table).to_pylist(), strict=True))
-            first = stop
+    with parquet(url, DAMAGED) as file:
+        for inside, table in rows_by_number(file, numbers, columns):
+            found |= zip(numbers[inside].tolist(), as_bytes(table).to_pylist(), strict=True)
     for row in wanted:
         pair = found.get(row["row"])
         if pair is None or pair["key"] != row["key"]:

@@ -29,9 +29,9 @@ from ..disk.files import join, listdir
 from ..disk.parquet import parquet
 from ..disk.schema import CODE_BITS, floats, said_by
 from ..errors import InputError
-from ..manifest.find import Entry, find
+from ..manifest.find import FoundFile, find
 from ..manifest.probe import probe
-from ..manifest.source import Kind, Source
+from ..manifest.source import Format, Source
 from ..stage.hold import alone
 from .values import Bools, Bytes, blobs
 
@@ -162,7 +162,7 @@ def _of_manifest(source: str) -> Parts:
     with ThreadPoolExecutor(PARALLEL) as pool:
         files = list(pool.map(lambda entry: probe(fs, entry), entries))
     for file in files:
-        if file.kind is not Kind.PARQUET:
+        if file.kind is not Format.PARQUET:
             raise InputError(
                 f"{file.url}: {file.kind}, but a verified manifest is Parquet; give its files by a glob"
             )
@@ -172,7 +172,7 @@ def _of_manifest(source: str) -> Parts:
 def _probed(folder: str, names: list[str]) -> list[Source]:
     def one(name: str) -> Source:
         fs, (entry,) = find(join(folder, name))
-        return probe(fs, Entry(entry.path, name, "train"))
+        return probe(fs, FoundFile(entry.path, name, "train"))
 
     with ThreadPoolExecutor(PARALLEL) as pool:
         return list(pool.map(one, names))

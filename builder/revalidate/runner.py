@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..console import Bar, Console
 from ..disk import ledger
-from ..disk.arrow import without_pandas
 from ..disk.card import offer
 from ..disk.files import environment, is_within, join, remove, resolved
 from ..disk.location import read_from
+from ..disk.parquet import without_pandas
 from ..disk.root import REVALIDATE, Earlier, claim, earlier
 from ..errors import Interrupted, UsageError
 from ..stage.hold import alone, locked

@@ -19,7 +19,7 @@ from ..disk.files import filesystem, join
 from ..disk.ledger import DIGEST
 from ..disk.schema import SPLITS
 from ..errors import InputError
-from ..manifest.find import Entry
+from ..manifest.find import FoundFile
 from ..manifest.probe import probe
 
 STAGE = "rebuild"
@@ -125,7 +125,7 @@ def _footers(folder: str, names: list[str]) -> dict[str, dict[str, Any]]:
 
     def look(name: str) -> dict[str, Any]:
         fs, path = filesystem(join(folder, name))
-        found = probe(fs, Entry(path, name, "train"))
+        found = probe(fs, FoundFile(path, name, "train"))
         return {"rows": found.rows, DIGEST: found.fingerprint}
 
     with ThreadPoolExecutor(PARALLEL) as pool:

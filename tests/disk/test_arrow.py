@@ -7,7 +7,7 @@ import sys
 
 SCRIPT = """
 import sys
-from builder.disk.arrow import without_pandas
+from builder.disk.parquet import without_pandas
 without_pandas()
 import pyarrow as pa
 assert pa.array([1, None]).to_pylist() == [1, None]

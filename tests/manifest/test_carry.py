@@ -16,7 +16,7 @@ from builder.disk.card import root_card
 from builder.disk.parquet import image_schema, writer
 from builder.disk.schema import carried
 from builder.errors import InputError
-from builder.manifest import Columns, open_manifest
+from builder.manifest import ManifestOptions, open_manifest
 
 NOW, DAY = datetime.datetime(2024, 1, 2, 3, 4, 5), datetime.date(2024, 1, 2)
 TENTH = decimal.Decimal("0.10")
@@ -76,7 +76,7 @@ def carry(folder: Path, columns: dict[str, pa.Array[Any]]) -> tuple[pa.Table, tu
     """The rows of a manifest with these columns, and the notes on it."""
     rows = len(next(iter(columns.values())))
     pq.write_table(pa.table({"url": ["u"] * rows, "text": ["t"] * rows, **columns}), folder / "m.parquet")
-    manifest = open_manifest(str(folder / "m.parquet"), Columns())
+    manifest = open_manifest(str(folder / "m.parquet"), ManifestOptions())
     return pa.concat_tables(manifest.tables("train", [(0, 1), (1, rows)])), manifest.notes
 
 
@@ -143,9 +143,9 @@ def test_decimals_meet_doubles_only_where_nothing_is_rounded(tmp_path: Path) -> 
                 pa.table({"url": ["u"] * rows, "text": ["t"] * rows, "n": column}),
                 tmp_path / f"{name}.parquet",
             )
-        read: list[Any] = pa.concat_tables(open_manifest(str(tmp_path), Columns()).tables("train", [(0, 3)]))[
-            "n"
-        ].to_pylist()
+        read: list[Any] = pa.concat_tables(
+            open_manifest(str(tmp_path), ManifestOptions()).tables("train", [(0, 3)])
+        )["n"].to_pylist()
         return read
 
     assert files("2.50") == [2.5, 0.1, 0.5]

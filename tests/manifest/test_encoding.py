@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder.errors import InputError, UsageError
-from builder.manifest import Columns, known_encoding, open_manifest
+from builder.manifest import ManifestOptions, known_encoding, open_manifest
 
 CAPTIONS = ["蓝色的天空", "一条河", "联通"]
 URLS = ["http://h/1", "http://h/2", "http://h/3"]
@@ -26,7 +26,7 @@ def lines(kind: str) -> str:
 
 
 def captions(path: Path, encoding: str = "utf-8") -> list[Any]:
-    manifest = open_manifest(str(path), Columns(encoding=encoding))
+    manifest = open_manifest(str(path), ManifestOptions(encoding=encoding))
     (table,) = manifest.tables("train", [(0, manifest.rows["train"])])
     read: list[Any] = table["alt_text"].to_pylist()
     return read

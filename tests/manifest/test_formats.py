@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from builder.errors import InputError
-from builder.manifest import Columns, Manifest, open_manifest
+from builder.manifest import Manifest, ManifestOptions, open_manifest
 
 ROWS = [
     {
@@ -52,7 +52,7 @@ def packed(data: bytes, suffix: str) -> bytes:
 
 def opened(tmp_path: Path, name: str, data: bytes, quoting: str = "auto") -> Manifest:
     (tmp_path / name).write_bytes(data)
-    return open_manifest(str(tmp_path / name), Columns(quoting=quoting))
+    return open_manifest(str(tmp_path / name), ManifestOptions(quoting=quoting))
 
 
 def rows_of(manifest: Manifest, split: str = "train") -> list[dict[str, Any]]:
@@ -153,13 +153,13 @@ def test_what_is_no_manifest_is_one_line(tmp_path: Path, name: str, data: bytes,
 def test_empty_parquet_is_no_manifest(tmp_path: Path) -> None:
     pq.write_table(TABLE.slice(0, 0), tmp_path / "m.parquet")
     with pytest.raises(InputError, match="the manifest has no rows"):
-        open_manifest(str(tmp_path), Columns())
+        open_manifest(str(tmp_path), ManifestOptions())
 
 
 def test_mixed_kinds_are_counted(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(as_bytes("csv"))
     with pytest.raises(InputError, match="1 CSV and 1 Parquet files; a manifest is of one kind"):
-        opened(tmp_path, "b.parquet", as_bytes("parquet")) and open_manifest(str(tmp_path), Columns())
+        opened(tmp_path, "b.parquet", as_bytes("parquet")) and open_manifest(str(tmp_path), ManifestOptions())
 
 
 def test_damaged_row_group_is_told_when_it_is_read(tmp_path: Path) -> None:

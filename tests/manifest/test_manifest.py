@@ -17,7 +17,7 @@ import pytest
 from fsspec.implementations.local import LocalFileOpener, LocalFileSystem
 
 from builder.errors import InputError
-from builder.manifest import Columns, Manifest, open_manifest
+from builder.manifest import Manifest, ManifestOptions, open_manifest
 from builder.manifest.readers import ParquetReader
 
 
@@ -49,7 +49,7 @@ def numbers(tables: Iterator[pa.Table]) -> list[list[int]]:
 
 
 def test_rows_are_counted_by_split(folder: Path) -> None:
-    manifest = open_manifest(str(folder), Columns())
+    manifest = open_manifest(str(folder), ManifestOptions())
     assert manifest.rows == {"train": 1000, "validation": 50}
     assert [file.rows for file in manifest.files] == [250, 10, 740, 50]
     assert [Path(file.path).stat().st_size for file in manifest.files] == [
@@ -62,7 +62,7 @@ def test_rows_are_counted_by_split(folder: Path) -> None:
     [(255, {"train": 255}, 2), (250, {"train": 250}, 1), (1020, {"train": 1000, "validation": 20}, 4)],
 )
 def test_limit_takes_splits_in_order(folder: Path, limit: int, rows: dict[str, int], files: int) -> None:
-    manifest = open_manifest(str(folder), Columns(), limit)
+    manifest = open_manifest(str(folder), ManifestOptions(), limit)
     assert (manifest.rows, len(manifest.files)) == (rows, files)
     assert numbers(manifest.tables("train", [(0, rows["train"])])) == [list(range(rows["train"]))]
 
@@ -77,19 +77,19 @@ def test_limit_takes_splits_in_order(folder: Path, limit: int, rows: dict[str, i
     ],
 )
 def test_ranges_go_over_file_borders(folder: Path, ranges: list[tuple[int, int]]) -> None:
-    manifest = open_manifest(str(folder), Columns())
+    manifest = open_manifest(str(folder), ManifestOptions())
     assert numbers(manifest.tables("train", ranges)) == [list(range(*pair)) for pair in ranges]
 
 
 def test_each_split_has_its_own_rows(folder: Path) -> None:
-    manifest = open_manifest(str(folder), Columns())
+    manifest = open_manifest(str(folder), ManifestOptions())
     assert numbers(manifest.tables("validation", [(49, 50)])) == [[5049]]
 
 
 @pytest.mark.parametrize(("split", "pair"), [("train", (0, 1001)), ("test", (0, 1)), ("train", (5, 4))])
 def test_range_beyond_the_split_is_a_mistake(folder: Path, split: str, pair: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="of "):
-        list(open_manifest(str(folder), Columns()).tables(split, [pair]))
+        list(open_manifest(str(folder), ManifestOptions()).tables(split, [pair]))
 
 
 def test_ascending_ranges_decode_a_row_group_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +102,7 @@ def test_ascending_ranges_decode_a_row_group_once(folder: Path, monkeypatch: pyt
             yield first, table
 
     monkeypatch.setattr(ParquetReader, "_from", counting)
-    manifest = open_manifest(str(folder), Columns())
+    manifest = open_manifest(str(folder), ManifestOptions())
     pieces = [(i, i + 10) for i in range(0, 1000, 10) if not 400 <= i < 800]
     assert [n for part in numbers(manifest.tables("train", pieces)) for n in part] == [
         *range(400),
@@ -113,13 +113,13 @@ def test_ascending_ranges_decode_a_row_group_once(folder: Path, monkeypatch: pyt
 
 
 def test_fingerprint_knows_content_and_names_but_not_the_place(folder: Path) -> None:
-    before = open_manifest(str(folder), Columns()).fingerprint
+    before = open_manifest(str(folder), ManifestOptions()).fingerprint
     moved = folder.rename(folder.with_name("elsewhere"))
-    assert open_manifest(str(moved), Columns()).fingerprint == before
+    assert open_manifest(str(moved), ManifestOptions()).fingerprint == before
     write(moved / "data/train-00001-of-00003.parquet", 251, 261)  # same size, same rows, other content
-    changed = open_manifest(str(moved), Columns()).fingerprint
+    changed = open_manifest(str(moved), ManifestOptions()).fingerprint
     (moved / "data/train-00001-of-00003.parquet").rename(moved / "data/train-00003-of-00003.parquet")
-    assert len({before, changed, open_manifest(str(moved), Columns()).fingerprint}) == 3
+    assert len({before, changed, open_manifest(str(moved), ManifestOptions()).fingerprint}) == 3
 
 
 @pytest.mark.parametrize(
@@ -130,11 +130,11 @@ def test_what_an_earlier_plan_says_saves_the_pass_over_a_text_file(
     tmp_path: Path, name: str, lines: str
 ) -> None:
     (tmp_path / name).write_text(lines)
-    (file,) = open_manifest(str(tmp_path), Columns()).files
+    (file,) = open_manifest(str(tmp_path), ManifestOptions()).files
 
     def planned(rows: int) -> Manifest:
         known = {file.path: {**file.as_json(), "rows": rows}}
-        return open_manifest(str(tmp_path), Columns(), known=known)
+        return open_manifest(str(tmp_path), ManifestOptions(), known=known)
 
     assert planned(7).rows == {"train": 7}
     with pytest.raises(InputError, match="ends at row 10; it was longer when it was planned"):
@@ -145,7 +145,7 @@ def test_what_an_earlier_plan_says_saves_the_pass_over_a_text_file(
 
 def test_rows_that_a_file_gained_or_lost_since_it_was_planned_are_told(tmp_path: Path) -> None:
     write(tmp_path / "m.parquet", 0, 100)
-    manifest = open_manifest(str(tmp_path), Columns())
+    manifest = open_manifest(str(tmp_path), ManifestOptions())
     write(tmp_path / "m.parquet", 0, 101)
     with pytest.raises(InputError, match=r"m\.parquet: has 101 rows now, 100 when it was planned"):
         list(manifest.tables("train", [(0, 100)]))
@@ -164,13 +164,13 @@ def test_limit_ends_the_pass_over_a_text_file_and_the_reading(
     tmp_path: Path, name: str, lines: list[str]
 ) -> None:
     (tmp_path / name).write_text("\n".join(lines))
-    manifest = open_manifest(str(tmp_path), Columns(), limit=5)
+    manifest = open_manifest(str(tmp_path), ManifestOptions(), limit=5)
     assert manifest.rows == {"train": 5}
     (table,) = manifest.tables("train", [(0, 5)])
     assert table["alt_text"].to_pylist() == ["t"] * 5
     assert [note.endswith("because of --limit") for note in manifest.notes] == [True] * (name == "m.jsonl")
     with pytest.raises(InputError, match=r"row 6|line [78]"):
-        open_manifest(str(tmp_path), Columns())
+        open_manifest(str(tmp_path), ManifestOptions())
 
 
 class Counted(LocalFileSystem):  # type: ignore[misc]
@@ -211,13 +211,13 @@ def bytes_read() -> Counter[str]:
 
 
 def test_planning_a_store_reads_the_ends_of_files(store: Path) -> None:
-    assert open_manifest(f"counted://{store}", Columns()).rows == {"train": 8000}
+    assert open_manifest(f"counted://{store}", ManifestOptions()).rows == {"train": 8000}
     assert set(bytes_read()) == {"a.parquet", "b.parquet"}
     assert max(bytes_read().values()) <= 2 * (64 << 10)
 
 
 def plan_store(store: Path) -> Manifest:
-    manifest = open_manifest(f"counted://{store}", Columns())
+    manifest = open_manifest(f"counted://{store}", ManifestOptions())
     Counted.read.clear()
     return manifest
 
@@ -241,8 +241,8 @@ def test_a_whole_store_is_read_once(store: Path) -> None:
 PEAK = """
 import json, sys
 import pyarrow as pa
-from builder.manifest import Columns, open_manifest
-manifest = open_manifest(sys.argv[1], Columns())
+from builder.manifest import ManifestOptions, open_manifest
+manifest = open_manifest(sys.argv[1], ManifestOptions())
 rows = manifest.rows["train"]
 seen = sum(len(t) for t in manifest.tables("train", ((i, min(i + 10_000, rows)) for i in range(0, rows, 10_000))))
 print(json.dumps([seen, pa.default_memory_pool().max_memory()]))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from builder.errors import InputError
-from builder.manifest import Columns, open_manifest
+from builder.manifest import ManifestOptions, open_manifest
 from builder.manifest.delimited import BLOCK
 
 ROWS = [(f"http://h.example/{i}.jpg", f"caption {i}") for i in range(1000)]
@@ -23,7 +23,7 @@ def delimited(separator: str, captions: dict[int, str]) -> str:
 
 def captions(folder: Path, name: str, text: str, quoting: str = "auto") -> list[str]:
     (folder / name).write_bytes(text.encode())
-    manifest = open_manifest(str(folder / name), Columns(quoting=quoting))
+    manifest = open_manifest(str(folder / name), ManifestOptions(quoting=quoting))
     rows = manifest.rows["train"]
     return [
         one

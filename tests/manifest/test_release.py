@@ -12,7 +12,7 @@ from builder.disk.release import NAME
 from builder.disk.removals import PATH
 from builder.disk.schema import IMAGES, SERVED
 from builder.errors import InputError
-from builder.manifest import Columns, open_manifest
+from builder.manifest import ManifestOptions, open_manifest
 from builder.manifest.find import find
 from tests.releases import files_of, listed, pairs, write_release
 
@@ -35,7 +35,10 @@ def test_the_shards_of_a_release_count_alone_and_name_their_splits(tmp_path: Pat
     entries = find(release(tmp_path / "test-set"))[1]
     assert [entry.name for entry in entries] == NAMES
     assert [entry.split for entry in entries] == ["train", "train", "validation", "validation"]
-    assert open_manifest(str(tmp_path / "test-set"), Columns()).rows == {"train": 18, "validation": 18}
+    assert open_manifest(str(tmp_path / "test-set"), ManifestOptions()).rows == {
+        "train": 18,
+        "validation": 18,
+    }
 
 
 def test_files_of_other_releases_in_the_folder_do_not_count(tmp_path: Path) -> None:
@@ -86,7 +89,7 @@ def test_what_a_release_says_of_a_pair_is_carried_under_names_of_its_own(tmp_pat
         "fetched_at": [1] * 9,
     }
     write_release(tmp_path, "v1", {NAMES[0]: pairs(URLS, **said)})
-    manifest = open_manifest(str(tmp_path), Columns())
+    manifest = open_manifest(str(tmp_path), ManifestOptions())
     assert manifest.hash_column == ("manifest_sha256", "sha256")
     carried = manifest.schema.names[3:]
     assert not {*carried} & {*IMAGES.names, *SERVED, "kept"}

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from builder.errors import InputError
-from builder.manifest import Columns, Manifest, open_manifest
+from builder.manifest import Manifest, ManifestOptions, open_manifest
 from builder.manifest.json_lines import BLOCK, BRACKETS
 
 PAIR = {"url": "u", "text": "t"}
@@ -23,7 +23,7 @@ FAR = [json.dumps({**PAIR, "pad": "x" * 100_000})] * (
 def opened(path: Path, *rows: dict[str, Any] | str) -> Manifest:
     texts = [one if isinstance(one, str) else json.dumps({**PAIR, **one}) for one in rows]
     path.write_text("\n".join(texts))
-    return open_manifest(str(path), Columns())
+    return open_manifest(str(path), ManifestOptions())
 
 
 def column(manifest: Manifest, name: str) -> tuple[pa.DataType, list[Any]]:
@@ -99,7 +99,7 @@ def test_integers_and_fractions_of_two_files_meet_only_where_nothing_is_rounded(
     with pytest.raises(
         InputError, match=r"a\.jsonl: row 2: column 'n' is int64 and holds what double, .* does not"
     ):
-        column(open_manifest(str(tmp_path / "m"), Columns()), "n")
+        column(open_manifest(str(tmp_path / "m"), ManifestOptions()), "n")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_what_one_file_does_not_know_another_tells(
     (tmp_path / "m").mkdir()
     opened(tmp_path / "m/a.jsonl", {"n": one})
     opened(tmp_path / "m/b.jsonl", {"n": two})
-    assert column(open_manifest(str(tmp_path / "m"), Columns()), "n")[0] == kind
+    assert column(open_manifest(str(tmp_path / "m"), ManifestOptions()), "n")[0] == kind
 
 
 @pytest.mark.parametrize(

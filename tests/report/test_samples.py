@@ -11,8 +11,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from builder.report.samples import LONG, SHORT, SIDE, Smallest, text, thumbnail
-from builder.report.tables import as_bytes
+from builder.report.samples import LONG, SHORT, SIDE, Smallest, as_bytes, text, thumbnail
 from tests import pictures
 
 

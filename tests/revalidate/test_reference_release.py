@@ -13,7 +13,7 @@ import pytest
 from builder.disk.digests import keys_of
 from builder.disk.schema import saying
 from builder.errors import InputError
-from builder.manifest import Columns, open_manifest
+from builder.manifest import ManifestOptions, open_manifest
 from builder.rebuild.assemble import keys_of as keys_of_rows
 from builder.revalidate.reference import open_reference
 from builder.towers import Checkpoint
@@ -50,7 +50,7 @@ def test_every_row_of_a_rebuild_from_a_release_is_found_in_it(tmp_path: Path, wh
         files = {f"/recorded/{path}": data for path, data in files_of(tmp_path / "r").items()}
         fsspec.filesystem("memory").pipe(files)
         source = "memory://recorded"
-    manifest = open_manifest(source, Columns())
+    manifest = open_manifest(source, ManifestOptions())
     (table,) = manifest.tables("train", [(0, 30)])
     found = open_reference(look(source, CHECKPOINT), tmp_path / "work").lookup(
         keys_of(pa.array(keys_of_rows(table)))[0]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...console import Console, in_words
-from ...disk.arrow import without_pandas
 from ...disk.files import TEMPORARY, environment
 from ...disk.location import read_from
+from ...disk.parquet import without_pandas
 from .config import Config
 
 _TOLD = (
