@@ -16,7 +16,6 @@ from tests.house import BUILDER, ROOT, SOURCES, at_import, code_lines, functions
 
 # What still reads a room above its own: it only shrinks.
 UP = {
-    "builder.disk.parquet -> builder.manifest.probe",
     "builder.stage.hold -> builder.revalidate.plan",
 }
 

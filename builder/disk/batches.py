@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import itertools
 import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ import pyarrow.dataset as pds
 import pyarrow.parquet as pq
 
 from .filters import Filters
+from .parquet import group_starts
 from .schema import SCORES, pair_key, said_by
 
 pc: Any = compute  # its stubs know no mix of column and constant
@@ -147,12 +147,8 @@ def scan(
 
 def row_ranges(source: Any, groups: tuple[int, ...]) -> list[tuple[int, int]]:
     """The half-open row ranges of some row groups of an open Parquet file."""
-    metadata = pq.read_metadata(source)
-    ends = [
-        0,
-        *itertools.accumulate(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)),
-    ]
-    return [(ends[group], ends[group + 1]) for group in groups]
+    starts = group_starts(pq.read_metadata(source))
+    return [(starts[group], starts[group + 1]) for group in groups]
 
 
 def in_validation(keys: Any, share: float) -> Any:

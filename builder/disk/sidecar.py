@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 
 from .batches import Reading, in_validation, named, open_fragment, scan, words_of
 from .filters import Filters
+from .parquet import group_starts
 from .schema import SCORES, SERVED, said_by, unlike_scores
 
 if TYPE_CHECKING:
@@ -119,9 +121,8 @@ def _load(join: Join, columns: list[str], span: tuple[int, int], rows: int) -> p
             f"{join.at.url}: {file.metadata.num_rows} rows, in images/ there are {rows}: "
             f"the shard was made anew since it was scored; {join.at.remedy}"
         )
-    sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
-    starts = [0, *itertools.accumulate(sizes)]
-    inside = [group for group in range(len(sizes)) if starts[group] < span[1] and starts[group + 1] > span[0]]
+    starts = group_starts(file.metadata)
+    inside = [n for n, (first, stop) in enumerate(pairwise(starts)) if first < span[1] and stop > span[0]]
     names = [*dict.fromkeys(["key", "verdict", "kept", *columns])]
     if what := unlike_scores(file.schema_arrow, names):
         raise ValueError(f"{join.at.url}: no scores of this version: {what}; {join.at.remedy}")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import bisect
 import contextlib
 import dataclasses
-import itertools
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..disk.parquet import group_starts
 from ..disk.reading import opened, reading
 from ..errors import InputError
 from .delimited import Records
@@ -110,8 +110,7 @@ class ParquetReader(RowReader):
                 raise InputError(
                     f"{source.url}: has {groups.num_rows:,} rows now, {source.rows:,} when it was planned"
                 )
-            lengths = (groups.row_group(i).num_rows for i in range(groups.num_row_groups))
-            self._starts = list(itertools.accumulate(lengths, initial=0))
+            self._starts = group_starts(groups)
 
     def _parquet(self, file: pa.NativeFile) -> pq.ParquetFile:
         if self.source.local:
