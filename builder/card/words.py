@@ -57,6 +57,18 @@ VERDICTS: dict[str, str] = {
     Verdict.DEAD: "What is stored cannot be decoded.",
 }
 
+CAUSES: dict[str, str] = {
+    Cause.NO_PICTURE: "what is stored cannot be decoded",
+    Cause.HASH: "equal bytes",
+    Cause.PHASH_CLUSTER: "many pairs with an equal perceptual hash",
+    Cause.CODE_CLUSTER: "many pairs with an equal code",
+    Cause.CODE: "close to the recorded code",
+    Cause.CAPTION: "the caption fits",
+    Cause.UNRELATED: "neither the recorded code nor the caption fits",
+    Cause.NO_SCORE: "the checkpoint gave no number for it",
+    Cause.MIN_SCORE: REASONS[Cause.MIN_SCORE],
+}
+
 STAGES: dict[str, str] = {
     "manifest": "rows of the source manifest",
     "fetched": "pairs with a picture",

@@ -11,12 +11,12 @@ from .config import Config
 
 if TYPE_CHECKING:
     from ..console import Console
-    from .work import Summary
+    from .work import PageSummary
 
 __all__ = ["Config", "run"]
 
 
-def run(config: Config, console: Console) -> Summary:
+def run(config: Config, console: Console) -> PageSummary:
     """See `work.run`; imported late so that `danqing --help` loads no Arrow and no matplotlib."""
     from .work import run as run_stage
 

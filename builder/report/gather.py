@@ -12,7 +12,7 @@ import datetime
 import io
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +32,7 @@ from ..errors import InputError
 from ..reasons import Cause, Verdict
 from ..stage.shards import find_shards
 from ..web.hostname import host_of
-from .samples import DAMAGED, Smallest, as_bytes
+from .samples import DAMAGED, Row, Smallest, as_bytes, decoded
 
 ROWS = 65_536  # of one batch: some ten megabytes of columns without pictures
 HOSTS_HELD = 200_000  # beyond it the smaller half is forgotten: a page shows a few dozen
@@ -42,15 +42,14 @@ _OUTCOMES = ("key", "url", "outcome", "reason", "http_status", "attempts", "cont
 
 
 @dataclass(slots=True)
-class Hosts:
+class HostFates:
     """Pairs of each host by what became of them: `kept`, or why not."""
 
     counts: dict[str, Counter[str]] = field(default_factory=dict)
 
     def add(self, host: bytes | None, fate: str, count: int) -> None:
         """Count pairs of one host; None: a URL without one."""
-        name = "" if host is None else host.decode("utf-8", "replace")
-        self.counts.setdefault(name, Counter())[fate] += count
+        self.counts.setdefault(_word(host), Counter())[fate] += count
         if len(self.counts) > HOSTS_HELD:
             largest = sorted(self.counts.items(), key=lambda one: -one[1].total())
             self.counts = dict(largest[: HOSTS_HELD // 2])
@@ -70,8 +69,8 @@ class Hosts:
 class Numbers:
     """What the page says. manifest = pending + dropped by rebuild + unscored + scored."""
 
-    plan: dict[str, Any]  # ledger/revalidate/plan.json
-    decision: dict[str, Any]  # ledger/revalidate/decision.json
+    plan: Mapping[str, Any]  # ledger/revalidate/plan.json
+    decision: Mapping[str, Any]  # ledger/revalidate/decision.json
     decided_at: datetime.datetime | None = None
     manifest: int = 0  # rows
     has_outcomes: bool = False
@@ -80,12 +79,12 @@ class Numbers:
     scored: int = 0  # rows of scores/
     fates: Counter[tuple[str, str, bool]] = field(default_factory=Counter)  # verdict, cause, kept
     suspects: int = 0
-    hosts: Hosts = field(default_factory=Hosts)
+    hosts: HostFates = field(default_factory=HostFates)
     histograms: dict[str, Counts] = field(
         default_factory=lambda: defaultdict(lambda: np.zeros(BINS, np.int64))
     )
     null: Counts | None = None  # of the scores of captions with pictures of other pairs
-    samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    samples: Mapping[str, list[Row]] = field(default_factory=dict)
 
     @property
     def rebuilt(self) -> int:
@@ -168,7 +167,7 @@ def _begun(root: str) -> Numbers:
     return Numbers(plan, decision)
 
 
-def _check(root: str, url: str, file: pq.ParquetFile, decision: dict[str, Any]) -> None:
+def _check(root: str, url: str, file: pq.ParquetFile, decision: Mapping[str, Any]) -> None:
     """InputError where a shard's verdicts are missing or not those of the decision."""
     name = said_by(file.schema_arrow).get("decision")
     wrong = unlike_scores(file.schema_arrow, SCORES.names)
@@ -202,7 +201,7 @@ def _fate(table: pa.Table) -> pa.ChunkedArray[Any]:
     return fate
 
 
-def captions(plan: dict[str, Any]) -> tuple[str, ...]:
+def captions(plan: Mapping[str, Any]) -> tuple[str, ...]:
     """The captions that were scored; InputError where the plan names others."""
     caption = plan.get("config", {}).get("caption", "alt_text")
     found = ("alt_text", "recaption") if caption == "both" else (caption,)
@@ -213,7 +212,7 @@ def captions(plan: dict[str, Any]) -> tuple[str, ...]:
     return found
 
 
-def scores_of(table: pa.Table, plan: dict[str, Any]) -> npt.NDArray[np.float64]:
+def scores_of(table: pa.Table, plan: Mapping[str, Any]) -> npt.NDArray[np.float64]:
     """The score that was tested, NaN where there is none."""
     return tested(table, captions(plan)).astype(np.float64)
 
@@ -249,7 +248,7 @@ def _count_outcomes(numbers: Numbers, table: pa.Table, smallest: Smallest, first
     dropped = numbered.filter(pc.not_equal(table["outcome"], _scalar(KEPT)))
     for row in dropped.group_by(["reason"]).aggregate([([], "count_all")]).to_pylist():
         numbers.reasons[_word(row["reason"])] += row["count_all"]
-    urls = (None if url is None else url.decode("utf-8", "replace") for url in dropped["url"].to_pylist())
+    urls = (None if url is None else decoded(url) for url in dropped["url"].to_pylist())
     for host, count in Counter(map(host_of, urls)).items():
         numbers.hosts.add(None if host is None else host.encode(), Verdict.DEAD, count)
     smallest.offer(FETCHED, dropped, name)
@@ -280,4 +279,4 @@ def _scalar(word: str) -> pa.Scalar[Any]:
 
 
 def _word(raw: bytes | None) -> str:
-    return "" if raw is None else raw.decode("utf-8", "replace")
+    return "" if raw is None else decoded(raw)

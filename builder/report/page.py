@@ -5,9 +5,10 @@ Numbers, Groups ─▶ the text of one HTML file that asks for nothing else
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,20 +16,36 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..card import charts
+from ..card import charts, values, words
 from ..card.charts import BINS, EDGES, Chart, Counts, Step
 from ..disk.schema import published
 from ..reasons import KEPT, Cause, Verdict
-from . import words
 from .gather import Numbers, captions
-from .samples import Group, text, visible
+from .samples import Gallery, text, visible
 
+VERDICTS: dict[str, str] = words.VERDICTS | {
+    Verdict.DEAD: "No bytes came, or there is no picture in them.",
+    "suspect": "Kept and flagged: the score fell by more than re-encoding explains.",
+}
+# What became of a scored pair, as charts and the tables of hosts tell it.
+FATES: dict[str, str] = {
+    "kept": "kept",
+    **{verdict.value: verdict.value for verdict in Verdict},
+    Cause.MIN_SCORE: "low score",
+}
+share, percent = partial(values.share, gap=""), partial(values.percent, gap="")
+SHOWN = (
+    *KEPT,
+    Verdict.PLACEHOLDER,
+    Verdict.DRIFTED,
+    Verdict.DEAD,
+)  # verdicts in the order of tables and charts
 HOSTS = 15  # in each of the two tables
 RARE = 0.99  # quantile of the null that a score of a true pair should be above
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """A row of a table of pairs. part, whole: what its bar shows; name: a word of ours, or text from the web."""
 
     name: Any
@@ -51,7 +68,17 @@ class Spread:
     above: str
 
 
-def render(root: str, numbers: Numbers, groups: list[Group]) -> str:
+def score(value: float | None) -> str:
+    """A cosine with three digits and a true minus sign; a dash where there is none."""
+    return "–" if value is None else values.decimal(value)
+
+
+def probability(value: float | None) -> str:
+    """A p-value with two digits; a dash where the pair was not tested."""
+    return "–" if value is None else f"{value:.2g}"
+
+
+def render(root: str, numbers: Numbers, galleries: list[Gallery]) -> str:
     """The page as text."""
     import jinja2
     from markupsafe import Markup
@@ -60,7 +87,7 @@ def render(root: str, numbers: Numbers, groups: list[Group]) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        "count": words.count, "score": words.score, "probability": words.probability, "percent": words.percent,
+        "count": values.number, "score": score, "probability": probability,
         "svg": Markup,  # of a chart: matplotlib has escaped what stands in it
     }  # fmt: skip
     source = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
@@ -73,9 +100,10 @@ def render(root: str, numbers: Numbers, groups: list[Group]) -> str:
         bound_sentence=_bound_sentence(numbers),
         tiles=_tiles(numbers),
         captions=captions(numbers.plan),
-        groups=groups,
-        words=words,
-        share=words.share,
+        groups=galleries,
+        verdicts=VERDICTS,
+        causes=words.CAUSES,
+        share=share,
         fates=_fates(numbers),
         losses=_losses(numbers),
         worst=_hosts(numbers.hosts.worst(HOSTS)),
@@ -89,7 +117,7 @@ def render(root: str, numbers: Numbers, groups: list[Group]) -> str:
     )
 
 
-def _checkpoint(numbers: Numbers) -> dict[str, Any]:
+def _checkpoint(numbers: Numbers) -> Mapping[str, Any]:
     return published(numbers.decision.get("checkpoint", {}))
 
 
@@ -99,17 +127,17 @@ def _date(at: datetime | None) -> str:
 
 def _kept_sentence(numbers: Numbers) -> str:
     kept, whole = numbers.kept, numbers.manifest
-    told = f"Of {whole:,} pairs in the manifest, {kept:,} ({words.share(kept, whole)}) are kept."
+    told = f"Of {whole:,} pairs in the manifest, {kept:,} ({share(kept, whole)}) are kept."
     return told if numbers.has_outcomes else told.replace("in the manifest", "that were scored")
 
 
 def _bound_sentence(numbers: Numbers) -> str:
     """The level and its bound; see rules.py of revalidate for what the level is of."""
-    decision, level = numbers.decision, words.percent(numbers.decision["alpha"])
+    decision, level = numbers.decision, percent(numbers.decision["alpha"])
     if not decision["tested"]:
         return f"No pair had to be tested, so the level of {level} was of no account."
     return (
-        f"At most {words.percent(decision['bound'])} of the changed pairs that passed the test are expected to be "
+        f"At most {percent(decision['bound'])} of the changed pairs that passed the test are expected to be "
         "junk, their picture being neither the recorded one nor what the caption says: that is the level of "
         f"{level} times {decision['pi0']:.2g}, the estimated share of junk among the {decision['tested']:,} pairs "
         "that were tested."
@@ -120,12 +148,12 @@ def _tiles(numbers: Numbers) -> list[tuple[str, str, str]]:
     """The figures to remember: what, how much, of what."""
     whole, kept, decision = numbers.manifest, numbers.kept, numbers.decision
     lost, out = numbers.reasons.total(), numbers.scored - kept
-    of = f"of changed pairs kept, at level {words.percent(decision['alpha'])}"
+    of = f"of changed pairs kept, at level {percent(decision['alpha'])}"
     tiles = [
-        ("kept", words.share(kept, whole), f"{kept:,} pairs"),
-        ("lost by rebuild", words.share(lost, whole), f"{lost:,} pairs without a picture"),
-        ("left out by verdict", words.share(out, whole), f"{out:,} pairs with a picture"),
-        ("junk expected", f"≤ {words.percent(decision['bound'])}" if decision["tested"] else "–", of),
+        ("kept", share(kept, whole), f"{kept:,} pairs"),
+        ("lost by rebuild", share(lost, whole), f"{lost:,} pairs without a picture"),
+        ("left out by verdict", share(out, whole), f"{out:,} pairs with a picture"),
+        ("junk expected", f"≤ {percent(decision['bound'])}" if decision["tested"] else "–", of),
     ]
     return [tile for tile in tiles if numbers.has_outcomes or tile[0] != "lost by rebuild"]
 
@@ -136,27 +164,25 @@ def name_of(root: str) -> str:
     return name if name not in ("", ".", "..") else Path(root).resolve().name
 
 
-def _fates(numbers: Numbers) -> list[Row]:
+def _fates(numbers: Numbers) -> list[TableRow]:
     """What became of every row of the manifest; the pairs add up to it."""
     whole = numbers.manifest
     rows = []
-    for verdict in (*KEPT, Verdict.PLACEHOLDER, Verdict.DRIFTED, Verdict.DEAD):
+    for verdict in SHOWN:
         pairs = numbers.verdict(verdict)
         rows.append(
-            Row(verdict, pairs, pairs, whole, words.VERDICTS[verdict], numbers.verdict(verdict, kept=True))
+            TableRow(verdict, pairs, pairs, whole, VERDICTS[verdict], numbers.verdict(verdict, kept=True))
         )
-    waiting = (
-        (
-            "not rebuilt yet",
-            whole - numbers.fetched if numbers.has_outcomes else 0,
-            "Run danqing rebuild again.",
-        ),
+    pending = whole - numbers.fetched if numbers.has_outcomes else 0
+    for name, pairs, about in (
+        ("not rebuilt yet", pending, "Run danqing rebuild again."),
         ("not scored yet", numbers.rebuilt - numbers.scored, "Run danqing revalidate again."),
-    )
-    return rows + [Row(name, pairs, pairs, whole, about) for name, pairs, about in waiting if pairs]
+    ):
+        rows += [TableRow(name, pairs, pairs, whole, about)] if pairs else []
+    return rows
 
 
-def _losses(numbers: Numbers) -> list[Row]:
+def _losses(numbers: Numbers) -> list[TableRow]:
     """Why pairs were lost, the commonest first."""
     found = [(reason, count, "rebuild") for reason, count in numbers.reasons.items()]
     for (verdict, cause, kept), count in numbers.fates.items():
@@ -164,19 +190,19 @@ def _losses(numbers: Numbers) -> list[Row]:
             found.append((cause, count, "--min-score" if cause == Cause.MIN_SCORE else verdict))
     found.sort(key=lambda one: (-one[1], one[0]))
     most = found[0][1] if found else 0
-    return [Row(visible(name), count, count, most, visible(about)) for name, count, about in found]
+    return [TableRow(visible(name), count, count, most, visible(about)) for name, count, about in found]
 
 
-def _hosts(hosts: Iterable[tuple[str, Any]]) -> list[Row]:
+def _hosts(hosts: Iterable[tuple[str, Any]]) -> list[TableRow]:
     rows = []
     for host, fates in hosts:
         lost = sorted(
             ((n, fate) for fate, n in fates.items() if fate != "kept" and n),
             key=lambda one: (-one[0], one[1]),
         )
-        why = ", ".join(f"{n:,} {words.FATES.get(fate, fate)}" for n, fate in lost)
+        why = ", ".join(f"{n:,} {FATES.get(fate, fate)}" for n, fate in lost)
         shown = text(host.encode("utf-8", "replace")) if host else None
-        rows.append(Row(shown, fates.total(), fates["kept"], fates.total(), visible(why)))
+        rows.append(TableRow(shown, fates.total(), fates["kept"], fates.total(), visible(why)))
     return rows
 
 
@@ -193,25 +219,14 @@ def _spreads(numbers: Numbers) -> tuple[list[Spread], float]:
     curves = _curves(numbers)
     null = curves.get("null")
     threshold = 1.0 if null is None or not null.any() else _quantile(null, RARE)
+    lost = {FATES.get(fate, fate): counts for fate, counts in numbers.histograms.items() if fate != "kept"}
+    shown = {name: curves[name] for name in ("kept", "dropped")} | (lost if len(lost) > 1 else {})
     rows = []
-    lost = {fate: counts for fate, counts in numbers.histograms.items() if fate != "kept"}
-    for name, counts in (
-        {"kept": curves["kept"], "dropped": curves["dropped"]} | (lost if len(lost) > 1 else {}) | curves
-    ).items():
-        pairs = int(counts.sum())
-        if pairs:
-            above = words.share(int(counts[EDGES[1:] > threshold].sum()), pairs)
-            low, middle, high = (_quantile(counts, share) for share in (0.05, 0.5, 0.95))
-            rows.append(
-                Spread(
-                    {"null": "chance"}.get(name, words.FATES.get(name, name)),
-                    pairs,
-                    low,
-                    middle,
-                    high,
-                    "–" if threshold == 1 else above,
-                )
-            )
+    for name, counts in (shown if null is None else shown | {"chance": null}).items():
+        if pairs := int(counts.sum()):
+            above = share(int(counts[EDGES[1:] > threshold].sum()), pairs) if threshold < 1 else "–"
+            low, middle, high = (_quantile(counts, one) for one in (0.05, 0.5, 0.95))
+            rows.append(Spread(name, pairs, low, middle, high, above))
     return rows, threshold
 
 
@@ -230,7 +245,7 @@ def _charts(numbers: Numbers, threshold: float) -> dict[str, Chart]:
         lost = sum(int(counts.sum()) for fate, counts in shown.items() if fate != "kept")
         scored = int(shown["kept"].sum()) if "kept" in shown else 0
         told = f"Scores of {scored:,} kept pairs, and below them of {lost:,} dropped ones, by why they were dropped."
-        made["scores"] = charts.kept_and_dropped(shown, words.FATES, told)
+        made["scores"] = charts.kept_and_dropped(shown, FATES, told)
     curves = _curves(numbers)
     if "null" in curves and shown:
         told = "Scores of kept and of dropped pairs beside those of captions with pictures of other pairs."
@@ -245,7 +260,7 @@ def _steps(numbers: Numbers) -> list[Step]:
         steps += [Step("rebuilt", 0, numbers.rebuilt, "whole")]
     steps += [Step("scored", 0, numbers.scored, "whole")]
     start = 0
-    for verdict in (*KEPT, Verdict.PLACEHOLDER, Verdict.DRIFTED, Verdict.DEAD):
+    for verdict in SHOWN:
         pairs = numbers.verdict(verdict)
         steps.append(Step(verdict, start, pairs, verdict))
         start += pairs
@@ -255,20 +270,17 @@ def _steps(numbers: Numbers) -> list[Step]:
 def _made(root: str, numbers: Numbers) -> list[tuple[str, str]]:
     """How the verdicts came about, for whoever wants to repeat them."""
     decision = numbers.decision
-    options = {
-        name: decision.get(name)
-        for name in ("alpha", "min_score", "keep", "tested", "threshold", "pi0", "bound")
-    }
-    told = {
+    options = ("alpha", "min_score", "keep", "tested", "threshold", "pi0", "bound")
+    facts = {
         "root": name_of(root),
         "decision": decision.get("decision"),
         "decided": numbers.decided_at and numbers.decided_at.isoformat(timespec="seconds"),
-        **options,
+        **{name: decision.get(name) for name in options},
     }
-    told |= _checkpoint(numbers)
-    told |= {name: value for name, value in numbers.plan.get("config", {}).items() if name not in told}
-    told |= {"danqing": f"{numbers.plan.get('version', 'unknown')}, page {__version__}"}
-    given = ((name, value) for name, value in told.items() if value is not None)
+    facts |= _checkpoint(numbers)
+    facts |= {name: value for name, value in numbers.plan.get("config", {}).items() if name not in facts}
+    facts |= {"danqing": f"{numbers.plan.get('version', 'unknown')}, page {__version__}"}
+    given = ((name, value) for name, value in facts.items() if value is not None)
     return [(visible(name.replace("_", " ")), visible(_value(value))) for name, value in given]
 
 

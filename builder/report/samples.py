@@ -12,7 +12,7 @@ import base64
 import io
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,9 @@ _CONTROL = re.compile(
 )
 
 
+Row = dict[str, Any]  # of a table, by column; text as bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """A text fit for a page. short: its beginning; more: what follows, "" where short is all; length: of the whole."""
@@ -64,11 +67,11 @@ class Sample:
     caption: Text | None
     recaption: Text | None
     picture: str | None
-    facts: dict[str, Any]  # what scores/ or outcomes/ says of it
+    facts: Mapping[str, Any]  # what scores/ or outcomes/ says of it
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class Gallery:
     """Samples of one verdict, or of the flag `suspect`. total, kept: pairs that have it; gone: without a picture."""
 
     name: str
@@ -83,7 +86,7 @@ class Smallest:
     """The rows with the smallest keys, at most `count` in each group: the same whatever the shard layout."""
 
     count: int
-    groups: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    groups: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
 
     def offer(self, group: str, table: pa.Table, shard: str) -> None:
         """Take from `table`, which has the columns key (bytes) and row (its number in the shard)."""
@@ -105,11 +108,16 @@ def as_bytes(table: pa.Table) -> pa.Table:
     return table.cast(pa.schema(fields))
 
 
+def decoded(raw: bytes) -> str:
+    """Text of anybody's, what is no UTF-8 replaced."""
+    return raw.decode("utf-8", "replace")
+
+
 def text(raw: bytes | None, clip: int = SHORT) -> Text | None:
     """Bytes of any kind as harmless text: what is no UTF-8 replaced, invisible characters spelled out, clipped."""
     if raw is None:
         return None
-    plain = raw.decode("utf-8", "replace")
+    plain = decoded(raw)
     head = plain[: LONG + 1]
     if len(plain) <= clip * 5 // 4:  # nobody opens a text for its last few characters
         return Text(visible(head), "", len(plain))
@@ -143,22 +151,22 @@ def thumbnail(data: bytes | None) -> str | None:
     return f"data:image/jpeg;base64,{base64.b64encode(written.getvalue()).decode()}"
 
 
-def read(root: str, chosen: Sequence[dict[str, Any]]) -> list[Sample]:
+def read(root: str, chosen: Sequence[Row]) -> list[Sample]:
     """The samples of `chosen` rows of scores/, in their order, from the same rows of images/.
 
     Only the row groups that hold one of them are read. Raises InputError where a key is another one.
     """
     found: dict[tuple[str, int], Sample] = {}
-    by_shard: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    by_shard: dict[str, list[Row]] = defaultdict(list)
     for row in chosen:
         by_shard[row["shard"]].append(row)
     for shard, wanted in sorted(by_shard.items()):
         for row, pair in zip(wanted, _pairs(join(root, "images", shard), wanted), strict=True):
-            found[shard, row["row"]] = _sample(row, pair)
+            found[shard, row["row"]] = _sample(row, row["host"], pair)
     return [found[row["shard"], row["row"]] for row in chosen]
 
 
-def groups(root: str, numbers: Numbers) -> list[Group]:
+def galleries(root: str, numbers: Numbers) -> list[Gallery]:
     """The samples of every verdict that occurs, and of the flag `suspect`; what was dropped comes first."""
     order = (Verdict.DRIFTED, Verdict.PLACEHOLDER, Verdict.DEAD, "suspect", *reversed(KEPT))
     found = []
@@ -169,44 +177,29 @@ def groups(root: str, numbers: Numbers) -> list[Group]:
         gone = numbers.samples.get("outcomes", []) if verdict is Verdict.DEAD else []
         pairs = read(root, numbers.samples.get(name, []))
         if total:
-            found.append(Group(name, total, kept, pairs, [_gone(row) for row in gone]))
+            found.append(Gallery(name, total, kept, pairs, [_gone(row) for row in gone]))
     return found
 
 
-def _gone(row: dict[str, Any]) -> Sample:
+def _gone(row: Row) -> Sample:
     """The sample of a row of outcomes/: no picture, no caption."""
-    key = visible(row["key"].decode("utf-8", "replace"))
-    host = host_of(None if row["url"] is None else row["url"].decode("utf-8", "replace"))
-    return Sample(
-        key, text(None if host is None else host.encode()), text(row["url"]), None, None, None, _readable(row)
-    )
+    host = host_of(None if row["url"] is None else decoded(row["url"]))
+    return _sample(row, None if host is None else host.encode(), {"url": row["url"]})
 
 
-def _readable(row: dict[str, Any]) -> dict[str, Any]:
-    """The words of a row, which Arrow gave as bytes, as text."""
-    return {
-        name: visible(v.decode("utf-8", "replace")) if isinstance(v, bytes) else v for name, v in row.items()
-    }
+def _sample(row: Row, host: bytes | None, pair: Row) -> Sample:
+    """The sample of a row of scores/ or outcomes/; pair: what images/ has of it."""
+    url, caption, recaption = (text(pair.get(name)) for name in ("url", "alt_text", "recaption"))
+    facts = {name: visible(decoded(v)) if isinstance(v, bytes) else v for name, v in row.items()}
+    picture = thumbnail((pair.get("image") or {}).get("bytes"))
+    return Sample(facts["key"], text(host), url, caption, recaption, picture, facts)
 
 
-def _sample(row: dict[str, Any], pair: dict[str, Any]) -> Sample:
-    image = pair["image"] or {}
-    return Sample(
-        visible(row["key"].decode("utf-8", "replace")),
-        text(row["host"]),
-        text(pair["url"]),
-        text(pair["alt_text"]),
-        text(pair["recaption"]),
-        thumbnail(image.get("bytes")),
-        _readable(row),
-    )
-
-
-def _pairs(url: str, wanted: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _pairs(url: str, wanted: list[Row]) -> Iterator[Row]:
     """The rows of an image shard that `wanted` names by number, in its order."""
     columns = ["key", "url", "alt_text", "recaption", "image"]
     numbers = np.unique([row["row"] for row in wanted])
-    found: dict[int, dict[str, Any]] = {}
+    found: dict[int, Row] = {}
     with parquet(url, DAMAGED) as file:
         for inside, table in rows_by_number(file, numbers, columns):
             found |= zip(numbers[inside].tolist(), as_bytes(table).to_pylist(), strict=True)

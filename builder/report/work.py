@@ -9,14 +9,16 @@ from typing import Any
 from ..console import Console, in_words
 from ..disk.files import environment, filesystem, write_atomic
 from ..errors import EnvironmentProblem, UsageError
+from . import page, samples
 from .config import Config
+from .gather import gather
 
 EXTRA = ("jinja2", "matplotlib")
 HEAD = 4096  # bytes of a page in which it says who made it
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class PageSummary:
     """What was written. manifest, kept: pairs; bytes: of the page."""
 
     output: str
@@ -26,16 +28,16 @@ class Summary:
     kept: int
 
     def lines(self) -> list[str]:
-        """It in a line."""
+        """The summary in a line for people."""
         kept = f"{self.kept:,} of {self.manifest:,} pairs kept"
         return [f"{self.output}: {kept}, {self.pictures:,} pictures to look at, {in_words(self.bytes)}"]
 
     def as_dict(self) -> dict[str, Any]:
-        """It as JSON."""
+        """The summary as JSON."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def run(config: Config, console: Console) -> Summary:
+def run(config: Config, console: Console) -> PageSummary:
     """Write the page.
 
     Raises UsageError where OUTPUT is something else, EnvironmentProblem where the extra is missing, InputError
@@ -45,16 +47,13 @@ def run(config: Config, console: Console) -> Summary:
     missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
     if missing:
         raise EnvironmentProblem(f"{' and '.join(missing)} missing; pip install 'danqing[report]'")
-    from . import page, samples
-    from .gather import gather
-
     numbers = gather(config.root, config.samples, console)
-    groups = samples.groups(config.root, numbers)
-    written = page.render(config.root, numbers, groups).encode()
+    galleries = samples.galleries(config.root, numbers)
+    written = page.render(config.root, numbers, galleries).encode()
     with environment(f"writing {config.output}"):
         write_atomic(config.output, written)
-    pictures = sum(pair.picture is not None for group in groups for pair in group.pairs)
-    return Summary(config.output, len(written), pictures, numbers.manifest, numbers.kept)
+    pictures = sum(pair.picture is not None for gallery in galleries for pair in gallery.pairs)
+    return PageSummary(config.output, len(written), pictures, numbers.manifest, numbers.kept)
 
 
 def _check_output(config: Config) -> None:

@@ -20,7 +20,7 @@ from builder.card.charts import (
     histogram,
     kept_and_dropped,
 )
-from builder.report.words import FATES  # fmt: skip
+from builder.report.page import FATES  # fmt: skip
 
 
 def around(mean: float, count: int = 500) -> Counts:

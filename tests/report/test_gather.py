@@ -12,9 +12,8 @@ import pytest
 from builder.card.charts import BINS, EDGES, histogram
 from builder.errors import InputError
 from builder.report import gather
-from builder.report.gather import Hosts, Numbers, captions, scores_of
-from builder.report.page import _quantile, _spreads
-from builder.report.words import percent, score, share
+from builder.report.gather import HostFates, Numbers, captions, scores_of
+from builder.report.page import _quantile, _spreads, percent, score, share
 
 
 def test_a_histogram_counts_every_score_in_its_bin() -> None:
@@ -62,7 +61,7 @@ def test_a_plan_of_other_captions_is_refused() -> None:
 
 
 def test_hosts_are_ordered_by_loss_and_by_size() -> None:
-    hosts = Hosts()
+    hosts = HostFates()
     for name, kept, dead in ((b"big", 90, 1), (b"bad", 0, 5), (b"mixed", 10, 5), (b"good", 3, 0)):
         hosts.add(name, "kept", kept)
         hosts.add(name, "dead", dead)
@@ -72,7 +71,7 @@ def test_hosts_are_ordered_by_loss_and_by_size() -> None:
 
 def test_many_hosts_are_forgotten_but_the_largest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gather, "HOSTS_HELD", 10)
-    hosts = Hosts()
+    hosts = HostFates()
     for number in range(100):
         hosts.add(b"large", "dead", 1)
         hosts.add(f"host{number}".encode(), "kept", 1)
