@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-TINY = Path(__file__).resolve().parent.parent / "builder" / "demo" / "checkpoint"
+TINY = Path(__file__).resolve().parent.parent / "builder" / "towers" / "tiny"
 VOCABULARY = 32_000
 TOKENS = 64
 

@@ -43,7 +43,11 @@ class Config:
 
     root: str = option("./danqing", "root of a rebuilt data set: a folder or an fsspec URL", positional=True)
 
-    model: str = option(MODEL, "SigLIP or SigLIP2 checkpoint: a Hub id or a local folder", content=True)
+    model: str = option(
+        MODEL,
+        "SigLIP or SigLIP2 checkpoint: a Hub id or a local folder; tiny: a toy that comes with danqing",
+        content=True,
+    )
     revision: str | None = option(None, "branch, tag or commit of --model on the Hub", content=True)
     caption: str = option(
         "alt_text",

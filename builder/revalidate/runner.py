@@ -101,7 +101,7 @@ def run(config: Config, console: Console) -> Summary | Progress:
                 return decide(config.root, config, console)
         claim(config.root, REVALIDATE, overwrite=config.overwrite)
         before = _before(config)
-        from ..towers import find
+        from ..towers.checkpoint import find, which
 
         # What costs little comes first: the model may have to come over the network.
         shards = find_shards(config.root)
@@ -109,6 +109,8 @@ def run(config: Config, console: Console) -> Summary | Progress:
             pass  # it opens, and has the columns
         source = config.reference and read_from(config.reference, console.info)
         parts = find_parts(source) if source else ()
+        if line := which(config.model):
+            console.info(line)
         checkpoint = find(config.model, config.revision)
         recorded = Recorded.of(source, parts, checkpoint) if source else None
         plan = make_plan(config, shards, checkpoint, recorded.fingerprint if recorded else None)

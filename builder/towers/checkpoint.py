@@ -1,4 +1,8 @@
-"""Which checkpoint: a local folder or a Hub id becomes a folder that holds a whole SigLIP, and its fingerprint.
+"""Which checkpoint: what --model names becomes a folder that holds a whole SigLIP, and its fingerprint.
+
+./folder                  ─▶ that folder
+google/siglip2-...        ─▶ the Hub, unless there is such a folder
+tiny                      ─▶ the one that comes with danqing, unless there is such a folder
 
 (model, revision) -> Checkpoint. Neither torch nor transformers is read here: what is wrong with a checkpoint is said
 before the seconds that they take. Scores are comparable where, and only where, the fingerprints are equal.
@@ -15,6 +19,7 @@ from typing import Any
 
 from ..errors import EnvironmentProblem, InputError
 
+TINY = Path(__file__).parent / "tiny"  # made by benchmarks/tiny: half a megabyte that knows drawn scenes
 # What is read of a repository: no second copy of the weights in another format.
 _CONFIG = "config.json"
 _WEIGHTS = "model.safetensors"
@@ -54,8 +59,17 @@ class Checkpoint:
         }
 
 
+def which(model: str) -> str:
+    """The line that says which of the two `tiny` is; empty for any other name."""
+    if model != TINY.name:
+        return ""
+    if Path(model).is_dir():
+        return f"{model}: read from the folder here; elsewhere it is the checkpoint that comes with danqing"
+    return f"{model}: the checkpoint that comes with danqing; it knows drawn scenes and nothing else"
+
+
 def find(model: str, revision: str | None = None) -> Checkpoint:
-    """The checkpoint of a local folder, or of a Hub id, which is downloaded where it is not in the cache.
+    """The checkpoint of a local folder, of `tiny`, or of a Hub id, which is downloaded where it is not in the cache.
 
     Raises InputError where it is no SigLIP, lacks files, or does not exist; EnvironmentProblem without a network, and
     before anything is looked for where what runs it is not installed.
@@ -64,6 +78,8 @@ def find(model: str, revision: str | None = None) -> Checkpoint:
         if not _installed(package):
             raise EnvironmentProblem(f"{package} is not installed: pip install 'danqing[siglip2]'")
     local = Path(model).expanduser()
+    if model == TINY.name and not local.is_dir():
+        local = TINY
     if local.is_dir():
         if revision is not None:
             raise InputError(f"{model}: a local folder has no revision {revision}; leave --revision out")

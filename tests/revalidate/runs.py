@@ -1,4 +1,4 @@
-"""Running `danqing revalidate` on small roots with the checkpoint of the demo, and reading what it made."""
+"""Running `danqing revalidate` on small roots with the checkpoint that comes with danqing, and reading what it made."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from builder.console import Console
 from builder.disk.schema import SCORED
 from builder.revalidate.plan import Shard, find_shards
 from builder.towers import Options, Siglip, find
+from builder.towers.checkpoint import TINY
 from tests.drift import Planted, plant
 
-CHECKPOINT = str(Path(__file__).parents[2] / "builder" / "demo" / "checkpoint")
+CHECKPOINT = str(TINY)
 SEED = 11
 
 

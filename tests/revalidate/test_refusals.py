@@ -49,7 +49,7 @@ def test_scores_of_another_model_are_refused(
     assert revalidate(root) == 0
     other = make_fixed(tmp_path / "other")
     said = refused(root, 2, capsys, "--model", str(other))
-    assert "--model checkpoint" in said
+    assert "--model tiny" in said
     assert "--overwrite to score it anew" in said
     assert revalidate(root, "--model", str(other), "--overwrite") == 1  # untrained, it keeps nothing
     meta = json.loads(pq.read_schema(next((root / "scores").glob("*"))).metadata[b"danqing"])

@@ -79,7 +79,7 @@ def test_every_row_of_images_has_its_row_of_scores(untouched: Path) -> None:
         keys = pq.read_table(file, columns=["key"])["key"]
         assert pq.read_table(untouched / "scores" / file.name)["key"].equals(keys)
     meta = json.loads(pq.read_schema(next((untouched / "scores").glob("*"))).metadata[b"danqing"])
-    assert meta["name"] == "checkpoint"
+    assert meta["name"] == "tiny"
     assert meta["preprocessing"]
     assert (meta["caption"], meta["dtype"], meta["reference"]) == ("alt_text", "float32", None)
     assert not (untouched / ".revalidate").exists()

@@ -13,6 +13,7 @@ from huggingface_hub import constants
 
 from builder.errors import DanqingError, EnvironmentProblem, InputError
 from builder.towers import Options, Siglip, Work, find
+from builder.towers.checkpoint import which
 from builder.towers.siglip2 import explain
 from builder.towers.text import lacking, wrong
 from tests.hub.clients import answers, client_env
@@ -58,6 +59,22 @@ def test_a_readme_changes_nothing(tmp_path: Path) -> None:
 def test_a_folder_is_named_however_it_is_written(fixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(fixed)
     assert find(".").name == find("../tiny-fixed/").name == "tiny-fixed"
+
+
+def test_tiny_is_the_one_that_comes_with_it_unless_a_folder_is_called_so(
+    fixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shipped = find("tiny")
+    assert shipped.as_dict() | {"fingerprint": ""} == {
+        "model": "tiny", "name": "tiny", "revision": None, "fingerprint": "",
+    }  # fmt: skip
+    assert which("tiny").startswith("tiny: the checkpoint that comes with danqing;")
+    assert "no revision v1" in problem(InputError, find, "tiny", "v1")
+    (tmp_path / "tiny").symlink_to(fixed)
+    assert find("tiny").fingerprint == find(str(fixed)).fingerprint != shipped.fingerprint
+    assert which("tiny").startswith("tiny: read from the folder here")
+    assert which("./tiny") == which("google/siglip2-base-patch16-256") == ""
 
 
 def test_clip_is_not_siglip(tmp_path: Path) -> None:

@@ -1,32 +1,26 @@
-"""Trains the tiny SigLIP checkpoint beside this file: the whole path runs on machines without a network.
+"""Trains the tiny SigLIP from scenes that it draws itself, and saves it: (steps, seed) -> a SiglipModel -> a folder.
 
-    python -m builder.demo.tiny OUT --seed 0    scenes of `scene.py` -> OUT/ model.safetensors, tokenizer ..., README.md
-
-A `SiglipModel` like any other, only small: a character tokenizer, 64 text positions, bfloat16 weights. It learns
-from scenes it draws itself, and its card tells how it does on scenes of another seed. The same seed gives the
-same weights on the same version of torch, on one thread.
+A `SiglipModel` like any other, only small: a character tokenizer, 64 text positions, bfloat16 weights. The same seed
+gives the same weights on the same version of torch, on one thread.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from . import scene as scenes
-from .measure import PAIRS, write_card
+from builder.demo import scene as scenes
+
 from .pairs import TOLD, Pool, captioned, make_pool
 
 if TYPE_CHECKING:
     import torch
 
-CHECKPOINT = Path(__file__).parent / "checkpoint"
 SIDE, PATCH = 64, 8  # pixels; four shapes in a picture are 12 px across, of less their outline is lost
 WIDTH, VISION_LAYERS, TEXT_LAYERS, HEADS = 64, 3, 2, 2
 LENGTH = 64  # text positions, as SigLIP2 has: the text tower reads the last one, so that padding counts
@@ -212,27 +206,3 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
     pixels = SiglipImageProcessor(size=size, resample=2, image_mean=half, image_std=half)
     model.to(torch.bfloat16).save_pretrained(folder)
     SiglipProcessor(pixels, tokenizer).save_pretrained(folder)  # type: ignore[no-untyped-call]
-
-
-def main(words: Sequence[str] | None = None) -> None:
-    """Train, save, measure what was saved, and write its card."""
-    import torch
-
-    parser = argparse.ArgumentParser(prog="python -m builder.demo.tiny", description="Train a tiny SigLIP.")
-    parser.add_argument("out", type=Path, help="folder of the checkpoint")
-    parser.add_argument("--seed", type=int, default=0, help="of scenes, weights and order (default: 0)")
-    parser.add_argument("--steps", type=int, default=STEPS, help=f"of {BATCH} pairs (default: {STEPS})")
-    parser.add_argument("--pairs", type=int, default=PAIRS, help=f"held out, for the card (default: {PAIRS})")
-    given = parser.parse_args(words)
-    torch.set_num_threads(1)  # sums of several threads differ in their last bits
-    began = time.process_time()
-    model = train(given.steps, given.seed)
-    save(model, make_tokenizer(), given.out)
-    print(f"{time.process_time() - began:.0f} CPU seconds", flush=True)
-    made = {"steps": given.steps, "side": SIDE, "length": LENGTH, "pool": POOL}
-    figures = write_card(given.out, given.pairs, given.seed, made)
-    print("\n".join(f"{name} {value:.4f}" for name, value in figures.items()))
-
-
-if __name__ == "__main__":
-    main()

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builder.demo.measure import FIGURES, PAIRS, auc, measure, wrong_in
-from builder.demo.pairs import TOLD, captioned, make_pool
+from benchmarks.tiny.__main__ import main
+from benchmarks.tiny.measure import FIGURES, PAIRS, auc, measure, wrong_in
+from benchmarks.tiny.pairs import TOLD, captioned, make_pool
+from benchmarks.tiny.train import POOL, make_tokenizer, train
 from builder.demo.scene import attributes, captions
-from builder.demo.tiny import CHECKPOINT, POOL, main, make_tokenizer, train
+from builder.towers.checkpoint import TINY as CHECKPOINT
 
 
 @pytest.fixture(scope="module")

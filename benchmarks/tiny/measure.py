@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..card.told import Told, model_card
-from . import scene as scenes
+from builder.card.told import Told, model_card
+from builder.demo import scene as scenes
+from builder.demo.scene import Attributes
+
 from .pairs import CROP, HELD_OUT, QUALITIES, TOLD, jpeg, size_of, truth, words_of
-from .scene import Attributes
 
 if TYPE_CHECKING:
     import torch
@@ -149,7 +150,7 @@ def _made(told: Told, seed: int, made: Mapping[str, int]) -> list[str]:
     return [
         f"Pictures of {side} x {side} pixels; a token a character, lower-cased, padded to {length}; weights in "
         f"{told.text('bfloat16')}.",
-        f"Made by `OMP_NUM_THREADS={told.text('1')} python -m builder.demo.tiny OUT {command}`, from scratch, on one "
+        f"Made by `OMP_NUM_THREADS={told.text('1')} python -m benchmarks.tiny OUT {command}`, from scratch, on one "
         "core of a CPU in a few minutes. The same seed gives the same weights on the same version of torch.",
         f"Data: {pool} scenes of `builder/demo/scene.py` ({_world(told)}), drawn for it in several formats, as JPEG of "
         f"quality {low} to {high}, some cropped by up to {told.percent(CROP)} a side, lighter, darker, or marked.",

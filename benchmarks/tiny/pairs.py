@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from . import scene as scenes
-from .scene import Attributes
+from builder.demo import scene as scenes
+from builder.demo.scene import Attributes
 
 TOLD = ("colour", "shape", "count", "place", "ground", "pattern")
 # Added to the seed of scenes, so that the demo's, the learnt and the held-out ones are others.

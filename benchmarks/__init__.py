@@ -1,0 +1,1 @@
+"""Benchmarks, each run by its name from the repository: `python benchmarks/rebuild.py`; see README.md."""

@@ -1,0 +1,1 @@
+"""The tiny SigLIP that comes with danqing: how it was trained, and how it does on scenes it never saw."""
