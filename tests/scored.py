@@ -181,20 +181,23 @@ def _marker(root: Path, shard: Path, rows: list[dict[str, Any]], scoring: Scorin
         rows=len(rows),
         kept=len(rows) - len(dropped),
         reasons=Counter(map(str, why)),
-        hosts={host: [each[host] - lost, lost] for host, lost in hosts.items()},
     )
     scores = root / "scores" / shard.name
-    told = {"rows": len(rows), "bytes": scores.stat().st_size, "xxh3_128": files.file_digest(scores)}
-    made: ledger.Made = {
-        "files": {
-            f"images/{shard.name}": {"rows": len(rows), "bytes": 0, "xxh3_128": files.file_digest(shard)},
-            f"scores/{shard.name}": told,
-        },
-        "config": "c" * 16,
-        "version": "0.1.0",
-        "seconds": 1.0,
+    told: ledger.WrittenFile = {
+        "rows": len(rows),
+        "bytes": scores.stat().st_size,
+        "xxh3_128": files.file_digest(scores),
     }
-    ledger.ShardLedger.of(STAGE, shard.stem, tally, **made).write(str(root))
+    ledger.ShardLedger.of(
+        STAGE,
+        shard.stem,
+        tally,
+        inputs={f"images/{shard.name}": {"rows": len(rows), "xxh3_128": files.file_digest(shard)}},
+        outputs={f"scores/{shard.name}": told},
+        hosts={host: [each[host] - lost, lost] for host, lost in hosts.items()},
+        config="c" * 16,
+        seconds=1.0,
+    ).write(str(root))
 
 
 def _plan(root: Path, shards: list[Path]) -> None:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as compute
 
-from .hosts import SHOWN, Hosts
+from ..stage.counts import SHOWN, HostCounts
 
 pc: Any = compute  # its stubs know no mix of column and constant
 
@@ -58,7 +58,7 @@ class Counts:
     verdicts: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
     suspects: int = 0
-    hosts: Hosts = field(default_factory=Hosts)
+    hosts: HostCounts = field(default_factory=HostCounts)
     fetched: tuple[int, int] | None = None
 
     @property
@@ -111,7 +111,7 @@ class Counts:
         if "suspect" in there:
             self.suspects += pc.sum(table["suspect"]).as_py() or 0
         if "url" in there:
-            self.hosts.add(table["url"])
+            self.hosts.add_urls(table["url"])
         if "fetched_at" in there:
             self._date(table["fetched_at"])
 
@@ -167,7 +167,7 @@ class Counts:
     @classmethod
     def of_dict(cls, document: Mapping[str, Any]) -> Self:
         """What as_dict wrote."""
-        counts = cls(suspects=document["suspects"], hosts=Hosts.of_dict(document["hosts"]))
+        counts = cls(suspects=document["suspects"], hosts=HostCounts.of_dict(document["hosts"]))
         for split, known in document["splits"].items():
             counts.splits[split].update(known)
         for name, bins in document["histograms"].items():

@@ -35,7 +35,8 @@ def of_root(root: str, pairs: int) -> dict[str, Any]:
     stages = {one.stage: one for one in summary_of(root).funnels} if listdir(join(root, "ledger")) else {}
     rebuilt, judged = stages.get("rebuild"), stages.get("revalidate")
     decision = judged.decision if judged else None
-    plan = ledger.read_plan(root, "rebuild") or {}
+    plan = ledger.read_plan(root, "rebuild")
+    options = plan.get("config", {}) if plan else {}
     return {
         "manifest": rebuilt.rows_total if rebuilt else pairs,
         "pending": rebuilt.rows_total - rebuilt.counted.rows if rebuilt else 0,
@@ -44,7 +45,7 @@ def of_root(root: str, pairs: int) -> dict[str, Any]:
         "verdicts": _counts(decision["verdicts"] if decision else {}),
         "left_out": _counts(judged.counted.reasons if decision and judged else {}),
         "decision": {name: decision.get(name) for name in ASKED} if decision else {},
-        "options": {name: value for name, value in plan.get("config", {}).items() if name in OPTIONS},
+        "options": {name: value for name, value in options.items() if name in OPTIONS},
     }
 
 

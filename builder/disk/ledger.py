@@ -7,6 +7,9 @@
 
 Files appear whole, by rename, and a marker is written after everything that it speaks of.
 Rows in = rows kept + rows dropped, by reason: a ledger that does not add up cannot be made.
+
+These are of format 2, as their field `format` says. Those of builds up to 0.1.0 have no such field, and are read as
+well: they counted requests, bytes and HTTP statuses of every stage, and listed what a stage had read among its files.
 """
 
 from __future__ import annotations
@@ -18,8 +21,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NotRequired, Self, TypedDict, Unpack
+from typing import Any, NotRequired, Self, TypeAlias, TypedDict, Unpack, cast
 
+from .. import __version__
 from ..errors import InputError
 from . import documents
 from .files import (
@@ -35,13 +39,20 @@ from .files import (
     write_atomic,
 )
 
+FORMAT = 2  # of what is written; a document without the field is of format 1
 WORST_HOSTS = 50  # of a shard, kept in its ledger: 10,000 shards stay readable in about a second
-HOSTS_HELD = 50_000  # by a tally that merges others, before it forgets the better half: memory stays flat
 DIGEST = "xxh3_128"  # the name of a file's checksum, as of files.file_digest
 _SPLIT = re.compile(r"\w{1,64}")
 _MARKER = re.compile(r"(?!progress-)\w+-\d{5,}\.json")
 _PROGRESS = re.compile(r"progress-\d+\.json")
 _BATCH = 512  # files asked of an object store at once
+
+
+class ReadFile(TypedDict):
+    """What a marker says of a file that its shard was made from; xxh3_128: in hex."""
+
+    rows: int
+    xxh3_128: str
 
 
 class WrittenFile(TypedDict):
@@ -52,18 +63,22 @@ class WrittenFile(TypedDict):
     xxh3_128: NotRequired[str]
 
 
+CheckpointRecord: TypeAlias = dict[str, str | float | None]  # what names a checkpoint, by field
+
+
 class PlanDocument(TypedDict):
     """What readers of plan.json rely on; rows and shards are by split, the others say what it is made of."""
 
     rows: dict[str, int]
     shards: dict[str, int]
+    format: NotRequired[int]
     stage: NotRequired[str]
     version: NotRequired[str]
-    config: NotRequired[dict[str, Any]]
+    config: NotRequired[dict[str, object]]
     config_hash: NotRequired[str]
     manifest: NotRequired[ManifestRecord]
-    checkpoint: NotRequired[dict[str, str | float | None]]
-    made_from: NotRequired[dict[str, Any]]
+    checkpoint: NotRequired[CheckpointRecord]
+    made_from: NotRequired[dict[str, object]]
 
 
 class ManifestRecord(TypedDict):
@@ -98,7 +113,7 @@ class DecisionDocument(TypedDict):
     min_score: NotRequired[float | None]
     keep: NotRequired[list[str]]
     hosts: NotRequired[dict[str, dict[str, int]]]
-    checkpoint: NotRequired[dict[str, Any]]
+    checkpoint: NotRequired[CheckpointRecord]
     rebuild_dropped: NotRequired[int]
 
 
@@ -109,103 +124,83 @@ class ProgressDocument(TypedDict):
     shards: dict[str, Tally]
 
 
-class Made(TypedDict):
+class ToldOfShard(TypedDict):
     """What the writer of a shard knows beside its counts; the fields of ShardLedger of the same names."""
 
-    files: dict[str, dict[str, Any]]
+    outputs: dict[str, WrittenFile]
     config: str
-    version: str
     seconds: float
+    inputs: NotRequired[dict[str, ReadFile]]
+    hosts: NotRequired[dict[str, list[int]]]
 
 
 @dataclass(slots=True)
 class Tally:
     """Counts of outcomes, cheap enough to add to once a row.
 
-    rows: in; http_status: of those that had an answer; hosts: [kept, dropped] of each; bytes: of the bodies;
-    requests: sent, all tries together.
+    rows: in; counters: what else the stage counts, by names of its own, `name` or `name/value`.
     """
 
     rows: int = 0
     kept: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
-    http_status: dict[str, int] = field(default_factory=dict)
-    hosts: dict[str, list[int]] = field(default_factory=dict)
-    bytes: int = 0
-    requests: int = 0
+    counters: dict[str, int] = field(default_factory=dict)
 
-    def add(
-        self,
-        reason: str | None,
-        http_status: int | None,
-        host: str | None,
-        bytes: int,  # noqa: A002
-        attempts: int,
-    ) -> None:
+    def add(self, reason: str | None, counters: Mapping[str, int]) -> None:
         """Count one pair; `reason` is None when it was kept."""
         self.rows += 1
-        self.bytes += bytes
-        self.requests += attempts
         if reason is None:
             self.kept += 1
         else:
             self.reasons[reason] = self.reasons.get(reason, 0) + 1
-        if http_status is not None:
-            status = str(http_status)
-            self.http_status[status] = self.http_status.get(status, 0) + 1
-        if host is not None:
-            counts = self.hosts.get(host)
-            if counts is None:
-                counts = self.hosts[host] = [0, 0]
-            counts[reason is not None] += 1
+        _add(self.counters, counters)
 
     def merge(self, other: Tally | ShardLedger) -> None:
-        """Add the counts of `other`; beyond HOSTS_HELD, the hosts that lost least are forgotten."""
+        """Add the counts of `other`."""
         self.rows += other.rows
         self.kept += other.kept
-        self.bytes += other.bytes
-        self.requests += other.requests
-        for mine, theirs in ((self.reasons, other.reasons), (self.http_status, other.http_status)):
-            for name, count in theirs.items():
-                mine[name] = mine.get(name, 0) + count
-        for host, (kept, dropped) in other.hosts.items():
-            counts = self.hosts.get(host)
-            if counts is None:
-                self.hosts[host] = [kept, dropped]
-            else:
-                counts[0] += kept
-                counts[1] += dropped
-        if len(self.hosts) > HOSTS_HELD:
-            worst_first = sorted(self.hosts.items(), key=lambda one: one[1][1], reverse=True)
-            self.hosts = dict(worst_first[: HOSTS_HELD // 2])
+        _add(self.reasons, other.reasons)
+        _add(self.counters, other.counters)
 
-    def worst_hosts(self, limit: int) -> list[tuple[str, list[int]]]:
-        """The hosts that lost pairs, with [kept, dropped], worst first, at most `limit`."""
-        losing = ((host, counts) for host, counts in self.hosts.items() if counts[1])
-        return sorted(losing, key=lambda one: (-one[1][1], one[1][0], one[0]))[:limit]
+    def counter(self, name: str) -> int:
+        """One of the stage's counters; 0 where it counted none."""
+        return self.counters.get(name, 0)
+
+    def counters_of(self, name: str) -> dict[str, int]:
+        """The counters `name/value`, by value."""
+        return {
+            value: count
+            for (group, _, value), count in ((one.partition("/"), n) for one, n in self.counters.items())
+            if group == name and value
+        }
 
     def top_reasons(self, limit: int = 3) -> list[tuple[str, int]]:
         """The commonest reasons, counted."""
-        return sorted(self.reasons.items(), key=lambda one: (-one[1], one[0]))[:limit]
+        return by_count(self.reasons)[:limit]
 
     @property
     def kept_share(self) -> float | None:
         """Kept over rows in, 0 to 1; None before the first row."""
         return self.kept / self.rows if self.rows else None
 
-    def as_dict(self) -> dict[str, Any]:
-        """What JSON holds of it, with the worst hosts only."""
-        counts = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
-        return counts | {"hosts": dict(self.worst_hosts(WORST_HOSTS))}
+
+def _add(mine: dict[str, int], theirs: Mapping[str, int]) -> None:
+    for name, count in theirs.items():
+        mine[name] = mine.get(name, 0) + count
+
+
+def by_count(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Names with their counts, the largest first, then by name."""
+    return sorted(counts.items(), key=lambda one: (-one[1], one[0]))
 
 
 @dataclass(frozen=True, slots=True)
 class ShardLedger:
-    """The done marker of one shard.
+    """The done marker of one shard of any stage.
 
-    shard: its stem, `train-00000-of-00042`; hosts: the worst, [kept, dropped]; bytes: of the bodies fetched;
-    files: rows, bytes and checksum of each, by its path in the root; config: hash of the options and the
-    manifest; finished_at: ISO 8601, UTC.
+    shard: its stem, `train-00000-of-00042`; counters: as of Tally; inputs, outputs: the files that it was made from
+    and those that were written, by their path in the root; config: hash of the options and of what the stage read;
+    finished_at: ISO 8601, UTC; hosts: those that lost most pairs, [kept, dropped].
     """
 
     stage: str
@@ -213,15 +208,15 @@ class ShardLedger:
     rows: int
     kept: int
     reasons: dict[str, int]
-    http_status: dict[str, int]
-    hosts: dict[str, list[int]]
-    bytes: int
-    requests: int
+    counters: dict[str, int]
+    outputs: dict[str, WrittenFile]
     seconds: float
-    files: dict[str, dict[str, Any]]
     config: str
     version: str
     finished_at: str
+    inputs: dict[str, ReadFile] = field(default_factory=dict)
+    hosts: dict[str, list[int]] = field(default_factory=dict)
+    format: int = FORMAT
 
     def __post_init__(self) -> None:
         dropped = sum(self.reasons.values())
@@ -229,24 +224,58 @@ class ShardLedger:
             raise ValueError(f"{self.shard}: {self.rows} rows in, but {self.kept} kept and {dropped} dropped")
 
     @classmethod
-    def of(cls, stage: str, shard: str, tally: Tally, **made: Unpack[Made]) -> Self:
-        """The ledger of a shard that was finished now; ValueError when its counts do not add up."""
-        return cls(stage=stage, shard=shard, finished_at=_now(), **tally.as_dict(), **made)
+    def of(cls, stage: str, shard: str, tally: Tally, **told: Unpack[ToldOfShard]) -> Self:
+        """The marker of a shard that was finished now; ValueError when its counts do not add up."""
+        counts = _fields(tally)
+        return cls(stage=stage, shard=shard, version=__version__, finished_at=_now(), **counts, **told)
 
     @property
     def split(self) -> str:
         """The split that the shard belongs to."""
         return self.shard.partition("-")[0]
 
+    def input_checksum(self, path: str) -> str | None:
+        """The checksum of a file that the shard was made from; None where the marker names no such file."""
+        file = self.inputs.get(path)
+        return None if file is None else file["xxh3_128"]
+
     def write(self, root: str) -> None:
         """Publish the marker: from here on the shard is done."""
-        document = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
-        write_atomic(marker(root, self.stage, self.shard), _dump(document))
+        write_atomic(marker(root, self.stage, self.shard), _dump(_fields(self)))
 
 
-def entry(file: Path, rows: int) -> dict[str, Any]:
+class FirstCounts(TypedDict):
+    """What markers and tallies of format 1 counted of every stage: requests, bytes of bodies and HTTP statuses."""
+
+    http_status: dict[str, int]
+    bytes: int
+    requests: int
+
+
+class FirstMarker(FirstCounts):
+    """What a marker of format 1 says in other fields than one of format 2."""
+
+    files: dict[str, WrittenFile]
+
+
+class FirstTally(FirstCounts):
+    """A tally of format 1, without its hosts, which it had of no run."""
+
+    rows: int
+    kept: int
+    reasons: dict[str, int]
+
+
+class FirstProgress(TypedDict):
+    """ProgressDocument of format 1."""
+
+    at: str
+    shards: dict[str, FirstTally]
+
+
+def entry(file: Path, rows: int) -> WrittenFile:
     """What a marker says of a file of its shard, which still is a local one."""
-    return {"rows": rows, "bytes": file.stat().st_size, DIGEST: file_digest(file)}
+    return {"rows": rows, "bytes": file.stat().st_size, "xxh3_128": file_digest(file)}
 
 
 def marker(root: str, stage: str, shard: str) -> str:
@@ -259,29 +288,71 @@ def read_all(root: str, stage: str) -> Iterator[ShardLedger]:
     names = [name for name in listdir(join(root, "ledger", stage)) if _MARKER.fullmatch(name)]
     for path, document in _documents(join(root, "ledger", stage), names):
         try:
-            yield _marker_of(documents.build(ShardLedger, document))
+            yield _marker_of(document)
         except ValueError as error:
             raise InputError(
                 f"{path}: no done marker of a shard ({error}); remove it to redo the shard"
             ) from error
 
 
-def _marker_of(one: ShardLedger) -> ShardLedger:
-    """The marker, where what it names are shards and files of a root; ValueError elsewhere."""
+def _marker_of(document: dict[str, Any]) -> ShardLedger:
+    """The marker of a document of any format; ValueError where what it names are no shards and files of a root."""
+    one = documents.build(ShardLedger, document if _format(document) > 1 else _second_marker(document))
     if not documents.STEM.fullmatch(one.shard):
         raise ValueError(f"shard: {one.shard[: documents.SHOWN]!r} is no name of a shard")
-    for path, file in one.files.items():
+    for path in (*one.inputs, *one.outputs):
         if not documents.is_inside(path):
             raise ValueError(f"files: {path[: documents.SHOWN]!r} is no path inside a root")
-        documents.check(file, WrittenFile)
     if any(len(counts) != 2 for counts in one.hosts.values()):
         raise ValueError("hosts: not kept and dropped of each")
     return one
 
 
+def _format(document: Mapping[str, Any]) -> int:
+    """The format of a document; ValueError where a later build has written it."""
+    found = document.get("format", 1)
+    if not documents.is_count(found) or found > FORMAT:
+        raise ValueError(
+            f"format {str(found)[: documents.SHOWN]} of a later danqing, this one reads {FORMAT}"
+        )
+    return int(found)
+
+
+def _second_marker(first: dict[str, Any]) -> dict[str, Any]:
+    """A marker of format 1 as one of format 2; then the stages behind rebuild wrote no file of images/."""
+    documents.check(first, FirstMarker)
+    read = {
+        path: {"rows": file["rows"], DIGEST: file[DIGEST]}
+        for path, file in first["files"].items()
+        if path.startswith("images/") and first.get("stage") != "rebuild" and DIGEST in file
+    }
+    same = {name: value for name, value in first.items() if name not in FirstMarker.__annotations__}
+    outputs = {path: file for path, file in first["files"].items() if path not in read}
+    return same | {"counters": _second_counters(first), "inputs": read, "outputs": outputs}
+
+
+def _second_counters(first: Mapping[str, Any]) -> dict[str, int]:
+    counters = {f"http_status/{status}": count for status, count in first["http_status"].items()}
+    counters |= {name: first[name] for name in ("bytes", "requests")}
+    return {name: count for name, count in counters.items() if count}
+
+
+def _tallies_of(document: dict[str, Any]) -> dict[str, Tally]:
+    """The tallies of a progress document of any format, by stem."""
+    if _format(document) > 1:
+        documents.check(document, ProgressDocument)
+        return {shard: Tally(**one) for shard, one in document["shards"].items()}
+    documents.check(document, FirstProgress)
+    return {
+        shard: Tally(one["rows"], one["kept"], one["reasons"], _second_counters(one))
+        for shard, one in document["shards"].items()
+    }
+
+
 def write_progress(root: str, stage: str, rank: int, tallies: Mapping[str, Tally]) -> None:
     """Tell what is counted so far of the shards in flight, by stem. The parent calls it every few seconds."""
-    document = {"at": _now(), "shards": {shard: tally.as_dict() for shard, tally in tallies.items()}}
+    counts = {shard: _fields(tally) for shard, tally in tallies.items()}
+    document = {"format": FORMAT, "at": _now(), "shards": counts}
     write_atomic(_progress(root, stage, rank), _dump(document))
 
 
@@ -304,24 +375,32 @@ def read_progress(root: str, stage: str) -> tuple[str | None, dict[str, Tally]]:
     told = []
     for path, document in _documents(folder, [name for name in listdir(folder) if _PROGRESS.fullmatch(name)]):
         try:
-            documents.check(document, ProgressDocument)
+            tallies = _tallies_of(document)
         except ValueError as error:
             raise InputError(f"{path}: no progress of a run ({error}); remove it") from error
-        told.append((document["at"], {shard: Tally(**one) for shard, one in document["shards"].items()}))
+        told.append((document["at"], tallies))
     told.sort(key=lambda one: one[0])
     return (told[-1][0] if told else None), {
         shard: tally for _, part in told for shard, tally in part.items()
     }
 
 
-def read_plan(root: str, stage: str) -> dict[str, Any] | None:
+def write_plan(root: str, stage: str, plan: PlanDocument) -> None:
+    """Publish plan.json; every rank writes the same bytes."""
+    document = json.dumps({"format": FORMAT, **plan}, indent=1, sort_keys=True, ensure_ascii=False)
+    write_atomic(join(root, "ledger", stage, "plan.json"), document.encode())
+
+
+def read_plan(root: str, stage: str) -> PlanDocument | None:
     """plan.json of a stage, or None where the stage has not begun; InputError where it is no plan."""
     folder = join(root, "ledger", stage)
     if "plan.json" not in listdir(folder):
         return None
-    ((path, plan),) = _documents(folder, ["plan.json"])
+    ((path, document),) = _documents(folder, ["plan.json"])
     try:
-        documents.check(plan, PlanDocument)
+        _format(document)
+        documents.check(document, PlanDocument)
+        plan = cast(PlanDocument, document)
         if odd := [split for split in (*plan["rows"], *plan["shards"]) if not _SPLIT.fullmatch(split)]:
             raise ValueError(f"shards: {odd[0][: documents.SHOWN]!r} is no name of a split")
     except ValueError as error:
@@ -331,7 +410,7 @@ def read_plan(root: str, stage: str) -> dict[str, Any] | None:
     return plan
 
 
-def read_decision(root: str, stage: str) -> dict[str, Any] | None:
+def read_decision(root: str, stage: str) -> DecisionDocument | None:
     """decision.json of a stage that judges pairs, or None where nothing was decided; InputError where it is none."""
     path = join(root, "ledger", stage, "decision.json")
     data = read_bytes(path)
@@ -342,7 +421,7 @@ def read_decision(root: str, stage: str) -> dict[str, Any] | None:
         documents.check(decision, DecisionDocument)
     except ValueError as error:
         raise InputError(f"{path}: no decision ({error}); run danqing {stage} {root} --decide") from error
-    return decision
+    return cast(DecisionDocument, decision)
 
 
 def _documents(folder: str, names: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -369,6 +448,11 @@ def _contents(folder: str, names: list[str]) -> Iterator[tuple[str, bytes]]:
                 raise found
             if isinstance(found, bytes):
                 yield str(name), found
+
+
+def _fields(one: Tally | ShardLedger) -> dict[str, Any]:
+    """The fields as they are; dataclasses.asdict would copy them, and makes nonsense of a Counter."""
+    return {field.name: getattr(one, field.name) for field in dataclasses.fields(one)}
 
 
 def _dump(document: Mapping[str, Any]) -> bytes:

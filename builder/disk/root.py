@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from ..errors import InputError, UsageError
 from . import ledger
@@ -187,7 +187,7 @@ def _ours(root: str, folder: str, named: Named, place: Footprint) -> list[str]:
     return names
 
 
-def _plan(root: str, stage: str) -> dict[str, Any] | None:
+def _plan(root: str, stage: str) -> ledger.PlanDocument | None:
     """The plan of a stage, or None where there is none of ours that can be read."""
     with suppress(InputError):
         plan = ledger.read_plan(root, stage)

@@ -8,6 +8,7 @@ same bytes.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,12 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from .. import __version__
 from ..disk.files import join, leave_if_orphaned, publish
-from ..disk.ledger import ShardLedger, Tally, entry
+from ..disk.ledger import WORST_HOSTS, ShardLedger, Tally, entry
 from ..disk.parquet import image_schema, writer
 from ..disk.schema import IMAGE, OUTCOMES, carried, pair_key, validation_share
 from ..disk.tars import TarWriter
+from ..stage.counts import HostCounts
 from ..web.hostname import host_of
 from .outcome import SHOWN, TOLD, Outcome
 from .plan import STAGE, Shard
@@ -109,7 +110,7 @@ class _Part:
         names = {"images": self.layout.images(self.stem), "outcomes": f"outcomes/{self.stem}.parquet"}
         local = {kind: self.layout.work / f"{self.stem}.{kind}.tmp" for kind in names}
         leave_if_orphaned()
-        tally, outcomes = self._write_pairs(local["images"])
+        tally, hosts, outcomes = self._write_pairs(local["images"])
         with writer(local["outcomes"], OUTCOMES) as out:
             out.write_table(outcomes)
         counts = {"images": tally.kept, "outcomes": len(self.rows)}
@@ -121,17 +122,17 @@ class _Part:
             STAGE,
             self.stem,
             tally,
-            files=files,
+            outputs=files,
+            hosts={one.host: [one.kept, one.lost] for one in hosts.worst(WORST_HOSTS)},
             config=self.layout.config_hash,
-            version=__version__,
             seconds=round(time.time() - started, 3),
         )
         ledger.write(self.layout.root)
         return ledger
 
-    def _write_pairs(self, path: Path) -> tuple[Tally, pa.Table]:
-        """Write the kept pairs; return the tally and the outcomes table of all rows."""
-        tally = Tally()
+    def _write_pairs(self, path: Path) -> tuple[Tally, HostCounts, pa.Table]:
+        """Write the kept pairs; return the tally, the hosts and the outcomes table of all rows."""
+        tally, kept_at, lost_at = Tally(), Counter[str](), Counter[str]()
         schema = image_schema(carried(self.table.schema))
         columns: dict[str, list[Any]] = {name: [] for name in OUTCOMES.names}
         urls = self.table["url"].to_pylist()
@@ -142,13 +143,9 @@ class _Part:
             for group in self._groups():
                 for row, outcome in group:
                     _add_outcome(columns, self.keys[row], urls[row], outcome)
-                    tally.add(
-                        outcome.reason,
-                        outcome.http_status,
-                        host_of(urls[row]),
-                        outcome.bytes or 0,
-                        outcome.attempts,
-                    )
+                    tally.add(outcome.reason, outcome.counters)
+                    if (host := host_of(urls[row])) is not None:
+                        (lost_at if outcome.reason else kept_at)[host] += 1
                 kept = [(row, outcome) for row, outcome in group if outcome.picture is not None]
                 leave_if_orphaned()
                 if kept:
@@ -156,7 +153,10 @@ class _Part:
         finally:
             leave_if_orphaned()
             pairs.close()
-        return tally, pa.table(columns, schema=OUTCOMES)
+        hosts = HostCounts()
+        hosts.add(kept_at)
+        hosts.add(lost_at, "dropped", kept=False)
+        return tally, hosts, pa.table(columns, schema=OUTCOMES)
 
     def _groups(self) -> Iterator[list[tuple[int, Outcome]]]:
         """The rows in order, cut where a row group is full."""

@@ -47,6 +47,12 @@ class Outcome:
     fetched_at: int | None = None  # milliseconds since the epoch, UTC
     picture: Picture | None = None
 
+    @property
+    def counters(self) -> dict[str, int]:
+        """What the ledger counts of it: requests sent, bytes of the body, and the HTTP status where there was one."""
+        counted = {"requests": self.attempts, "bytes": self.bytes or 0}
+        return counted if self.http_status is None else counted | {f"http_status/{self.http_status}": 1}
+
 
 # The columns of outcomes/ and of images/ that bear the name of a field here, and hold it as it is.
 TOLD = tuple(one.name for one in fields(Outcome) if one.name in OUTCOMES.names and one.name != "reason")

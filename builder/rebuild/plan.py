@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import __version__
 from ..disk.files import join, write_atomic
-from ..disk.ledger import read_plan
+from ..disk.ledger import PlanDocument, read_plan
 from ..errors import InputError, UsageError
 from ..manifest import Manifest, ManifestOptions, known_encoding, open_manifest
 from ..options import flags
@@ -137,7 +137,7 @@ def make_plan(config: Config) -> Plan:
     return plan
 
 
-def _read_plan(config: Config) -> dict[str, Any] | None:
+def _read_plan(config: Config) -> PlanDocument | None:
     plan = None if config.overwrite else read_plan(config.output, STAGE)
     if plan is not None and (missing := {"config", "config_hash", "manifest"} - plan.keys()):
         raise InputError(
@@ -153,7 +153,7 @@ def columns_of(config: Config) -> ManifestOptions:
     return ManifestOptions(config.schema, config.url_column, config.caption_column, config.quoting, encoding)
 
 
-def _same(root: str, old: dict[str, Any], plan: Plan) -> None:
+def _same(root: str, old: PlanDocument, plan: Plan) -> None:
     defaults = {f.name: f.default for f in dataclasses.fields(Config)}
     then, now = ({**defaults, **options} for options in (old["config"], plan.config))
     changed = [

@@ -135,7 +135,7 @@ class Progress:
             self.flight.update(message.tallies)
         elif isinstance(message, Done):
             for one in message.ledgers:
-                self.finished.merge(dataclasses.replace(one, hosts={}))
+                self.finished.merge(one)
             self.flight.pop(message.shard.stem, None)
         self.show()
 
@@ -148,7 +148,7 @@ class Progress:
         self.bar.update(
             total.rows - self.shown,
             kept_share=total.kept_share,
-            mb_per_s=(total.bytes - self.bytes_before) / 1e6 / max(now - self.began, 1e-3),
+            mb_per_s=(total.counter("bytes") - self.bytes_before) / 1e6 / max(now - self.began, 1e-3),
             top_reasons=total.top_reasons(),
         )
         self.shown = total.rows
@@ -302,7 +302,7 @@ def _check_files(
     mine = [stem for shard in _mine(plan, config) if shard.stem not in redone for stem in _stems(shard)]
     sizes = {folder: sizes_in(join(config.output, folder)) for folder in ("images", "outcomes")}
     for one in (markers[stem] for stem in mine if stem in markers):
-        for path, file in one.files.items():
+        for path, file in one.outputs.items():
             folder, _, name = path.rpartition("/")
             found = sizes.get(folder, {}).get(name)
             if found != file["bytes"]:
@@ -365,7 +365,9 @@ def _fetch(work: Work, done: list[ShardLedger], layout: Layout, config: Config, 
             finished.merge(one)
     total = sum(shard.rows for shard in mine)
     with console.progress(total, initial=finished.rows) as bar:
-        progress = Progress(config, bar, finished, shown=finished.rows, bytes_before=finished.bytes)
+        progress = Progress(
+            config, bar, finished, shown=finished.rows, bytes_before=finished.counter("bytes")
+        )
         setup = Setup(config, layout, digest, rules, None)
         try:
             with Stop(console, graceful=True) as stop:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import gc
 import os
 import signal
@@ -30,7 +29,6 @@ from ..disk.parquet import without_pandas
 from ..errors import DanqingError, EnvironmentProblem
 from ..reasons import Dropped, Reason
 from ..web.fetch import Fetcher
-from ..web.hostname import host_of
 from ..web.url import fallback, normalise
 from .assemble import assemble, keys_of
 from .job import Job, digests_of
@@ -155,9 +153,7 @@ class Worker:
             self._tell()
 
     def _tell(self) -> None:
-        changed = {
-            stem: dataclasses.replace(one.tally, hosts={}) for stem, one in self._open.items() if one.changed
-        }
+        changed = {stem: one.tally for stem, one in self._open.items() if one.changed}
         if changed:
             self._pipe.send(Told(changed))
         for one in self._open.values():
@@ -211,7 +207,7 @@ class Worker:
             reason = Reason.REMOVED if row in task.removed else None
             reason = reason or (Reason.CORRUPT if row in task.poison and told is None else None)
             if told is not None and (reason is None or told.reason is reason):
-                self._count(one, url, told)
+                self._count(one, told)
                 if told.reason is None:
                     one.answered.append(normalise(url))
                 continue
@@ -222,12 +218,12 @@ class Worker:
             except Dropped as dropped:
                 outcome = Outcome(reason=dropped.reason)
                 one.spool.append(row, outcome)
-                self._count(one, url, outcome)
+                self._count(one, outcome)
         return one, jobs
 
     @staticmethod
-    def _count(one: OpenShard, url: str | None, outcome: Outcome) -> None:
-        one.tally.add(outcome.reason, outcome.http_status, host_of(url), outcome.bytes or 0, outcome.attempts)
+    def _count(one: OpenShard, outcome: Outcome) -> None:
+        one.tally.add(outcome.reason, outcome.counters)
         one.changed = True
 
     def _row_ended(self, job: Job, outcome: Outcome | None) -> None:
@@ -236,7 +232,7 @@ class Worker:
             one.spool.append_tried(job.row, Tried(job.attempts, job.due, job.unescaped))
             return
         one.spool.append(job.row, outcome)
-        self._count(one, job.url, outcome)
+        self._count(one, outcome)
         if not one.missing:
             self._spawn(self._assemble(one))
 

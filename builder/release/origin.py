@@ -34,8 +34,8 @@ def sourced(config: Config) -> Config:
 
 def source_of(root: str) -> str:
     """The source by the files of the rebuild: the data set of the Hub they lie in, else that of their release."""
-    plan = ledger.read_plan(root, "rebuild") or {}
-    files = list(plan.get("manifest", {}).get("files", ()))
+    plan = ledger.read_plan(root, "rebuild")
+    files = list(plan["manifest"]["files"]) if plan and "manifest" in plan else []
     return _of_all(files, _repository) or _of_all({_top(file) for file in files}, _of_release)
 
 

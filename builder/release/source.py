@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from ..disk import ledger
 from ..disk.files import join
-from ..disk.ledger import DIGEST
+from ..disk.ledger import DecisionDocument
 from ..disk.parquet import parquet
 from ..disk.schema import IMAGES, SCORES, published, said_by, unlike_scores
 from ..errors import InputError
@@ -60,14 +60,14 @@ class Part:
 class Root:
     """A root that can be released.
 
-    schema: of images/; said: what its scores say of themselves, and decision: the document; empty: not validated.
+    schema: of images/; said: what its scores say of themselves, and decision: the document; None: not validated.
     """
 
     url: str
     parts: tuple[Part, ...]
     schema: pa.Schema
     said: dict[str, Any] = field(default_factory=dict)
-    decision: dict[str, Any] = field(default_factory=dict)
+    decision: DecisionDocument | None = None
 
     @property
     def rows(self) -> int:
@@ -77,7 +77,7 @@ class Root:
     @property
     def validated(self) -> bool:
         """Whether its pairs have scores and verdicts."""
-        return bool(self.decision)
+        return self.decision is not None
 
     @property
     def captions(self) -> tuple[str, ...]:
@@ -94,7 +94,7 @@ class Root:
     def fingerprint(self) -> str:
         """Changes when a picture or a verdict does."""
         told = [[part.shard.stem, part.shard.checksum] for part in self.parts]
-        text = json.dumps([told, self.decision.get("decision"), self.said], sort_keys=True)
+        text = json.dumps([told, self.decision and self.decision["decision"], self.said], sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -132,24 +132,24 @@ def _scores(shard: rebuilt.Shard) -> str:
     return join(shard.root, "scores", f"{shard.stem}.parquet")
 
 
-def _decision(root: str, shards: Sequence[rebuilt.Shard]) -> dict[str, Any]:
-    """The decision that is in force, empty for a root that was never scored; InputError for one scored in part."""
+def _decision(root: str, shards: Sequence[rebuilt.Shard]) -> DecisionDocument | None:
+    """The decision that is in force, None for a root that was never scored; InputError for one scored in part."""
     there = rebuilt.sizes_in(join(root, "scores"))
     decision = ledger.read_decision(root, SCORING)
     if decision is None:
         if not there and ledger.read_plan(root, SCORING) is None:
-            return {}
+            return None
         raise InputError(
             f"{root}: scored in part, without verdicts; run danqing revalidate {root} to its end, or remove scores/ "
             f"and ledger/{SCORING}/ to release it without scores"
         )
-    scored = {one.shard: one.files for one in ledger.read_all(root, SCORING)}
+    scored = {one.shard: one for one in ledger.read_all(root, SCORING)}
     for shard in shards:
         name = f"images/{shard.stem}.parquet"
         if f"{shard.stem}.parquet" not in there:
             raise InputError(f"{_scores(shard)}: not there, though other shards are scored; {_again(root)}")
-        of = scored.get(shard.stem, {}).get(name, {}).get(DIGEST, shard.checksum)
-        if of != shard.checksum and ledger.read_plan(root, rebuilt.STAGE) is not None:
+        of = scored[shard.stem].input_checksum(name) if shard.stem in scored else None
+        if of not in (None, shard.checksum) and ledger.read_plan(root, rebuilt.STAGE) is not None:
             raise InputError(f"{shard.url}: was made anew since it was scored; {_again(root)}")
     return decision
 
@@ -176,7 +176,7 @@ def _look(shard: rebuilt.Shard) -> tuple[pa.Schema, tuple[Group, ...]]:
         return file.schema_arrow, tuple(groups)
 
 
-def _look_scores(shard: rebuilt.Shard, decision: dict[str, Any]) -> tuple[dict[str, Any], float]:
+def _look_scores(shard: rebuilt.Shard, decision: DecisionDocument) -> tuple[dict[str, Any], float]:
     """What a file of scores/ says of itself, and its bytes a row; InputError where it is not of the decision."""
     url = _scores(shard)
     with parquet(url) as file:

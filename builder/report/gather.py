@@ -2,7 +2,7 @@
 
     ledger/, outcomes/, scores/ ─▶ Numbers
 
-Pictures are not touched, columns come in batches, and what grows with the number of hosts is bounded.
+Pictures are not touched, and columns come in batches.
 """
 
 from __future__ import annotations
@@ -26,51 +26,28 @@ from ..card.charts import BINS, Counts, histogram
 from ..console import Bar, Console
 from ..disk import ledger
 from ..disk.files import filesystem, join, read_bytes, tables_in
+from ..disk.ledger import DecisionDocument, PlanDocument
 from ..disk.parquet import parquet
 from ..disk.schema import SCORES, said_by, tested, unlike_scores
 from ..errors import InputError
 from ..reasons import Cause, Verdict
+from ..stage.counts import HostCounts
 from ..stage.shards import find_shards
 from ..web.hostname import host_of
 from .samples import DAMAGED, Row, Smallest, as_bytes, decoded
 
 ROWS = 65_536  # of one batch: some ten megabytes of columns without pictures
-HOSTS_HELD = 200_000  # beyond it the smaller half is forgotten: a page shows a few dozen
 KEPT, SUSPECT, FETCHED = "kept", "suspect", "outcomes"
 _SCORES = ("key", "host", "score_alt_text", "score_recaption", "p", "verdict", "cause", "suspect", "kept")
 _OUTCOMES = ("key", "url", "outcome", "reason", "http_status", "attempts", "content_type")
 
 
 @dataclass(slots=True)
-class HostFates:
-    """Pairs of each host by what became of them: `kept`, or why not."""
-
-    counts: dict[str, Counter[str]] = field(default_factory=dict)
-
-    def add(self, host: bytes | None, fate: str, count: int) -> None:
-        """Count pairs of one host; None: a URL without one."""
-        self.counts.setdefault(_word(host), Counter())[fate] += count
-        if len(self.counts) > HOSTS_HELD:
-            largest = sorted(self.counts.items(), key=lambda one: -one[1].total())
-            self.counts = dict(largest[: HOSTS_HELD // 2])
-
-    def largest(self, limit: int) -> list[tuple[str, Counter[str]]]:
-        """Those with most pairs."""
-        return sorted(self.counts.items(), key=lambda one: (-one[1].total(), one[0]))[:limit]
-
-    def worst(self, limit: int) -> list[tuple[str, Counter[str]]]:
-        """Those that lost most pairs."""
-        losing = [(one[1].total() - one[1][KEPT], *one) for one in self.counts.items()]
-        losing.sort(key=lambda one: (-one[0], one[2][KEPT], one[1]))
-        return [(name, counts) for lost, name, counts in losing[:limit] if lost]
-
-
-@dataclass(slots=True)
 class Numbers:
     """What the page says. manifest = pending + dropped by rebuild + unscored + scored."""
 
-    plan: Mapping[str, Any]  # ledger/revalidate/plan.json
-    decision: Mapping[str, Any]  # ledger/revalidate/decision.json
+    plan: PlanDocument  # ledger/revalidate/plan.json
+    decision: DecisionDocument  # ledger/revalidate/decision.json
     decided_at: datetime.datetime | None = None
     manifest: int = 0  # rows
     has_outcomes: bool = False
@@ -79,7 +56,7 @@ class Numbers:
     scored: int = 0  # rows of scores/
     fates: Counter[tuple[str, str, bool]] = field(default_factory=Counter)  # verdict, cause, kept
     suspects: int = 0
-    hosts: HostFates = field(default_factory=HostFates)
+    hosts: HostCounts = field(default_factory=HostCounts)
     histograms: dict[str, Counts] = field(
         default_factory=lambda: defaultdict(lambda: np.zeros(BINS, np.int64))
     )
@@ -167,7 +144,7 @@ def _begun(root: str) -> Numbers:
     return Numbers(plan, decision)
 
 
-def _check(root: str, url: str, file: pq.ParquetFile, decision: Mapping[str, Any]) -> None:
+def _check(root: str, url: str, file: pq.ParquetFile, decision: DecisionDocument) -> None:
     """InputError where a shard's verdicts are missing or not those of the decision."""
     name = said_by(file.schema_arrow).get("decision")
     wrong = unlike_scores(file.schema_arrow, SCORES.names)
@@ -184,9 +161,7 @@ def _count_scores(numbers: Numbers, table: pa.Table) -> None:
         verdict, cause = _word(row["verdict"]), _word(row["cause"])
         numbers.fates[verdict, cause, bool(row["kept"])] += row["count_all"]
     fate = _fate(table)
-    hosts = table.select(["host"]).append_column("fate", fate).group_by(["host", "fate"])
-    for row in hosts.aggregate([([], "count_all")]).to_pylist():
-        numbers.hosts.add(row["host"], _word(row["fate"]), row["count_all"])
+    numbers.hosts.add_columns(pc.fill_null(table["host"], _scalar("")), fate, table["kept"])
     score = scores_of(table, numbers.plan)
     for group in pc.unique(fate):
         chosen = score[pc.equal(fate, group).to_numpy(zero_copy_only=False)]
@@ -201,9 +176,9 @@ def _fate(table: pa.Table) -> pa.ChunkedArray[Any]:
     return fate
 
 
-def captions(plan: Mapping[str, Any]) -> tuple[str, ...]:
+def captions(plan: PlanDocument) -> tuple[str, ...]:
     """The captions that were scored; InputError where the plan names others."""
-    caption = plan.get("config", {}).get("caption", "alt_text")
+    caption = str(plan.get("config", {}).get("caption", "alt_text"))
     found = ("alt_text", "recaption") if caption == "both" else (caption,)
     if not set(found) <= {"alt_text", "recaption"}:
         raise InputError(
@@ -212,7 +187,7 @@ def captions(plan: Mapping[str, Any]) -> tuple[str, ...]:
     return found
 
 
-def scores_of(table: pa.Table, plan: Mapping[str, Any]) -> npt.NDArray[np.float64]:
+def scores_of(table: pa.Table, plan: PlanDocument) -> npt.NDArray[np.float64]:
     """The score that was tested, NaN where there is none."""
     return tested(table, captions(plan)).astype(np.float64)
 
@@ -249,8 +224,7 @@ def _count_outcomes(numbers: Numbers, table: pa.Table, smallest: Smallest, first
     for row in dropped.group_by(["reason"]).aggregate([([], "count_all")]).to_pylist():
         numbers.reasons[_word(row["reason"])] += row["count_all"]
     urls = (None if url is None else decoded(url) for url in dropped["url"].to_pylist())
-    for host, count in Counter(map(host_of, urls)).items():
-        numbers.hosts.add(None if host is None else host.encode(), Verdict.DEAD, count)
+    numbers.hosts.add(Counter(host_of(url) or "" for url in urls), Verdict.DEAD, kept=False)
     smallest.offer(FETCHED, dropped, name)
 
 

@@ -20,6 +20,7 @@ from ..card import charts, values, words
 from ..card.charts import BINS, EDGES, Chart, Counts, Step
 from ..disk.schema import published
 from ..reasons import KEPT, Cause, Verdict
+from ..stage.counts import HostTotal
 from .gather import Numbers, captions
 from .samples import Gallery, text, visible
 
@@ -193,16 +194,16 @@ def _losses(numbers: Numbers) -> list[TableRow]:
     return [TableRow(visible(name), count, count, most, visible(about)) for name, count, about in found]
 
 
-def _hosts(hosts: Iterable[tuple[str, Any]]) -> list[TableRow]:
+def _hosts(hosts: Iterable[HostTotal]) -> list[TableRow]:
     rows = []
-    for host, fates in hosts:
+    for one in hosts:
         lost = sorted(
-            ((n, fate) for fate, n in fates.items() if fate != "kept" and n),
+            ((n, fate) for fate, n in one.words.items() if fate != "kept"),
             key=lambda one: (-one[0], one[1]),
         )
         why = ", ".join(f"{n:,} {FATES.get(fate, fate)}" for n, fate in lost)
-        shown = text(host.encode("utf-8", "replace")) if host else None
-        rows.append(TableRow(shown, fates.total(), fates["kept"], fates.total(), visible(why)))
+        shown = text(one.host.encode("utf-8", "replace")) if one.host else None
+        rows.append(TableRow(shown, one.pairs, one.kept, one.pairs, visible(why)))
     return rows
 
 

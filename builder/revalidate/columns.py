@@ -129,7 +129,7 @@ class Scores:
                     out.write_table(table.slice(start, rows))
             publish(local, self.path)
 
-    def file(self) -> dict[str, Any]:
+    def file(self) -> ledger.WrittenFile:
         """What the marker says of the file: rows, bytes and checksum."""
         with tempfile.TemporaryDirectory() as work, fetched(self.path, Path(work)) as local:
             return ledger.entry(local, self.shard.rows)

@@ -25,12 +25,12 @@ from ..console import Console
 from ..disk import ledger
 from ..disk.card import offer
 from ..disk.files import environment, join, remove, write_atomic
-from ..disk.ledger import DIGEST, ShardLedger
+from ..disk.ledger import WORST_HOSTS, ShardLedger
 from ..errors import InputError
+from ..stage.counts import HostCounts
 from .columns import Pairs, Scores
 from .config import Config
 from .decision import Decision
-from .hosts import Counts, by_host, merged, worst
 from .judge import PAIR, check_numbers
 from .plan import STAGE, Shard, find_shards
 from .summary import Summary
@@ -64,9 +64,11 @@ def decide(root: str, config: Config, console: Console) -> Summary:
         if not all(done):
             remove(_document(root))
         writers = [_Writer(*one, decision) for one in zip(markers, files, spans, done, strict=True)]
-        counts = merged(pool.map(_Writer.write, writers))
+        hosts = HostCounts()
+        for counted in pool.map(_Writer.write, writers):
+            hosts.merge(counted)
         document = decision.document() | {
-            "hosts": {host: rows.verdicts for host, rows in worst(counts).items()},
+            "hosts": {one.host: dict(one.words) for one in hosts.worst(WORST_HOSTS)},
             "checkpoint": {name: said[0].get(name) for name in CHECKPOINT} if said else {},
             "rebuild_dropped": sum(sum(one.reasons.values()) for one in ledger.read_all(root, "rebuild")),
         }
@@ -98,24 +100,25 @@ class _Writer:
     done: bool
     decision: Decision
 
-    def write(self) -> Counts:
+    def write(self) -> HostCounts:
         """Publish the file with its verdicts, then its marker; what is right is left alone. Its pairs, counted."""
         file = self.scores.file() if self.done else None
-        if file is None or file != self.marker.files.get(self.scores.name):  # or it was changed since
-            self.scores.rewrite(self.decision.table(self.span), self.decision.name)
+        decided = self.decision.table(self.span)
+        if file is None or file != self.marker.outputs.get(self.scores.name):  # or it was changed since
+            self.scores.rewrite(decided, self.decision.name)
             file = self.scores.file()
-        verdict, kept = self.decision.judged.verdict[self.span], self.decision.kept[self.span]
-        counts = by_host(self.scores.hosts(), verdict, kept)
+        hosts = HostCounts()
+        hosts.add_columns(self.scores.hosts(), decided["verdict"], decided["kept"])
         told = dataclasses.replace(
             self.marker,
-            kept=int(kept.sum()),
+            kept=int(self.decision.kept[self.span].sum()),
             reasons=self.decision.reasons(self.span),
-            hosts={host: [rows.kept, rows.dropped] for host, rows in worst(counts).items()},
-            files=self.marker.files | {self.scores.name: file},
+            hosts={one.host: [one.kept, one.lost] for one in hosts.worst(WORST_HOSTS)},
+            outputs=self.marker.outputs | {self.scores.name: file},
         )
         if told != self.marker:
             told.write(self.scores.shard.root)
-        return counts
+        return hosts
 
 
 def _threads(config: Config) -> int:
@@ -148,8 +151,7 @@ def _is_of(marker: ShardLedger | None, shard: Shard) -> bool:
     """Whether the shard was scored, and from the pictures that are there now."""
     if marker is None:
         return False
-    pictures: dict[str, Any] = marker.files.get(f"images/{shard.stem}.parquet", {})
-    return bool(pictures.get(DIGEST, shard.checksum) == shard.checksum)
+    return marker.input_checksum(f"images/{shard.stem}.parquet") in (None, shard.checksum)
 
 
 def _check_same(files: Sequence[Scores], said: Sequence[dict[str, Any]]) -> None:

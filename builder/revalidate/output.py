@@ -8,9 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from .. import __version__
 from ..disk.files import join, publish
-from ..disk.ledger import DIGEST, ShardLedger, Tally, entry
+from ..disk.ledger import ShardLedger, Tally, entry
 from ..disk.parquet import writer
 from ..disk.schema import saying
 from .plan import STAGE, Shard
@@ -36,8 +35,7 @@ class Output:
             self._publish(shard)
 
     def _publish(self, shard: Shard) -> None:
-        # What the scores were made from, under the same name as in rebuild's ledger; this stage wrote none of it.
-        files = {f"images/{shard.stem}.parquet": {"rows": shard.rows, "bytes": 0, DIGEST: shard.checksum}}
+        files = {}
         for folder, parts in sorted(self._parts.items(), reverse=True):
             name = f"{folder}/{shard.stem}.parquet"
             table = pa.concat_tables(parts).combine_chunks()
@@ -51,9 +49,9 @@ class Output:
             STAGE,
             shard.stem,
             Tally(rows=rows, kept=rows),
-            files=files,
+            inputs={f"images/{shard.stem}.parquet": {"rows": shard.rows, "xxh3_128": shard.checksum}},
+            outputs=files,
             config=self._made_from,
-            version=__version__,
             seconds=round(time.monotonic() - self._began, 3),
         ).write(self._root)
         self._parts, self._began = {}, time.monotonic()

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from .. import __version__
 from ..disk import ledger
-from ..disk.files import join, write_atomic
+from ..disk.ledger import CheckpointRecord, PlanDocument
 from ..disk.parquet import parquet
 from ..errors import InputError, UsageError
 from ..stage import shards as rebuilt
@@ -62,9 +62,9 @@ class Plan:
     """The shards in order, and all that decides their scores. made_from: by flag, what a root must not mix."""
 
     shards: tuple[Shard, ...]
-    config: dict[str, Any]
-    checkpoint: dict[str, Any]
-    made_from: dict[str, Any]
+    config: dict[str, object]
+    checkpoint: CheckpointRecord
+    made_from: dict[str, object]
 
     @property
     def config_hash(self) -> str:
@@ -78,12 +78,12 @@ class Plan:
             self, checkpoint={**self.checkpoint, **known}, made_from={**self.made_from, **known}
         )
 
-    def as_json(self) -> bytes:
-        """What plan.json holds."""
+    def write(self, root: str) -> None:
+        """Write plan.json; every rank writes the same bytes."""
         rows: Counter[str] = Counter()
         for shard in self.shards:
             rows[shard.split] += shard.rows
-        plan = {
+        document: PlanDocument = {
             "stage": STAGE,
             "version": __version__,
             "rows": dict(rows),
@@ -93,11 +93,7 @@ class Plan:
             "made_from": self.made_from,
             "checkpoint": self.checkpoint,
         }
-        return json.dumps(plan, indent=1, sort_keys=True, ensure_ascii=False).encode()
-
-    def write(self, root: str) -> None:
-        """Write plan.json; every rank writes the same bytes."""
-        write_atomic(join(root, "ledger", STAGE, "plan.json"), self.as_json())
+        ledger.write_plan(root, STAGE, document)
 
 
 def make_plan(
@@ -119,15 +115,15 @@ def make_plan(
     }
     before = agree(config, made_from)
     # The same checkpoint may be called by another path now; scores of one root all call it as the first run did.
-    called = before.get("checkpoint") or checkpoint.as_dict()
-    plan = Plan(shards, before.get("config") or options, dict(called), made_from)
+    called: CheckpointRecord = {**((before and before.get("checkpoint")) or checkpoint.as_dict())}
+    plan = Plan(shards, (before and before.get("config")) or options, called, made_from)
     return plan.settled({name: called[name] for name in SETTLED if name in called})
 
 
-def agree(config: Config, made_from: Mapping[str, Any]) -> dict[str, Any]:
+def agree(config: Config, made_from: Mapping[str, Any]) -> PlanDocument | None:
     """plan.json of the run that began the root, if any; UsageError, naming what differs, where it was no such run."""
-    old = (None if config.overwrite else ledger.read_plan(config.root, STAGE)) or {}
-    before = old.get("made_from", {})
+    old = None if config.overwrite else ledger.read_plan(config.root, STAGE)
+    before = old.get("made_from", {}) if old else {}
     flags = {field.name for field in dataclasses.fields(config)}
     changed = [
         f"{'--' * (name in flags)}{name} {_words(before[name])} then, {_words(value)} now"

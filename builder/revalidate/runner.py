@@ -146,7 +146,7 @@ def _todo(root: str, plan: Plan, panel: Panel | None) -> tuple[Shard, ...]:
         return plan.shards
     made_from = _made_from(plan, panel)
     scored = {
-        one.shard: one.files.get(f"images/{one.shard}.parquet", {}).get(ledger.DIGEST)
+        one.shard: one.input_checksum(f"images/{one.shard}.parquet")
         for one in ledger.read_all(root, STAGE)
         if one.config == made_from
     }

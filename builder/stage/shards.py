@@ -99,18 +99,18 @@ def _nothing(sizes: Mapping[str, int], done: str) -> str:
     return "no images/*.parquet in it; give the OUTPUT of danqing rebuild"
 
 
-def _recorded(root: str, made: str) -> dict[str, dict[str, Any]]:
+def _recorded(root: str, made: str) -> dict[str, Mapping[str, Any]]:
     """What rebuild's ledger says of each file of images/, by name; nothing where there is no such ledger."""
     plan = ledger.read_plan(root, STAGE)
     if plan is None:
         return {}
     if plan.get("config", {}).get("format") == "webdataset":
         raise InputError(f"{root}: {_nothing({'.tar': 0}, made)}")
-    files: dict[str, dict[str, Any]] = {}
+    files: dict[str, Mapping[str, Any]] = {}
     done, total = 0, sum(plan["shards"].values())
     for one in ledger.read_all(root, STAGE):
         done += one.split in plan["shards"]
-        for path, file in one.files.items():
+        for path, file in one.outputs.items():
             if path.startswith("images/"):
                 files[path.removeprefix("images/")] = file
     if done < total:
@@ -120,10 +120,10 @@ def _recorded(root: str, made: str) -> dict[str, dict[str, Any]]:
     return files
 
 
-def _footers(folder: str, names: list[str]) -> dict[str, dict[str, Any]]:
+def _footers(folder: str, names: list[str]) -> dict[str, Mapping[str, Any]]:
     """The same for files that no ledger speaks of: rows, and a digest of the size and both ends of each."""
 
-    def look(name: str) -> dict[str, Any]:
+    def look(name: str) -> Mapping[str, Any]:
         fs, path = filesystem(join(folder, name))
         found = probe(fs, FoundFile(path, name, "train"))
         return {"rows": found.rows, DIGEST: found.fingerprint}

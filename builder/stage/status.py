@@ -14,10 +14,11 @@ from typing import Any
 from ..console import Console, in_words, table
 from ..disk import ledger
 from ..disk.files import join, listdir
-from ..disk.ledger import ShardLedger, Tally
+from ..disk.ledger import DecisionDocument, ShardLedger, Tally, by_count
 from ..errors import InputError
 from ..options import option
 from ..reasons import Verdict
+from .counts import HostCounts
 from .doubt import Lost, doubt
 from .shared import Shared
 
@@ -46,7 +47,8 @@ class Funnel:
     shards_in_flight: int = 0
     told_at: str | None = None  # when the counts in flight were written, ISO 8601
     counted: Tally = field(default_factory=Tally)
-    decision: dict[str, Any] | None = None  # of a stage that gives verdicts
+    hosts: HostCounts = field(default_factory=HostCounts)  # those that the markers name
+    decision: DecisionDocument | None = None  # of a stage that gives verdicts
     stored_bytes: int = 0
     seconds: float = 0.0  # summed over shards, which overlap
     last_finished: str | None = None  # ISO 8601
@@ -54,8 +56,10 @@ class Funnel:
     def add(self, one: ShardLedger) -> None:
         """Count a shard that is done."""
         self.counted.merge(one)
+        self.hosts.add({host: kept for host, (kept, _) in one.hosts.items()})
+        self.hosts.add({host: lost for host, (_, lost) in one.hosts.items()}, "dropped", kept=False)
         self.rows_done += one.rows
-        self.stored_bytes += sum(file["bytes"] for file in one.files.values())
+        self.stored_bytes += sum(file["bytes"] for file in one.outputs.values())
         self.seconds += one.seconds
         self.last_finished = max(self.last_finished or "", one.finished_at)
 
@@ -68,13 +72,13 @@ class Funnel:
             "rows": {"done": self.rows_done, "total": self.rows_total},
             "in_flight": in_flight,
             "kept": tally.kept,
-            "reasons": dict(tally.top_reasons(len(tally.reasons))),
-            "http_status": dict(_by_count(tally.http_status)),
+            "reasons": dict(by_count(tally.reasons)),
+            "http_status": dict(by_count(tally.counters_of("http_status"))),
             "worst_hosts": {
-                host: {"kept": k, "dropped": d} for host, (k, d) in tally.worst_hosts(HOSTS_TOLD)
+                one.host: {"kept": one.kept, "dropped": one.lost} for one in self.hosts.worst(HOSTS_TOLD)
             },
-            "bytes": {"fetched": tally.bytes, "stored": self.stored_bytes},
-            "requests": tally.requests,
+            "bytes": {"fetched": tally.counter("bytes"), "stored": self.stored_bytes},
+            "requests": tally.counter("requests"),
             "seconds": round(self.seconds, 3),
             "config_hash": self.config_hash,
             "last_finished": self.last_finished,
@@ -90,10 +94,9 @@ class Funnel:
         if self.shards_in_flight:
             flight = f"{self.shards_in_flight:,} with {rows - self.rows_done:,} rows"
             lines.append(f"shards in flight, as of {self.told_at}: {flight}")
-        asked = f"{self.counted.requests:,} requests, {in_words(self.counted.bytes)} fetched, "
+        asked = f"{self.counted.counter('requests'):,} requests, {in_words(self.counted.counter('bytes'))} fetched, "
         lines.append(f"{asked if self._fetches else ''}{in_words(self.stored_bytes)} stored")
-        reasons = self.counted.top_reasons(len(self.counted.reasons))
-        outcomes = [("kept", self.counted.kept), *reasons, ("total", rows)]
+        outcomes = [("kept", self.counted.kept), *by_count(self.counted.reasons), ("total", rows)]
         statuses = self._statuses() if self._fetches else []
         return [*lines, *self._shares("outcome", outcomes), *self._verdicts(), *statuses, *self._hosts()]
 
@@ -110,7 +113,7 @@ class Funnel:
     @property
     def _fetches(self) -> bool:
         """Whether the stage asks hosts for anything, as far as is known."""
-        return self.counted.requests > 0 or not self.counted.rows
+        return self.counted.counter("requests") > 0 or not self.counted.rows
 
     def _progress(self) -> str:
         share = f" ({self.rows_done / self.rows_total:.1%})" if self.rows_total else ""
@@ -132,9 +135,11 @@ class Funnel:
         ]
 
     def _statuses(self) -> list[str]:
-        answered = _by_count(self.counted.http_status)
-        silent = self.counted.rows - sum(self.counted.http_status.values())
-        return self._shares("HTTP status", [*answered, *([("no answer", silent)] if silent else [])])
+        answered = self.counted.counters_of("http_status")
+        silent = self.counted.rows - sum(answered.values())
+        return self._shares(
+            "HTTP status", [*by_count(answered), *([("no answer", silent)] if silent else [])]
+        )
 
     def _shares(self, title: str, counts: list[tuple[str, int]]) -> list[str]:
         rows = self.counted.rows
@@ -146,13 +151,8 @@ class Funnel:
         ]
 
     def _hosts(self) -> list[str]:
-        worst = self.counted.worst_hosts(HOSTS_SHOWN)
-        if not worst:
-            return []
-        return [
-            "",
-            *table([("worst hosts", "dropped", "kept"), *((h, f"{d:,}", f"{k:,}") for h, (k, d) in worst)]),
-        ]
+        worst = [(one.host, f"{one.lost:,}", f"{one.kept:,}") for one in self.hosts.worst(HOSTS_SHOWN)]
+        return ["", *table([("worst hosts", "dropped", "kept"), *worst])] if worst else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,3 @@ def _funnel(root: str, stage: str) -> Funnel | None:
             funnel.shards_in_flight += 1
             funnel.counted.merge(tally)
     return funnel
-
-
-def _by_count(counts: dict[str, int]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda one: (-one[1], one[0]))

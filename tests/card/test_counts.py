@@ -10,10 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from builder.card import hosts
 from builder.card.counts import COLUMNS, LENGTHS, SIDE_BINS, Counts
-from builder.card.hosts import Hosts
-from builder.web.hostname import host_of
 
 FIRST = datetime.datetime(2026, 11, 2, 3, 4, 5, 678000, tzinfo=datetime.UTC)
 SCHEMA = pa.schema(
@@ -152,74 +149,6 @@ def test_nothing_counts_as_nothing() -> None:
     empty = Counts()
     empty.merge(counts)
     assert empty.as_dict() == counts.as_dict()
-
-
-URLS = [
-    "http://a.test/x",
-    "HTTPS://B.Test?q=//c.test",
-    "http://user:pass@d.test:81\\x",
-    "http://user@pass@d2.test",
-    "http://[2001:db8::1]:80/",
-    "http://[broken/",
-    "//e.test#f",
-    "a/b//c.test/",
-    "mailto:x@y",
-    "http:///x",
-    "http://图片.中国/一.jpg",
-    "http://f.test\n/x",
-    "",
-    None,
-]
-
-
-@pytest.mark.parametrize("url", URLS, ids=range(len(URLS)))
-def test_a_host_is_that_of_the_ledger(url: str | None) -> None:
-    counted_hosts = Hosts()
-    counted_hosts.add(pa.array([url, url], pa.string()))
-    host = host_of(url)
-    assert counted_hosts.largest(5) == ([(host, 2)] if host else [])
-
-
-def test_urls_need_not_be_utf8() -> None:
-    counted_hosts = Hosts()
-    counted_hosts.add(pa.array([b"http://\xff.test/x", b"http://g.test/\xfe"]))
-    assert [host for host, _ in counted_hosts.largest(5)] == ["g.test", "\ufffd.test"]
-
-
-def test_the_largest_hosts_are_exact_however_few_names_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hosts, "NAMED", 100)
-    monkeypatch.setattr(hosts, "_PENDING", 64)
-    draw = random.Random(7)
-    # Many hosts that come once, and some that begin late: those names were forgotten before.
-    drawn = [f"http://h{draw.randrange(3000)}.test/" for _ in range(9000)]
-    drawn += [f"http://h{number}.test/" for number in range(40) for _ in range(number)]
-    exact: dict[str, int] = {}
-    held = Hosts()
-    for start in range(0, len(drawn), 37):
-        urls = drawn[start : start + 37]
-        held.add(pa.array(urls))
-        assert len(held._names) <= 137
-        for url in urls:
-            host = str(host_of(url))
-            exact[host] = exact.get(host, 0) + 1
-    wanted = sorted(exact.items(), key=lambda one: (-one[1], one[0]))
-    assert held.largest(50) == wanted[:50]
-    told = held.as_dict(50)
-    assert (told["distinct"], told["pairs"]) == (len(exact), len(drawn))
-    again = Hosts.of_dict(json.loads(json.dumps(held.as_dict(None))))
-    assert again.as_dict(50) == told
-
-
-def test_ties_are_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hosts, "NAMED", 20)
-    urls = [f"http://h{number:03d}.test/" for number in range(300)]
-    forward, backward = Hosts(), Hosts()
-    for url in urls:
-        forward.add(pa.array([url]))
-    for url in reversed(urls):
-        backward.add(pa.array([url]))
-    assert forward.as_dict(10) == backward.as_dict(10)
-    assert [name for name, _ in forward.largest(2)] == ["h000.test", "h001.test"]
 
 
 def test_a_list_that_was_cut_is_not_added_to() -> None:

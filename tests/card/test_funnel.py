@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from builder.card import funnel
-from builder.disk import files, ledger
+from builder.disk import files
 from builder.disk.ledger import ShardLedger, Tally
 from builder.errors import VerificationError
 from builder.reasons import KEPT
@@ -26,8 +26,8 @@ def rebuilt(root: Path) -> None:
     files.write_atomic(f"{root}/ledger/rebuild/plan.json", json.dumps(plan).encode())
     for shard, (kept, reasons) in enumerate([(60, {"dns": 10}), (40, {"dns": 20, "http_4xx": 10})]):
         tally = Tally(rows=kept + sum(reasons.values()), kept=kept, reasons=reasons)
-        made: ledger.Made = {"files": {}, "config": "c", "version": "0", "seconds": 1.0}
-        ShardLedger.of("rebuild", f"train-{shard:05d}-of-00003", tally, **made).write(str(root))
+        stem = f"train-{shard:05d}-of-00003"
+        ShardLedger.of("rebuild", stem, tally, outputs={}, config="c", seconds=1.0).write(str(root))
 
 
 def test_of_a_root_that_was_scored(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from builder.cli import main
 from builder.disk.files import file_digest
-from builder.disk.ledger import ShardLedger, Tally
+from builder.disk.ledger import ShardLedger, Tally, WrittenFile
 from builder.disk.release import Release
 from builder.disk.release import read as read_release
 from builder.disk.removals import Removals
@@ -65,11 +65,11 @@ def with_ledger(root: Path, done: int | None = None) -> None:
     for number, shard in enumerate(shards):
         split, size = shard.stem.partition("-")[0], pq.read_metadata(shard).num_rows
         rows[split], count[split] = rows.get(split, 0) + size, count.get(split, 0) + 1
-        entry = {"rows": size, "bytes": shard.stat().st_size, "xxh3_128": file_digest(shard)}
+        entry: WrittenFile = {"rows": size, "bytes": shard.stat().st_size, "xxh3_128": file_digest(shard)}
         if done is None or number < done:
             ShardLedger.of(
-                "rebuild", shard.stem, Tally(rows=size, kept=size), files={f"images/{shard.name}": entry},
-                config="", version="", seconds=0,
+                "rebuild", shard.stem, Tally(rows=size, kept=size), outputs={f"images/{shard.name}": entry},
+                config="", seconds=0,
             ).write(str(root))  # fmt: skip
     (root / "ledger" / "rebuild").mkdir(parents=True, exist_ok=True)
     plan = {"rows": rows, "shards": count, "config": {}, "stage": "rebuild"}

@@ -12,7 +12,7 @@ import pytest
 from builder.card.charts import BINS, EDGES, histogram
 from builder.errors import InputError
 from builder.report import gather
-from builder.report.gather import HostFates, Numbers, captions, scores_of
+from builder.report.gather import Numbers, captions, scores_of
 from builder.report.page import _quantile, _spreads, percent, score, share
 
 
@@ -58,25 +58,6 @@ def test_the_score_is_of_the_captions_that_were_tested(caption: str, wanted: lis
 def test_a_plan_of_other_captions_is_refused() -> None:
     with pytest.raises(InputError, match="caption 'title' is none of"):
         captions({"config": {"caption": "title"}})
-
-
-def test_hosts_are_ordered_by_loss_and_by_size() -> None:
-    hosts = HostFates()
-    for name, kept, dead in ((b"big", 90, 1), (b"bad", 0, 5), (b"mixed", 10, 5), (b"good", 3, 0)):
-        hosts.add(name, "kept", kept)
-        hosts.add(name, "dead", dead)
-    assert [name for name, _ in hosts.largest(3)] == ["big", "mixed", "bad"]
-    assert [name for name, _ in hosts.worst(9)] == ["bad", "mixed", "big"]
-
-
-def test_many_hosts_are_forgotten_but_the_largest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gather, "HOSTS_HELD", 10)
-    hosts = HostFates()
-    for number in range(100):
-        hosts.add(b"large", "dead", 1)
-        hosts.add(f"host{number}".encode(), "kept", 1)
-    assert len(hosts.counts) <= 10
-    assert hosts.largest(1)[0][1].total() == 100
 
 
 def test_quantiles_of_a_histogram() -> None:

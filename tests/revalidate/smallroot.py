@@ -69,7 +69,7 @@ def shard(root: Path, stem: str, columns: dict[str, Any]) -> None:
     )
     write(root / "scores" / f"{stem}.parquet", columns)
     tally = Tally(rows=rows, kept=rows)
-    made = ShardLedger.of("revalidate", stem, tally, files={}, config="c", version="0.1.0", seconds=1.0)
+    made = ShardLedger.of("revalidate", stem, tally, outputs={}, config="c", seconds=1.0)
     made.write(str(root))
 
 

@@ -14,7 +14,7 @@ import pytest
 from builder.cli import main
 from builder.console import Console
 from builder.disk import ledger
-from builder.disk.ledger import ShardLedger, Tally
+from builder.disk.ledger import ShardLedger, Tally, WrittenFile
 from builder.disk.schema import DECIDED, SCORED, SCORES
 from builder.reasons import Verdict
 from builder.revalidate import decide as stage
@@ -87,7 +87,7 @@ def test_markers_count_what_was_dropped_and_name_the_file(root: Path) -> None:
         assert one.reasons == {"dead": 2, "placeholder": 2, "drifted": 6}
         path = f"scores/{one.shard}.parquet"
         assert (
-            one.files[path]
+            one.outputs[path]
             == Scores(next(s for s in stage.find_shards(str(root)) if s.stem == one.shard)).file()
         )
         assert sum(dropped for _, dropped in one.hosts.values()) == 10
@@ -175,8 +175,10 @@ def test_rows_that_rebuild_dropped_are_dead(root: Path) -> None:
     tally = Tally(rows=70, kept=60, reasons={"http_4xx": 10})
     for stem in STEMS:
         path = root / "images" / f"{stem}.parquet"
-        files = {f"images/{path.name}": {"rows": 60, "bytes": path.stat().st_size, "xxh3_128": "0" * 32}}
-        made = ShardLedger.of("rebuild", stem, tally, files=files, config="c", version="0.1.0", seconds=1.0)
+        outputs: dict[str, WrittenFile] = {
+            f"images/{path.name}": {"rows": 60, "bytes": path.stat().st_size, "xxh3_128": "0" * 32}
+        }
+        made = ShardLedger.of("rebuild", stem, tally, outputs=outputs, config="c", seconds=1.0)
         made.write(str(root))
     plan = {"rows": {"train": 140, "validation": 70}, "shards": {"train": 2, "validation": 1}}
     (root / "ledger/rebuild/plan.json").write_text(json.dumps(plan))

@@ -85,7 +85,9 @@ def test_a_root_half_scored_says_how_many_are_missing(root: Path) -> None:
 
 def test_a_shard_rebuilt_since_it_was_scored_counts_as_missing(root: Path) -> None:
     (one, *_) = ledger.read_all(str(root), "revalidate")
-    files = {f"images/{one.shard}.parquet": {"rows": 60, "bytes": 1, "xxh3_128": "of another file"}}
-    dataclasses.replace(one, files=files).write(str(root))
+    inputs: dict[str, ledger.ReadFile] = {
+        f"images/{one.shard}.parquet": {"rows": 60, "xxh3_128": "of another file"}
+    }
+    dataclasses.replace(one, inputs=inputs).write(str(root))
     with pytest.raises(InputError, match="1 of 3 shards are not scored"):
         run(root)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from builder.disk.files import file_digest
-from builder.disk.ledger import ShardLedger, Tally
+from builder.disk.ledger import ShardLedger, Tally, WrittenFile
 from builder.errors import InputError, UsageError
 from builder.revalidate.config import Config
 from builder.revalidate.plan import Plan, find_shards, make_plan
@@ -29,10 +29,10 @@ def with_ledger(root: Path, done: int = 3, config: dict[str, Any] | None = None)
     """The ledger that rebuild leaves, of which `done` shards are finished."""
     for stem in STEMS[:done]:
         name, file = f"images/{stem}.parquet", root / "images" / f"{stem}.parquet"
-        files = {name: {"rows": 5, "bytes": file.stat().st_size, "xxh3_128": file_digest(file)}}
-        made = ShardLedger.of(
-            "rebuild", stem, Tally(rows=5, kept=5), files=files, config="", version="", seconds=0
-        )
+        outputs: dict[str, WrittenFile] = {
+            name: {"rows": 5, "bytes": file.stat().st_size, "xxh3_128": file_digest(file)}
+        }
+        made = ShardLedger.of("rebuild", stem, Tally(rows=5, kept=5), outputs=outputs, config="", seconds=0)
         made.write(str(root))
     plan = {"rows": {"train": 15}, "shards": {"train": 3}, "config": config or {}}
     (root / "ledger" / "rebuild" / "plan.json").write_text(json.dumps(plan))

@@ -240,7 +240,7 @@ def test_a_shard_that_was_rebuilt_is_scored_again(root: Path) -> None:
     rewrite(images, pq.read_table(images).slice(0, SHARD - 1))
     assert revalidate(root) == 0
     changed = [
-        one.shard for one in read_all(str(root), "revalidate") if one.files != markers[one.shard].files
+        one.shard for one in read_all(str(root), "revalidate") if one.outputs != markers[one.shard].outputs
     ]
     assert images.stem in changed
     assert len(read(root / "scores" / images.name)) == SHARD - 1

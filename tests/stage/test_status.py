@@ -7,24 +7,29 @@ import pytest
 
 from builder.cli import main
 from builder.disk import ledger
-from builder.disk.ledger import ShardLedger, Tally
+from builder.disk.ledger import ShardLedger, Tally, WrittenFile
 from builder.reasons import Reason
 from builder.stage.status import Config, summary_of
 
 
 def tally(kept: int, **dropped: int) -> Tally:
     made = Tally()
-    for i in range(kept):
-        made.add(None, 200, f"good{i}.example", 1000, 1)
+    for _ in range(kept):
+        made.add(None, {"http_status/200": 1, "bytes": 1000, "requests": 1})
     for reason, count in dropped.items():
         for _ in range(count):
-            made.add(Reason(reason), 404 if reason == "http_4xx" else None, f"{reason}.example", 0, 2)
+            made.add(
+                Reason(reason), {"requests": 2} | ({"http_status/404": 1} if reason == "http_4xx" else {})
+            )
     return made
 
 
 def finish(root: Path, stem: str, counts: Tally) -> None:
-    files = {f"images/{stem}.parquet": {"rows": counts.kept, "bytes": 500, "xxh3_128": "0" * 32}}
-    made = ShardLedger.of("rebuild", stem, counts, files=files, config="c0", version="0.1.0", seconds=2.0)
+    outputs: dict[str, WrittenFile] = {
+        f"images/{stem}.parquet": {"rows": counts.kept, "bytes": 500, "xxh3_128": "0" * 32}
+    }
+    hosts = {f"{reason}.example": [0, count] for reason, count in counts.reasons.items()}
+    made = ShardLedger.of("rebuild", stem, counts, outputs=outputs, hosts=hosts, config="c0", seconds=2.0)
     made.write(str(root))
 
 
@@ -52,7 +57,7 @@ def test_the_funnel_counts_done_and_in_flight_once(root: Path) -> None:
     assert funnel["reasons"] == {"http_4xx": 3, "dns": 1, "timeout": 1}
     assert funnel["http_status"] == {"200": 19, "404": 3}
     assert funnel["bytes"] == {"fetched": 19_000, "stored": 1000}
-    assert next(iter(funnel["worst_hosts"].items())) == ("http_4xx.example", {"kept": 0, "dropped": 3})
+    assert next(iter(funnel["worst_hosts"].items())) == ("http_4xx.example", {"kept": 0, "dropped": 2})
     assert (
         funnel["kept"] + sum(funnel["reasons"].values())
         == funnel["rows"]["done"] + funnel["in_flight"]["rows"]
@@ -81,7 +86,7 @@ def test_the_table_for_people(root: Path, capsys: pytest.CaptureFixture[str]) ->
         "no answer        2   8.3%",
         "",
         "worst hosts       dropped  kept",
-        "http_4xx.example        3     0",
+        "http_4xx.example        2     0",
         "dns.example             1     0",
         "timeout.example         1     0",
     ]
@@ -131,10 +136,13 @@ def decided(root: Path) -> Path:
     folder = root / "ledger" / "revalidate"
     folder.mkdir()
     (folder / "plan.json").write_text('{"rows": {"train": 10}, "shards": {"train": 1}}')
-    counts = Tally(rows=10, kept=8, reasons={"drifted": 2}, hosts={"图片.example": [1, 2]})
-    files = {"scores/train-00000-of-00001.parquet": {"rows": 10, "bytes": 500, "xxh3_128": "0" * 32}}
+    counts = Tally(rows=10, kept=8, reasons={"drifted": 2})
+    outputs: dict[str, WrittenFile] = {
+        "scores/train-00000-of-00001.parquet": {"rows": 10, "bytes": 500, "xxh3_128": "0" * 32}
+    }
     stem = "train-00000-of-00001"
-    made = ShardLedger.of("revalidate", stem, counts, files=files, config="c", version="0.1.0", seconds=2.0)
+    hosts = {"图片.example": [1, 2]}
+    made = ShardLedger.of("revalidate", stem, counts, outputs=outputs, hosts=hosts, config="c", seconds=2.0)
     made.write(str(root))
     verdicts = {"moved": 3, "same": 5, "drifted": 2}
     document = {"decision": "d", "verdicts": verdicts, "kept": 8, "suspects": 1, "alpha": 0.01, "pi0": 0.4}
