@@ -1,7 +1,7 @@
-"""The formats whose structure Pillow reads: TIFF, AVIF and JPEG 2000.
+"""Pillow's readers of the formats that are read at all, and the structure of those whose bytes it reads for us.
 
-bytes -> Header, or Dropped. They are rare on the web, and their directories are long to parse. Pillow's classes are
-called by name: `Image.open` would try others too, and warn about sizes that --max-pixels decides on.
+bytes -> Header, or Dropped: TIFF, AVIF and JPEG 2000 are rare on the web, and their directories are long to parse.
+Pillow's classes are called by name: `Image.open` would try others too, and warn about sizes that limits decide on.
 """
 
 from __future__ import annotations
@@ -12,12 +12,33 @@ import warnings
 from collections.abc import Callable
 from typing import Literal
 
-from PIL import AvifImagePlugin, ImageFile, Jpeg2KImagePlugin, TiffImagePlugin
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from ..reasons import Dropped, Reason
-from .structure import Header
+from .structure import ORIENTATION, Header
 
-_ORIENTATION = 0x0112
+# What is read of the formats there are: by their names in Header, Pillow's classes.
+KINDS: dict[str, type[ImageFile.ImageFile]] = {
+    "jpeg": JpegImagePlugin.JpegImageFile,
+    "png": PngImagePlugin.PngImageFile,
+    "gif": GifImagePlugin.GifImageFile,
+    "webp": WebPImagePlugin.WebPImageFile,
+    "bmp": BmpImagePlugin.BmpImageFile,
+    "tiff": TiffImagePlugin.TiffImageFile,
+    "avif": AvifImagePlugin.AvifImageFile,
+    "jp2": Jpeg2KImagePlugin.Jpeg2KImageFile,
+}
 _TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 # Where the data of strips and tiles is, and how long it is.
 _TIFF_DATA = ((273, 279), (324, 325))
@@ -62,6 +83,19 @@ def opened(kind: type[ImageFile.ImageFile], body: bytes) -> ImageFile.ImageFile:
         raise Dropped(Reason.CORRUPT) from None
 
 
+def recognised(body: bytes) -> Image.Image:
+    """A picture of one of the formats above as Pillow opens it, without pixels.
+
+    Raises Dropped(NOT_IMAGE), and whatever Pillow raises of a broken header.
+    """
+    quiet()
+    for kind in KINDS.values():
+        factory, accept = Image.OPEN[str(kind.format)]
+        if accept is None or accept(body[:16]) is True:
+            return factory(io.BytesIO(body), "")
+    raise Dropped(Reason.NOT_IMAGE)
+
+
 def read_tiff(body: bytes) -> Header:
     """TIFF: the strips or tiles that the first directory points at. Pillow turns the picture upright itself."""
     image = opened(TiffImagePlugin.TiffImageFile, body)
@@ -91,7 +125,7 @@ def read_avif(body: bytes) -> Header:
     except Dropped:
         image = opened(AvifImagePlugin.AvifImageFile, _without_alpha(body))
     try:
-        turned = image.getexif().get(_ORIENTATION, 1)
+        turned = image.getexif().get(ORIENTATION, 1)
     except Exception:  # broken EXIF does not make the picture worse
         turned = 1
     turned = turned if turned in range(1, 9) else 1

@@ -23,23 +23,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import simplejpeg
-from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageFile,
-    Jpeg2KImagePlugin,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import AvifImagePlugin, Image, ImageFile
 
 from ..reasons import Dropped, Reason
-from .colour import Array
-from .container import opened
-from .flatten import flatten, flattened
+from .colour import Array, flatten, flattened
+from .container import KINDS, opened
 from .header import Header
 from .jpeg import bare, unpadded
 from .structure import essential, first_frame
@@ -49,15 +37,15 @@ cv2.setNumThreads(0)
 # A refused file is an outcome; OpenCV would also write a line about it on the terminal.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-_KINDS: dict[str, type[ImageFile.ImageFile]] = {
-    "jpeg": JpegImagePlugin.JpegImageFile,
-    "png": PngImagePlugin.PngImageFile,
-    "gif": GifImagePlugin.GifImageFile,
-    "webp": WebPImagePlugin.WebPImageFile,
-    "bmp": BmpImagePlugin.BmpImageFile,
-    "tiff": TiffImagePlugin.TiffImageFile,
-    "avif": AvifImagePlugin.AvifImageFile,
-    "jp2": Jpeg2KImagePlugin.Jpeg2KImageFile,
+# Rotations and mirrors of the eight EXIF orientations: transpose first, then flip (OpenCV's codes).
+_FLIPS = {
+    2: (False, 1),
+    3: (False, -1),
+    4: (False, 0),
+    5: (True, None),
+    6: (True, 1),
+    7: (True, -1),
+    8: (True, 0),
 }
 # The compressions of a BMP that mean masks: of three channels, and of four behind the shortest header.
 _MASKS, _WITH_ALPHA = 3, 6
@@ -103,6 +91,15 @@ def verify(body: bytes, header: Header) -> Pixels:
     """
     found = decode(body, header, (64, 64))
     return found._replace(decoder="simplejpeg-verify") if found.decoder.startswith("simplejpeg") else found
+
+
+def upright(pixels: Array, orientation: int) -> Array:
+    """Pixels turned as their EXIF orientation says; as they are where it says nothing."""
+    if orientation not in _FLIPS:
+        return pixels
+    transpose, flip = _FLIPS[orientation]
+    turned = cv2.transpose(pixels) if transpose else pixels
+    return np.asarray(turned if flip is None else cv2.flip(turned, flip), np.uint8)
 
 
 def _jpeg(body: bytes, header: Header, least: tuple[int, int] | None) -> Pixels:
@@ -169,7 +166,7 @@ def _opencv(body: bytes, header: Header) -> Pixels:
 
 
 def _pillow(body: bytes, header: Header) -> Pixels:
-    image = _opened(_KINDS[header.format], body, header)
+    image = _opened(KINDS[header.format], body, header)
     image.load()
     profile = image.info.get("icc_profile")
     return Pixels(flattened(image), profile if isinstance(profile, bytes) else None, "pillow")
@@ -187,7 +184,7 @@ def _png(body: bytes, header: Header) -> Pixels:
 
 
 def _webp(body: bytes, header: Header) -> Pixels:
-    """By OpenCV, as Pillow holds a picture with alpha four times; of an animation, the first frame."""
+    """Pixels by OpenCV, as Pillow holds a picture with alpha four times; of an animation, the first frame."""
     if body[12:16] != b"VP8X":
         return _opencv(body, header)
     if (
@@ -199,18 +196,18 @@ def _webp(body: bytes, header: Header) -> Pixels:
 
 
 class _Frame(ImageFile.ImageFile):
-    """Leaves the samples of a frame in `fp`, where Pillow's reader of AVIF puts them, and makes no image of them."""
+    """A step that leaves the samples of a frame in `fp`, where Pillow's reader puts them, and makes no image."""
 
     def load(self) -> None:
         return None
 
 
 class _Avif(AvifImagePlugin.AvifImageFile, _Frame):
-    """The reader with that as its next step: as an image, a frame would be there four times."""
+    """Pillow's reader of AVIF with that as its next step: as an image, a frame would be there four times."""
 
 
 def _avif(body: bytes, header: Header) -> Pixels:
-    """By Pillow; by OpenCV where that wants to be told the size of the alpha plane, too."""
+    """Pixels by Pillow; by OpenCV where that wants to be told the size of the alpha plane, too."""
     try:
         image = _opened(_Avif, body, header)
     except Dropped:

@@ -13,27 +13,22 @@ from __future__ import annotations
 
 import io
 import itertools
-import re
 import struct
 from functools import lru_cache
 
 from PIL import Image, ImageOps
 
 from ..reasons import Dropped
-from .container import quiet
+from .container import KINDS, quiet
 from .header import check
-from .jpeg import segments
-from .structure import chunks
+from .jpeg import END, MARKER, SCAN, segments
+from .structure import ORIENTATION, chunks
 
-_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # neither stuffing, padding nor a restart
-_SOS, _EOI, _DHT, _DQT, _DRI = 0xDA, 0xD9, 0xC4, 0xDB, 0xDD
+_DHT, _DQT, _DRI = 0xC4, 0xDB, 0xDD
 _FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive
 _ARITHMETIC = {0xC9, 0xCA}  # too rare to look into
-_SEGMENTS = {*_FRAMES, _SOS, _DHT, _DQT, _DRI, 0xCC, 0xDC, 0xFE, *range(0xE0, 0xF0)}  # others end libjpeg
+_SEGMENTS = {*_FRAMES, SCAN, _DHT, _DQT, _DRI, 0xCC, 0xDC, 0xFE, *range(0xE0, 0xF0)}  # others end libjpeg
 
-
-_FORMATS = {"jp2": "JPEG2000"}
-_ORIENTATION = 0x0112
 _CALM = {b"IDAT", b"IEND", b"tEXt", b"tIME"}  # chunks in which Pillow finds no fault, but for EXIF in a text
 
 
@@ -56,7 +51,7 @@ def _opens(data: bytes, form: str) -> bool:
         return True
     quiet()
     try:
-        with Image.open(io.BytesIO(data), formats=(_FORMATS.get(form, form),)) as image:
+        with Image.open(io.BytesIO(data), formats=(str(KINDS[form].format),)) as image:
             if form == "png" and _late(data):
                 image.load()
             page = Image.new("1", (1, 1))  # to be turned in its place
@@ -64,7 +59,7 @@ def _opens(data: bytes, form: str) -> bool:
             seen = (
                 page if form == "png" else image
             )  # a PNG would be decoded for an EXIF that comes behind its pixels
-            if seen.getexif().get(_ORIENTATION, 1) in range(2, 9):
+            if seen.getexif().get(ORIENTATION, 1) in range(2, 9):
                 ImageOps.exif_transpose(page)
     except Exception:  # parsers of hostile bytes raise nearly every class there is
         return False
@@ -85,8 +80,8 @@ def _plain(data: bytes) -> bool:
     end = scan + 2 + int.from_bytes(data[scan + 2 : scan + 4], "big")
     if not 0 < scan < end < 4096:
         return False
-    marker = _MARKER.search(data, end)
-    return marker is not None and data[marker.end() - 1] == _EOI and _header(data[:end])
+    marker = MARKER.search(data, end)
+    return marker is not None and data[marker.end() - 1] == END and _header(data[:end])
 
 
 @lru_cache(4096)
@@ -112,7 +107,7 @@ class _Jpeg:
         for code, start, end in segments(self.data):
             if code in _ARITHMETIC:
                 return True
-            if code != _EOI and not (code in _SEGMENTS and self.segment(code, self.data[start + 4 : end])):
+            if code != END and not (code in _SEGMENTS and self.segment(code, self.data[start + 4 : end])):
                 return False
         return self.scans > 0
 
@@ -121,7 +116,7 @@ class _Jpeg:
         if marker in _FRAMES:
             self.progressive = marker == 0xC2
             return self.frame(body)
-        if marker == _SOS:
+        if marker == SCAN:
             return self.scan(body)
         if marker in (_DHT, _DQT):
             found = _huffman(body) if marker == _DHT else _quantisers(body)

@@ -12,15 +12,14 @@ import re
 from collections.abc import Iterator
 
 from ..reasons import Dropped, Reason
-from .exif import orientation
-from .structure import Header
+from .structure import Header, orientation
 
 # A marker that ends entropy-coded data: neither a stuffed byte, a restart marker nor a fill byte.
-_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-_END, _START, _SCAN, _TEM = 0xD9, 0xD8, 0xDA, 0x01
+MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+END, _START, SCAN, _TEM = 0xD9, 0xD8, 0xDA, 0x01
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BASELINE, _SEQUENTIAL = 0xC0, frozenset({0xC0, 0xC1, 0xC9})
-_JFIF, _ADOBE, _COMMENT = 0xE0, 0xEE, 0xFE
+_JFIF, EXIF, _ADOBE, _COMMENT = 0xE0, 0xE1, 0xEE, 0xFE
 # Comments and application segments: a decoder skips them whatever is in them.
 _METADATA = frozenset({_COMMENT, *range(0xE0, 0xF0)})
 # Beyond this many bytes left over, padding has to look like it. Of 140 scans that lost their way by a flipped bit
@@ -30,7 +29,7 @@ _FEW = 4
 _IN_HAND = 8
 # Scans cost their decoder a pass over every coefficient; real files have some ten, a bomb has thousands
 # (libjpeg-turbo, "Two Issues with the JPEG Standard").
-_MAX_SCANS = 200
+_MAXSCANS = 200
 
 
 class _Walk:
@@ -50,11 +49,11 @@ class _Walk:
             if len(payload) < 6:
                 raise Dropped(Reason.CORRUPT)
             self.frame, self.baseline = payload, code == _BASELINE
-        elif code == _SCAN:
+        elif code == SCAN:
             self.scans += 1
-            if self.scans > _MAX_SCANS or self.frame is None:
+            if self.scans > _MAXSCANS or self.frame is None:
                 raise Dropped(Reason.CORRUPT)
-        elif code == 0xE1 and payload.startswith(b"Exif\x00\x00") and self.turned == 1:
+        elif code == EXIF and payload.startswith(b"Exif\x00\x00") and self.turned == 1:
             self.turned = orientation(payload)
         elif code == 0xE2 and payload.startswith(b"ICC_PROFILE\x00") and len(payload) > 14:
             self.count = payload[13]
@@ -76,12 +75,12 @@ def segments(body: bytes) -> Iterator[tuple[int, int, int]]:
     """
     at, size = 2, len(body)
     while True:
-        found = _MARKER.search(body, at)
+        found = MARKER.search(body, at)
         if found is None:
             raise Dropped(Reason.TRUNCATED)
         start, at = found.span()
         code = body[at - 1]
-        if code not in (_START, _TEM, _END):
+        if code not in (_START, _TEM, END):
             length = int.from_bytes(body[at : at + 2], "big")
             at += max(length, 2)
             if at > size:
@@ -89,7 +88,7 @@ def segments(body: bytes) -> Iterator[tuple[int, int, int]]:
             if length < 2 and code not in _METADATA:
                 raise Dropped(Reason.CORRUPT)
         yield code, start, at
-        if code == _END:
+        if code == END:
             return
 
 
@@ -119,10 +118,10 @@ def bare(body: bytes, channels: int) -> bytes:
         part = body[start:end]
         if code in _METADATA and not scans:
             part = _colours(part, channels)
-        elif code == _SCAN and sequential:
+        elif code == SCAN and sequential:
             part = part[:-3] + b"\x00\x3f\x00"
         parts.append(part)
-        last, scans, sequential = end, scans or code == _SCAN, sequential or code in _SEQUENTIAL
+        last, scans, sequential = end, scans or code == SCAN, sequential or code in _SEQUENTIAL
     return b"".join(parts)
 
 
@@ -145,6 +144,6 @@ def unpadded(lone: bytes, count: int) -> bytes:
     data, scan = lone[:-2].rstrip(b"\xff"), lone.rfind(b"\xff\xda")
     tail, before = data[-count:], data[-count - 3 * _IN_HAND : -count - _IN_HAND]
     evident = tail.isascii() or 4 * len(set(tail)) <= count
-    if _MARKER.search(data, scan + 2) or (count > _FEW and (not evident or set(before) <= set(tail))):
+    if MARKER.search(data, scan + 2) or (count > _FEW and (not evident or set(before) <= set(tail))):
         raise Dropped(Reason.CORRUPT)
     return data[:-count] + lone[-2:]

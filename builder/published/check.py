@@ -212,7 +212,7 @@ class _Check:
 
     def _sample(
         self, footers: list[shards.Footer], drawn: list[tars.Place], count: int
-    ) -> Iterator[pictures.Picture]:
+    ) -> Iterator[pictures.SampledPicture]:
         """The pictures to decode."""
         if self._release.what != "images":
             return

@@ -8,41 +8,29 @@ The same release gives the same sample, whoever checks it, and another release a
 from __future__ import annotations
 
 import hashlib
-import io
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as compute
-from PIL import Image
 
 from ..disk.parquet import dictionaries
 from ..errors import DanqingError
 from ..hub.store import Store
+from ..picture.container import recognised
+from ..picture.limits import MAX_PIXELS
 from .differences import Differences
 from .shards import Footer, damage, opened
 
 pc: Any = compute
 T = TypeVar("T")
 
-MAX_PIXELS = 1 << 27  # of a picture that is decoded, by its header: twice what rebuild takes by default
 LARGEST = 1 << 30  # bytes of a row group; danqing writes 32 MiB
 LOCAL, REMOTE = 1, 8  # pictures of one row group; a remote one costs as much for one picture as for all
-FORMATS = (
-    "JPEG",
-    "PNG",
-    "GIF",
-    "WEBP",
-    "BMP",
-    "TIFF",
-    "AVIF",
-    "JPEG2000",
-)  # schema.STORED, as Pillow has them
 COLUMNS = ("key", "image", "width", "height")
 
 
-class Picture(NamedTuple):
+class SampledPicture(NamedTuple):
     """One picture of the sample. where: file and row; width, height: as the columns have them."""
 
     where: str
@@ -59,7 +47,7 @@ def dealt(places: Iterable[T], name: Callable[[T], str] = str) -> list[T]:
 
 def sample(
     store: Store, footers: Iterable[Footer], count: int, differences: Differences
-) -> Iterator[Picture]:
+) -> Iterator[SampledPicture]:
     """`count` pictures out of Parquet shards, of fewer where there are not so many."""
     groups = [(foot, number) for foot in footers for number, rows in enumerate(foot.groups) if rows]
     groups = dealt(groups, lambda one: f"{one[0].path}:{one[1]}")
@@ -73,7 +61,7 @@ def sample(
             yield from found
 
 
-def _smallest(store: Store, footer: Footer, group: int, count: int) -> list[Picture]:
+def _smallest(store: Store, footer: Footer, group: int, count: int) -> list[SampledPicture]:
     """The pictures of a row group whose keys are the smallest."""
     names = [name for name in COLUMNS if name in footer.schema.names]
     if "image" not in names or "key" not in names:
@@ -89,14 +77,16 @@ def _smallest(store: Store, footer: Footer, group: int, count: int) -> list[Pict
     return [_picture(footer.path, first + row, table.slice(row, 1)) for row in rows]
 
 
-def _picture(path: str, row: int, one: pa.Table) -> Picture:
+def _picture(path: str, row: int, one: pa.Table) -> SampledPicture:
     pair = one.to_pylist()[0]
     image = pair["image"]
     data = image.get("bytes") if isinstance(image, dict) else None
-    return Picture(f"{path}: row {row:,}", str(pair["key"]), data, pair.get("width"), pair.get("height"))
+    return SampledPicture(
+        f"{path}: row {row:,}", str(pair["key"]), data, pair.get("width"), pair.get("height")
+    )
 
 
-def check(pictures: Iterable[Picture], differences: Differences) -> int:
+def check(pictures: Iterable[SampledPicture], differences: Differences) -> int:
     """Decode pictures; the number that could be."""
     decoded = 0
     for picture in pictures:
@@ -107,20 +97,18 @@ def check(pictures: Iterable[Picture], differences: Differences) -> int:
     return decoded
 
 
-def _fault(picture: Picture) -> str | None:
+def _fault(picture: SampledPicture) -> str | None:
     """What is wrong with a picture; None where nothing is."""
     if picture.data is None:
         return "no bytes"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow, on large pictures and odd EXIF
-            with Image.open(io.BytesIO(picture.data), formats=FORMATS) as image:
-                if image.size != (picture.width, picture.height):
-                    wanted = f"{picture.width} × {picture.height} as the columns say"
-                    return f"width and height should be {wanted}, they are {image.width} × {image.height}"
-                if image.width * image.height > MAX_PIXELS:
-                    return f"{image.width:,} × {image.height:,} pixels are too many to be decoded here"
-                image.load()
+        with recognised(picture.data) as image:
+            if image.size != (picture.width, picture.height):
+                wanted = f"{picture.width} × {picture.height} as the columns say"
+                return f"width and height should be {wanted}, they are {image.width} × {image.height}"
+            if image.width * image.height > MAX_PIXELS:
+                return f"{image.width:,} × {image.height:,} pixels are too many to be decoded here"
+            image.load()
     except DanqingError:
         raise
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error ...

@@ -25,7 +25,7 @@ from ..disk.tars import PLAIN, TarReader
 from ..errors import DanqingError
 from ..hub.store import Store
 from .differences import Differences, shown
-from .pictures import Picture
+from .pictures import SampledPicture
 from .rows import Rules, Scan
 from .shards import BATCH
 
@@ -115,13 +115,13 @@ def keys(store: Store, path: str) -> Iterator[Any]:
             yield pa.array([pair.place.key], pa.string())
 
 
-def read(store: Store, places: Iterable[Place]) -> Iterator[Picture]:
+def read(store: Store, places: Iterable[Place]) -> Iterator[SampledPicture]:
     """The pictures at these places, one held at a time."""
     for one in places:
         with store.open(one.path) as file:
             file.seek(one.offset)
             data = file.read(one.bytes)
-        yield Picture(f"{one.path}: row {one.row:,}", one.key, data, one.width, one.height)
+        yield SampledPicture(f"{one.path}: row {one.row:,}", one.key, data, one.width, one.height)
 
 
 def _guarded(tar: TarReader, path: str, differences: Differences) -> Iterator[Pair]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from .. import __version__
 from ..errors import UsageError
 from ..options import byte_size, option
+from ..picture.limits import USUAL_PIXELS
 from ..reasons import Reason
 from ..stage.shared import Sharded
 from ..web.limits import FetchLimits, Identity
@@ -113,7 +114,7 @@ class Config(Sharded):
         parse=byte_size,
         content=True,
     )
-    max_pixels: int = option(1 << 26, "drop pictures of more pixels, by their header", content=True)
+    max_pixels: int = option(USUAL_PIXELS, "drop pictures of more pixels, by their header", content=True)
 
     timeout: float = option(20.0, "seconds from the start of a request to its last byte")
     retries: int = option(2, "further tries of what can change: timeouts, refusals, 5xx, 429")

@@ -9,9 +9,6 @@ each of which keeps one core busy and the GIL free.
 from __future__ import annotations
 
 import io
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import cv2
@@ -20,60 +17,17 @@ from PIL import Image
 
 from ..disk.schema import EXTENSIONS
 from ..picture.colour import Array, to_srgb
-from ..picture.decode import decode, verify
+from ..picture.decode import decode, upright, verify
 from ..picture.header import Header, check
 from ..picture.intact import is_intact
+from ..picture.limits import ROOM, USUAL_PIXELS
 from ..reasons import Dropped, Reason
 from .config import Config
 from .outcome import Picture
 
-__all__ = ["PictureOptions", "check", "make", "phash"]
-
 # The longest side that the format itself can hold.
 _LONGEST = {"jpeg": 65_500, "webp": 16_383}
-# Rotations and mirrors of the eight EXIF orientations: transpose first, then flip (OpenCV's codes).
-_FLIPS = {
-    2: (False, 1),
-    3: (False, -1),
-    4: (False, 0),
-    5: (True, None),
-    6: (True, 1),
-    7: (True, -1),
-    8: (True, 0),
-}
 _WHITE = (255, 255, 255)
-
-
-class Room:
-    """Memory for large pictures in work, told in pixels, each of which takes 3 to 8 bytes meanwhile (see `decode`).
-
-    Whoever wants more than there is waits, and those behind it with it. A picture larger than all of the room is in
-    work alone; one of at most `small` pixels needs no room, so that ordinary ones never wait.
-    """
-
-    def __init__(self, pixels: int, small: int) -> None:
-        self._free = self.pixels = pixels
-        self.small = small
-        self._turn, self._freed = threading.Lock(), threading.Condition()
-
-    @contextmanager
-    def share(self, pixels: int) -> Iterator[None]:
-        """Room for a picture of so many pixels."""
-        pixels = 0 if pixels <= self.small else min(pixels, self.pixels)
-        if pixels:
-            with self._turn, self._freed:
-                self._freed.wait_for(lambda: self._free >= pixels)
-                self._free -= pixels
-        try:
-            yield
-        finally:
-            if pixels:
-                with self._freed:
-                    self._free += pixels
-                    self._freed.notify()
-
-
-ROOM = Room(1 << 26, 1 << 23)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +42,7 @@ class PictureOptions:
     decode: str = "exact"
     min_side: int = 0
     max_aspect: float = 0.0
-    max_pixels: int = 1 << 26
+    max_pixels: int = USUAL_PIXELS
 
     @classmethod
     def of(cls, config: Config) -> PictureOptions:
@@ -115,7 +69,7 @@ def _made(body: bytes, header: Header, target: tuple[int, int], options: Picture
     rgb, profile, decoder = decode(body, header, target if options.decode == "fast" else None)
     rgb = _resize(rgb, target)
     rgb = to_srgb(rgb, profile)
-    rgb = _turn(rgb, header.orientation)
+    rgb = upright(rgb, header.orientation)  # after the resize, where there is less to move
     rgb = _frame(rgb, options)
     height, width = rgb.shape[:2]
     if _may_stay(header, width, height, options) and is_intact(body, header.format):
@@ -174,7 +128,7 @@ def _as_served(body: bytes, header: Header, options: PictureOptions) -> Picture:
     digest, decoder = None, "none"
     if options.decode == "exact":
         pixels = verify(body, header)
-        digest = phash(_turn(to_srgb(pixels.array, None), header.orientation))
+        digest = phash(upright(to_srgb(pixels.array, None), header.orientation))
         decoder = pixels.decoder
     extension = EXTENSIONS.get(header.format, header.format)
     return Picture(body, width, height, width, height, digest, header.format, extension, decoder)
@@ -208,15 +162,6 @@ def _resize(pixels: Array, target: tuple[int, int]) -> Array:
     shrinks = target[0] <= width and target[1] <= height
     resized = cv2.resize(pixels, target, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     return np.asarray(resized, np.uint8)
-
-
-def _turn(pixels: Array, orientation: int) -> Array:
-    """Upright: after the resize, where there is less to move."""
-    if orientation == 1:
-        return pixels
-    transpose, flip = _FLIPS[orientation]
-    turned = cv2.transpose(pixels) if transpose else pixels
-    return np.asarray(turned if flip is None else cv2.flip(turned, flip), np.uint8)
 
 
 def _frame(pixels: Array, options: PictureOptions) -> Array:

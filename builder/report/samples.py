@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from PIL import Image, ImageOps
+from PIL import Image
 
 from ..disk.files import join
 from ..disk.parquet import parquet, rows_by_number
 from ..errors import InputError
+from ..picture.stored import scaled
 from ..reasons import KEPT, Verdict
 from ..web.hostname import host_of
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from .gather import Numbers
 
 SIDE = 192  # pixels of the long side of a thumbnail, at most
-MAX_PIXELS = 1 << 26  # of a picture that is decoded, by its header: as many as rebuild takes by default
 DAMAGED = "no whole Parquet file; make it anew or restore it"  # of a shard of the root
 SHORT, LONG = 96, 2000  # characters of a text: at once, and when it is opened
 # C0 and C1, zero-width and directional marks, isolates and overrides, tags, halves of characters.
@@ -132,23 +132,20 @@ def visible(plain: str) -> str:
 
 
 def thumbnail(data: bytes | None) -> str | None:
-    """A picture of any format Pillow reads as a JPEG of at most SIDE pixels in a data: URI; None: not decodable."""
-    try:
-        with Image.open(io.BytesIO(data or b"")) as stored:
-            if stored.width * stored.height > MAX_PIXELS:
-                return None
-            stored.draft("RGB", (2 * SIDE, 2 * SIDE))
-            image = ImageOps.exif_transpose(stored).convert("RGBA")
-        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    except (
-        Exception
-    ):  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ZeroDivisionError ...
+    """A stored picture as a JPEG of at most SIDE pixels in a data: URI; None: not decodable."""
+    pixels = scaled(data or b"", _fitted, Image.Resampling.LANCZOS, fast=True)
+    if pixels is None:
         return None
-    page = Image.new("RGB", image.size, "white")
-    page.paste(image, mask=image)
     written = io.BytesIO()
-    page.save(written, "JPEG", quality=80, optimize=True)  # a new image: no EXIF, no comment of the old one
+    page = Image.fromarray(pixels)  # a new image: no EXIF, no comment of the old one
+    page.save(written, "JPEG", quality=80, optimize=True)
     return f"data:image/jpeg;base64,{base64.b64encode(written.getvalue()).decode()}"
+
+
+def _fitted(size: tuple[int, int]) -> tuple[int, int]:
+    """The largest size of the same shape within SIDE; a small one stays."""
+    scale = min(1.0, SIDE / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def read(root: str, chosen: Sequence[Row]) -> list[Sample]:

@@ -21,6 +21,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import EnvironmentProblem
+
 Array = npt.NDArray[np.uint8]
 Picture = bytes | Array  # a file, or RGB of the size that the tower wants: (height, width, 3)
 Size = tuple[int, int]  # width, height
@@ -136,6 +138,11 @@ def _rgb(picture: Picture, target_of: Callable[[Size], Size], resample: int, *, 
     """RGB of the size that `target_of` says for the size of a file's picture; pixels as they are; None: no picture."""
     if isinstance(picture, np.ndarray):
         return picture
-    from .decode import decoded
+    from ..picture.stored import scaled
 
-    return decoded(picture, target_of, resample, fast=fast)
+    try:
+        return scaled(picture, target_of, resample, fast=fast)
+    except MemoryError:
+        raise EnvironmentProblem(
+            "out of memory while a large picture was decoded; give fewer --workers and run the same command again"
+        ) from None

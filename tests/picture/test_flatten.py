@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from builder.picture.colour import to_srgb
-from builder.picture.flatten import flattened
+from builder.picture.colour import flattened, to_srgb
 
 from ..pictures import icc_profile
 

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from builder.picture.limits import ROOM, Room
 from builder.reasons import Dropped, Reason
 from builder.rebuild.config import Config
 from builder.rebuild.outcome import Picture
-from builder.rebuild.picture import ROOM, PictureOptions, Room, make
+from builder.rebuild.picture import PictureOptions, make
 
 from ..picture.photos import photo_jpeg
 from ..pictures import CORNERS, PICTURES, SIZE, png_bomb, save
