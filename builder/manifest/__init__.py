@@ -23,7 +23,7 @@ import fsspec
 import pyarrow as pa
 
 from ..errors import InputError
-from .columns import SCHEMAS, ColumnMap, ManifestOptions, Preset, layout
+from .columns import SCHEMAS, ColumnMap, ManifestOptions, Preset, column_map
 from .find import FoundFile, find
 from .probe import probe
 from .readers import RowReader, open_reader, surveyed
@@ -59,10 +59,10 @@ class ManifestFile:
     fingerprint: str
     read: Mapping[str, Any] | None
 
-    def as_json(self) -> dict[str, Any]:
-        """What plan.json holds of it: `open_manifest` takes it back."""
-        told = {"rows": self.rows, "fingerprint": self.fingerprint}
-        return told if self.read is None else {**told, "read": self.read}
+    def as_json(self) -> Mapping[str, object]:
+        """The record of the file in plan.json, which `open_manifest` takes back."""
+        record = {"rows": self.rows, "fingerprint": self.fingerprint}
+        return record if self.read is None else {**record, "read": self.read}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Manifest:
     schema: pa.Schema
     hash_column: tuple[str, str] | None
     sources: list[Source]  # one for each of `files`
-    layout: ColumnMap
+    columns: ColumnMap
     notes: tuple[str, ...]
 
     def tables(self, split: str, ranges: Iterable[tuple[int, int]]) -> Iterator[pa.Table]:
@@ -104,14 +104,14 @@ class _Cursor:
 
     def __init__(self, manifest: Manifest, split: str) -> None:
         chosen = [(f, s) for f, s in zip(manifest.files, manifest.sources, strict=True) if f.split == split]
-        self._layout = manifest.layout
+        self._columns = manifest.columns
         self._sources = [source for _, source in chosen]
         self._starts = list(itertools.accumulate((file.rows for file, _ in chosen), initial=0))
         self._reader: RowReader | None = None
 
     def take(self, start: int, stop: int) -> pa.Table:
         """The rows [start, stop)."""
-        parts = [self._layout.schema.empty_table()]
+        parts = [self._columns.schema.empty_table()]
         while start < stop:
             index = bisect.bisect_right(self._starts, start) - 1
             base, end = self._starts[index], min(stop, self._starts[index + 1])
@@ -119,7 +119,7 @@ class _Cursor:
             part = table.slice(start - base - first, end - start)
             source = self._sources[index]
             encoding = source.encoding if source.kind is Format.PARQUET else UTF8  # text comes decoded
-            parts.append(self._layout.table(part, encoding, source.url, start - base))
+            parts.append(self._columns.table(part, encoding, source.url, start - base))
             start += len(part)
             if start - base == source.rows:
                 self._of(index).ends()
@@ -167,7 +167,7 @@ def open_manifest(
         notes += said
         rows[entry.split] += counted
     _one_kind(source, [probed.kind for probed in sources])
-    plan = layout([(probed.url, probed.schema) for probed in sources], columns)
+    plan = column_map([(probed.url, probed.schema) for probed in sources], columns)
     if not rows.total():
         raise InputError(f"{source}: the manifest has no rows ({len(files)} {sources[0].kind} files)")
     return Manifest(
@@ -192,7 +192,7 @@ def _planned(
     """Each file with what it is and what is to be said of it, in order, a few at a time; under a limit one by one."""
 
     def look(entry: FoundFile, most: int = 0) -> tuple[FoundFile, Source, list[str]]:
-        probed = probe(fs, entry, columns.quoting, columns.encoding)
+        probed = probe(fs, entry.path, columns.quoting, columns.encoding)
         if probed.kind is Format.PARQUET:
             return entry, probed, []
         again = _as_planned(probed, known.get(probed.url, {}), most)
@@ -212,7 +212,7 @@ def _planned(
                 yield from pool.map(look, entries[start : start + PARALLEL])
 
 
-def _read(source: Source) -> dict[str, Any] | None:
+def _read(source: Source) -> Mapping[str, Any] | None:
     """How the rows of a text file come about, for plan.json; None of Parquet, which says so itself."""
     if source.kind is Format.PARQUET:
         return None
@@ -224,18 +224,18 @@ def _read(source: Source) -> dict[str, Any] | None:
     }
 
 
-def _as_planned(source: Source, told: Mapping[str, Any], limit: int) -> Source | None:
-    """A text file with the rows and types that an earlier plan tells of it; None where it tells of another."""
+def _as_planned(source: Source, record: Mapping[str, Any], limit: int) -> Source | None:
+    """A text file with the rows and types of its record in an earlier plan; None where that is of another."""
     try:
-        if told.get("fingerprint") != source.fingerprint or "read" not in told:
+        if record.get("fingerprint") != source.fingerprint or "read" not in record:
             return None
-        rows, schema = int(told["rows"]), pa.schema(fields_from(told["read"]["types"]))
+        rows, schema = int(record["rows"]), pa.schema(fields_from(record["read"]["types"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{source.url}: plan.json does not tell how it was read ({error!r}); --overwrite starts anew"
         ) from error
     known = dataclasses.replace(source, schema=schema, rows=rows, cut=rows == limit)
-    return known if _read(known) == told["read"] else None
+    return known if _read(known) == record["read"] else None
 
 
 def _one_kind(source: str, kinds: list[str]) -> None:

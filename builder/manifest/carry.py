@@ -31,6 +31,9 @@ class NotEncoded(ValueError):
     """Bytes that should be text and are not in its encoding."""
 
 
+UNFIT = (pa.ArrowInvalid, pa.ArrowNotImplementedError, NotEncoded)
+
+
 def plain(kind: pa.DataType, null: pa.DataType = STRING) -> pa.DataType:
     """The type without its layout: what `datasets` loads and Parquet writes of the same values.
 
@@ -81,7 +84,7 @@ def conform(
     try:
         conformed: pa.ChunkedArray[Any] = _conform(column, field.type, encoding)
         return conformed
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, NotEncoded) as error:
+    except UNFIT as error:
         row = bisect.bisect_left(
             range(len(column)),
             True,
@@ -98,7 +101,7 @@ def conform(
 def _fits(column: pa.ChunkedArray[Any], kind: pa.DataType, encoding: str) -> bool:
     try:
         _conform(column, kind, encoding)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, NotEncoded):
+    except UNFIT:
         return False
     return True
 

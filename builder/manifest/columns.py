@@ -92,8 +92,8 @@ class ColumnMap:
         )
 
 
-def layout(files: Sequence[tuple[str, pa.Schema]], columns: ManifestOptions) -> ColumnMap:
-    """The layout of a manifest from the name and schema of each of its files.
+def column_map(files: Sequence[tuple[str, pa.Schema]], columns: ManifestOptions) -> ColumnMap:
+    """The column map of a manifest from the name and schema of each of its files.
 
     Raises InputError for a missing column (listing those found), a URL or caption that is no text, two
     columns of one name, and files whose types contradict each other.
@@ -123,20 +123,21 @@ def _choose(file: str, names: list[str], columns: ManifestOptions) -> tuple[str,
         if named is not None and named not in names:
             raise InputError(f"{file}: no column {named!r}; it has {_quoted(names)}")
     loose = columns.schema == "auto"
-    for preset in SCHEMAS.values() if loose else [SCHEMAS[columns.schema]]:
-        url = columns.url or _match(preset.url, names, loose)
-        caption = columns.caption or _match(preset.caption, names, loose)
+    found = [
+        (
+            columns.url or _match(preset.url, names, loose),
+            columns.caption or _match(preset.caption, names, loose),
+        )
+        for preset in (SCHEMAS.values() if loose else [SCHEMAS[columns.schema]])
+    ]
+    for url, caption in found:
         if url and caption:
             return url, caption
-    missing = "URL" if not (columns.url or _any(names, loose, columns.schema)) else "caption"
-    flag = "--url-column" if missing == "URL" else "--caption-column"
+    missing, flag = (
+        ("caption", "--caption-column") if any(url for url, _ in found) else ("URL", "--url-column")
+    )
     which = "any known manifest" if loose else columns.schema
     raise InputError(f"{file}: no {missing} column of {which}; it has {_quoted(names)}: name it with {flag}")
-
-
-def _any(names: list[str], loose: bool, schema: str) -> str | None:
-    presets = SCHEMAS.values() if loose else [SCHEMAS[schema]]
-    return next((found for preset in presets if (found := _match(preset.url, names, loose))), None)
 
 
 def _match(wanted: tuple[str, ...], names: list[str], loose: bool) -> str | None:

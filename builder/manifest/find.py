@@ -8,7 +8,7 @@ Splits are read from file and folder names with the words of `datasets`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -107,7 +107,7 @@ def _in_folder(fs: fsspec.AbstractFileSystem, folder: str, source: str) -> list[
 
 
 def _entries(
-    fs: fsspec.AbstractFileSystem, chosen: list[str], names: dict[str, str], found: dict[str, Any]
+    fs: fsspec.AbstractFileSystem, chosen: list[str], names: dict[str, str], found: Mapping[str, Any]
 ) -> list[FoundFile]:
     """The files of these names; found: what the file system lists of each path: of a link that it is something else."""
     for name in chosen:

@@ -8,7 +8,7 @@ parser with these, and one it refuses is read line by line in Python, which name
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any, cast
 
 import pyarrow as pa
@@ -64,7 +64,7 @@ def survey(source: Source, file: pa.NativeFile, stop: int | None) -> tuple[int, 
             )
     columns = shape.fields.items()
     schema = pa.schema([(name, one.type(f"{source.url}: column {name!r}")) for name, one in columns])
-    return rows, schema, [f"{source.url}: column {line}" for name, one in columns for line in one.told(name)]
+    return rows, schema, [f"{source.url}: column {line}" for name, one in columns for line in one.notes(name)]
 
 
 def _take(shape: Shape, lines: Sequence[bytes], known: pa.Schema, url: str, first: int) -> pa.Schema:
@@ -112,7 +112,7 @@ def _parsed(lines: Sequence[bytes], known: pa.Schema, others: Any) -> pa.Table |
     return table if len(table) == len(lines) else None  # two objects on one line would make more
 
 
-def _loads(lines: Sequence[bytes], url: str, first: int) -> Iterator[dict[str, Any]]:
+def _loads(lines: Sequence[bytes], url: str, first: int) -> Iterator[Mapping[str, Any]]:
     for number, line in enumerate(lines, first + 1):
         try:
             row = _encodable(json.loads(line))
@@ -139,7 +139,7 @@ def _encodable(value: Any) -> Any:
     return value
 
 
-def _column(rows: Sequence[dict[str, Any]], field: pa.Field[Any], url: str, first: int) -> Any:
+def _column(rows: Sequence[Mapping[str, Any]], field: pa.Field[Any], url: str, first: int) -> Any:
     try:
         return pa.array([fitted(row.get(field.name), field.type) for row in rows], field.type)
     except (pa.ArrowException, OverflowError, TypeError, AttributeError) as error:

@@ -18,7 +18,6 @@ from ..disk.files import is_local
 from ..disk.parquet import refuse_encrypted
 from ..disk.reading import opened, reading
 from ..errors import InputError
-from .find import FoundFile
 from .source import Format, Source, compression_of, decoded, kind_of
 from .text import UTF8, encoding_of
 
@@ -29,24 +28,22 @@ WIDE = ((1, "utf-16-le"), (0, "utf-16-be"))  # which of two bytes is zero in a L
 ORDERLESS = ("utf-16", "utf-32")  # say nothing of the order of their bytes
 
 
-def probe(
-    fs: fsspec.AbstractFileSystem, entry: FoundFile, quoting: str = "auto", encoding: str = UTF8
-) -> Source:
+def probe(fs: fsspec.AbstractFileSystem, path: str, quoting: str = "auto", encoding: str = UTF8) -> Source:
     """Look at one file; quoting and encoding: of text, as the user said.
 
     Raises InputError when it is empty, truncated, encrypted or not what its name says, EnvironmentProblem when it
-    cannot be read. ManifestOptions and rows of text come from `readers.surveyed`.
+    cannot be read. Columns and rows of text come from `readers.surveyed`.
     """
-    full = str(fs.unstrip_protocol(entry.path))
-    url = entry.path if is_local(full) else full
-    with reading(url), opened(fs, entry.path) as file:
+    full = str(fs.unstrip_protocol(path))
+    url = path if is_local(full) else full
+    with reading(url), opened(fs, path) as file:
         size = file.seek(0, 2)
         if not size:
             raise InputError(f"{url}: the file is empty (0 bytes)")
         head, tail = _at(file, 0, min(EDGE, size)), _at(file, max(0, size - EDGE), size)
         print_ = hashlib.blake2b(str(size).encode() + b"\0" + head + tail, digest_size=16).hexdigest()
-        kind = kind_of(entry.name)
-        bare = Source(fs, entry.path, url, size, print_, kind or Format.CSV, None, pa.schema([]), None)
+        kind = kind_of(path)
+        bare = Source(fs, path, url, size, print_, kind or Format.CSV, None, pa.schema([]), None)
         bare = dataclasses.replace(bare, quoting=quoting, encoding=encoding)
         if kind is Format.PARQUET or head.startswith((PARQUET_MAGIC, ENCRYPTED_MAGIC)):
             if kind not in (None, Format.PARQUET):

@@ -32,19 +32,13 @@ COALESCED = 32 << 20  # row groups up to this many bytes are fetched from a stor
 
 
 class RowReader(ABC):
-    """One open file; `close` it, or use it as a context manager."""
+    """One open file, read forward; `close` it."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self._open = contextlib.ExitStack()
         self._batches: Iterator[tuple[int, pa.Table]] | None = None
         self._first, self._table = 0, pa.table({})
-
-    def __enter__(self) -> RowReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file."""
@@ -141,49 +135,37 @@ def _stored(group: pq.RowGroupMetaData) -> int:
 
 
 class TextReader(RowReader):
-    """Text has no index: it is read from its beginning."""
+    """Text has no index: it is read from its beginning, and before the row that is asked for no tables are made."""
 
     def _from(self, row: int) -> Iterator[tuple[int, pa.Table]]:
         self._open.close()
-        return self._tables(self._open.enter_context(decoded(self.source)), row)
-
-    @abstractmethod
-    def _tables(self, file: pa.NativeFile, row: int) -> Iterator[tuple[int, pa.Table]]:
-        """Batches in order, each with its first row; before `row` some may be left out."""
-
-    @property
-    def _stop(self) -> int | None:
-        return self.source.rows if self.source.cut else None
+        file = self._open.enter_context(decoded(self.source))
+        tables = _objects if self.source.kind is Format.JSON_LINES else _records
+        return tables(self.source, file, row)
 
 
-class DelimitedReader(TextReader):
+def _records(source: Source, file: pa.NativeFile, row: int) -> Iterator[tuple[int, pa.Table]]:
     """CSV and TSV: every column as text, because a number in one row says nothing of the next."""
-
-    def _tables(self, file: pa.NativeFile, row: int) -> Iterator[tuple[int, pa.Table]]:
-        records = Records(self.source, file)
-        if records.schema != self.source.schema:
-            raise InputError(f"{self.source.url}: its header is another than when it was planned")
-        first = 0
-        for part in records.parts(self._stop):
-            if records.rows > row:
-                yield first, records.table(part)
-            first = records.rows
+    records = Records(source, file)
+    if records.schema != source.schema:
+        raise InputError(f"{source.url}: its header is another than when it was planned")
+    first = 0
+    for part in records.parts(source.stop):
+        if records.rows > row:
+            yield first, records.table(part)
+        first = records.rows
 
 
-class JsonLinesReader(TextReader):
+def _objects(source: Source, file: pa.NativeFile, row: int) -> Iterator[tuple[int, pa.Table]]:
     """JSON Lines: one object a line, blank lines passed over."""
-
-    def _tables(self, file: pa.NativeFile, row: int) -> Iterator[tuple[int, pa.Table]]:
-        for first, lines in blocks(self.source, file, self._stop):
-            if first + len(lines) > row:
-                yield first, parse(lines, self.source.schema, self.source.url, first)
+    for first, lines in blocks(source, file, source.stop):
+        if first + len(lines) > row:
+            yield first, parse(lines, source.schema, source.url, first)
 
 
 def open_reader(source: Source) -> RowReader:
     """The reader of a file's kind."""
-    if source.kind is Format.PARQUET:
-        return ParquetReader(source)
-    return JsonLinesReader(source) if source.kind is Format.JSON_LINES else DelimitedReader(source)
+    return (ParquetReader if source.kind is Format.PARQUET else TextReader)(source)
 
 
 def surveyed(source: Source, limit: int = 0) -> tuple[Source, list[str]]:

@@ -21,6 +21,9 @@ from ..errors import InputError
 EXACT = 1 << 53  # up to here a double holds every integer
 MOST_KEYS = 1000  # of one object: beyond them they are no columns but values
 DEEPEST = 32  # objects and lists inside each other; what lies deeper is kept as its JSON
+LEAVES: dict[str, pa.DataType] = {
+    str(kind): kind for kind in (pa.null(), pa.bool_(), pa.int64(), pa.uint64(), pa.float64(), pa.string())
+}
 KINDS = {bool: "bool", int: "int", float: "float", str: "text", list: "list", dict: "object"}
 
 
@@ -119,9 +122,9 @@ class Shape:
             return pa.int64()
         return pa.uint64() if self.low >= 0 and self.high < 1 << 64 else pa.string()
 
-    def told(self, name: str) -> list[str]:
-        """What becomes of a column `name` that is not carried as it is."""
-        inside = [line for key, one in self.fields.items() for line in one.told(f"{name}.{key}".rstrip("."))]
+    def notes(self, name: str) -> list[str]:
+        """What becomes of a column `name`, and of the keys in it, where they are not carried as they are."""
+        inside = [line for key, one in self.fields.items() for line in one.notes(f"{name}.{key}".rstrip("."))]
         if self.kinds == {"object"} and not self.fields:
             return [f"{name} holds empty objects alone: null"]
         if "many" in self.kinds:
@@ -165,22 +168,14 @@ def as_json(kind: Any) -> Any:
     return str(kind)
 
 
-def fields_from(told: Any) -> list[pa.Field[Any]]:
+def fields_from(spelt: Any) -> list[pa.Field[Any]]:
     """The fields of an object that `as_json` spelt; KeyError, TypeError or ValueError for anything else."""
-    return [pa.field(str(name), _from_json(one)) for name, one in told]
+    return [pa.field(str(name), _from_json(one)) for name, one in spelt]
 
 
-def _from_json(told: Any) -> pa.DataType:
-    if isinstance(told, dict):
-        return pa.list_(_from_json(told["list"]))
-    if isinstance(told, list):
-        return pa.struct(fields_from(told))
-    kinds: tuple[pa.DataType, ...] = (
-        pa.null(),
-        pa.bool_(),
-        pa.int64(),
-        pa.uint64(),
-        pa.float64(),
-        pa.string(),
-    )
-    return {str(kind): kind for kind in kinds}[told]
+def _from_json(spelt: Any) -> pa.DataType:
+    if isinstance(spelt, dict):
+        return pa.list_(_from_json(spelt["list"]))
+    if isinstance(spelt, list):
+        return pa.struct(fields_from(spelt))
+    return LEAVES[spelt]

@@ -78,6 +78,11 @@ class Source:
         return self.quoting == "double" or (self.quoting == "auto" and self.kind is Format.CSV)
 
     @property
+    def stop(self) -> int | None:
+        """The row at which a limit ends the reading; None where the file is read to its end."""
+        return self.rows if self.cut else None
+
+    @property
     def local(self) -> bool:
         """Whether Arrow can read the file by itself."""
         return type(self.fs) is LocalFileSystem

@@ -38,7 +38,7 @@ def judged(
         lost = whole
     known = ""
     if lost.reason == Reason.INVALID_URL:
-        url, caption, *_ = plan.manifest.layout.sources
+        url, caption, *_ = plan.manifest.columns.sources
         known = f"URLs were read from the column {url!r}, captions from {caption!r}"
     return doubt(config.output, lost, known)
 

@@ -29,7 +29,7 @@ from ..disk.files import join, listdir
 from ..disk.parquet import parquet
 from ..disk.schema import CODE_BITS, floats, said_by
 from ..errors import InputError
-from ..manifest.find import FoundFile, find
+from ..manifest.find import find
 from ..manifest.probe import probe
 from ..manifest.source import Format, Source
 from ..stage.hold import alone
@@ -160,7 +160,7 @@ def _of_root(root: str) -> Parts:
 def _of_manifest(source: str) -> Parts:
     fs, entries = find(source)
     with ThreadPoolExecutor(PARALLEL) as pool:
-        files = list(pool.map(lambda entry: probe(fs, entry), entries))
+        files = list(pool.map(lambda entry: probe(fs, entry.path), entries))
     for file in files:
         if file.kind is not Format.PARQUET:
             raise InputError(
@@ -172,7 +172,7 @@ def _of_manifest(source: str) -> Parts:
 def _probed(folder: str, names: list[str]) -> list[Source]:
     def one(name: str) -> Source:
         fs, (entry,) = find(join(folder, name))
-        return probe(fs, FoundFile(entry.path, name, "train"))
+        return probe(fs, entry.path)
 
     with ThreadPoolExecutor(PARALLEL) as pool:
         return list(pool.map(one, names))

@@ -19,7 +19,6 @@ from ..disk.files import filesystem, join
 from ..disk.ledger import DIGEST
 from ..disk.schema import SPLITS
 from ..errors import InputError
-from ..manifest.find import FoundFile
 from ..manifest.probe import probe
 
 STAGE = "rebuild"
@@ -125,7 +124,7 @@ def _footers(folder: str, names: list[str]) -> dict[str, Mapping[str, Any]]:
 
     def look(name: str) -> Mapping[str, Any]:
         fs, path = filesystem(join(folder, name))
-        found = probe(fs, FoundFile(path, name, "train"))
+        found = probe(fs, path)
         return {"rows": found.rows, DIGEST: found.fingerprint}
 
     with ThreadPoolExecutor(PARALLEL) as pool:

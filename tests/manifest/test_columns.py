@@ -7,7 +7,7 @@ import pytest
 
 from builder.errors import InputError
 from builder.manifest.carry import conform, plain
-from builder.manifest.columns import SCHEMAS, ManifestOptions, layout
+from builder.manifest.columns import SCHEMAS, ManifestOptions, column_map
 
 S, I64, F64 = pa.string(), pa.int64(), pa.float64()
 
@@ -30,7 +30,7 @@ RELEASES = {
 @pytest.mark.parametrize("name", RELEASES)
 def test_preset_finds_the_columns_of_a_release(name: str, named: bool) -> None:
     file, url, caption = RELEASES[name]
-    plan = layout([("m", file)], ManifestOptions(name if named else "auto"))
+    plan = column_map([("m", file)], ManifestOptions(name if named else "auto"))
     assert plan.sources[:2] == (url, caption)
     assert plan.schema.names[:3] == ["url", "alt_text", "recaption"]
     assert len(plan.sources) - plan.sources.count(None) == len(file)  # nothing is left behind
@@ -41,18 +41,21 @@ def test_every_preset_is_tested() -> None:
 
 
 def test_auto_reads_names_in_any_case() -> None:
-    assert layout([("m", schema("Url", "ALT_TEXT"))], ManifestOptions()).sources[:2] == ("Url", "ALT_TEXT")
+    assert column_map([("m", schema("Url", "ALT_TEXT"))], ManifestOptions()).sources[:2] == (
+        "Url",
+        "ALT_TEXT",
+    )
 
 
 def test_named_preset_reads_names_as_they_are() -> None:
     with pytest.raises(
         InputError, match="no URL column of wukong; it has 'Url', 'caption': name it with --url"
     ):
-        layout([("m", schema("Url", "caption"))], ManifestOptions("wukong"))
+        column_map([("m", schema("Url", "caption"))], ManifestOptions("wukong"))
 
 
 def test_flags_go_before_the_preset() -> None:
-    plan = layout(
+    plan = column_map(
         [("m", schema("link", "url", "alt_text", "recaption"))],
         ManifestOptions(url="link", caption="recaption"),
     )
@@ -61,7 +64,7 @@ def test_flags_go_before_the_preset() -> None:
 
 
 def test_one_flag_leaves_the_other_column_to_the_presets() -> None:
-    assert layout([("m", schema("link", "text"))], ManifestOptions(url="link")).sources[:2] == (
+    assert column_map([("m", schema("link", "text"))], ManifestOptions(url="link")).sources[:2] == (
         "link",
         "text",
     )
@@ -69,7 +72,7 @@ def test_one_flag_leaves_the_other_column_to_the_presets() -> None:
 
 def test_carried_columns_keep_their_place_and_avoid_our_names() -> None:
     file = schema("key", "url", "alt_text", "score", "manifest_width", width=I64, caption=S)
-    plan = layout([("m", file)], ManifestOptions())
+    plan = column_map([("m", file)], ManifestOptions())
     renamed = ["manifest_key", "score", "manifest_width", "manifest_manifest_width", "manifest_caption"]
     assert plan.schema.names[3:] == renamed
 
@@ -87,7 +90,7 @@ def test_carried_columns_keep_their_place_and_avoid_our_names() -> None:
 def test_hash_column_is_found_through_its_new_name(
     extra: dict[str, pa.DataType], found: tuple[str, str] | None
 ) -> None:
-    assert layout([("m", schema("url", "text", **extra))], ManifestOptions()).hash_column == found
+    assert column_map([("m", schema("url", "text", **extra))], ManifestOptions()).hash_column == found
 
 
 @pytest.mark.parametrize(
@@ -116,7 +119,7 @@ def test_files_that_differ_in_width_meet_in_the_wider_type(
     one: pa.DataType, two: pa.DataType, both: pa.DataType
 ) -> None:
     files = [("a", schema("url", "text", n=one)), ("b", schema("url", "text", n=two))]
-    assert layout(files, ManifestOptions()).schema.field("n").type == both
+    assert column_map(files, ManifestOptions()).schema.field("n").type == both
 
 
 @pytest.mark.parametrize(
@@ -133,7 +136,7 @@ def test_files_that_differ_in_width_meet_in_the_wider_type(
 )
 def test_a_file_unlike_the_first_is_named(second: pa.Schema, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        layout([("a", schema("url", "text", n=I64)), ("b", second)], ManifestOptions())
+        column_map([("a", schema("url", "text", n=I64)), ("b", second)], ManifestOptions())
 
 
 @pytest.mark.parametrize(
@@ -156,7 +159,7 @@ def test_a_file_unlike_the_first_is_named(second: pa.Schema, said: str) -> None:
 )
 def test_a_missing_or_unfit_column_is_one_line(file: pa.Schema, columns: ManifestOptions, said: str) -> None:
     with pytest.raises(InputError, match=said) as caught:
-        layout([("m", file)], columns)
+        column_map([("m", file)], columns)
     assert "\n" not in str(caught.value)
 
 
@@ -182,7 +185,7 @@ def test_text_of_any_layout_becomes_strings(column: pa.Array) -> None:
 
 
 def test_table_fills_what_a_file_lacks_with_null() -> None:
-    plan = layout([("a", schema("url", "text", n=I64)), ("b", schema("url", "text"))], ManifestOptions())
+    plan = column_map([("a", schema("url", "text", n=I64)), ("b", schema("url", "text"))], ManifestOptions())
     table = plan.table(pa.table({"url": ["u"], "text": ["t"]}))
     assert table.to_pylist() == [{"url": "u", "alt_text": "t", "recaption": None, "n": None}]
     assert table.schema == plan.schema
