@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from builder.card.told import Told, model_card
+from builder.card import values
+from builder.card.template import model_card
 from builder.demo import scene as scenes
 from builder.demo.scene import Attributes
 
@@ -127,33 +128,32 @@ def write_card(folder: Path, pairs: int, seed: int, made: Mapping[str, int]) -> 
 
     made: how it was trained: steps, side, length and pool.
     """
-    figures, told = measure(folder, pairs, seed), Told("checkpoint.md")
-    size = told.bytes(sum(path.stat().st_size for path in folder.iterdir() if path.name != "README.md"))
-    quality = told.number(QUALITY)
-    values = WORDS | {
+    figures = measure(folder, pairs, seed)
+    size = values.size(sum(path.stat().st_size for path in folder.iterdir() if path.name != "README.md"))
+    facts = WORDS | {
         "chinese": WORDS["chinese"].replace("SIZE", size),
         "summary": WORDS["summary"].replace("SIZE", size),
-        "made": _made(told, seed, made),
-        "measured": f"With these files, on {told.number(pairs)} scenes of another seed, JPEG of quality {quality}:",
-        "figures": [{"name": FIGURES[name], "value": told.text(f"{n:.4f}")} for name, n in figures.items()],
-        "notes": f"{WORDS['notes']} {told.number(min(WRONG, pairs))} scenes.",
+        "made": _made(seed, made),
+        "measured": f"With these files, on {values.number(pairs)} scenes of another seed, JPEG of quality {QUALITY}:",
+        "figures": [{"name": FIGURES[name], "value": f"{n:.4f}"} for name, n in figures.items()],
+        "notes": f"{WORDS['notes']} {values.number(min(WRONG, pairs))} scenes.",
     }
-    (folder / "README.md").write_text(model_card(FRONT, values), encoding="utf-8")
+    (folder / "README.md").write_text(model_card(FRONT, facts), encoding="utf-8")
     return figures
 
 
-def _made(told: Told, seed: int, made: Mapping[str, int]) -> list[str]:
+def _made(seed: int, made: Mapping[str, int]) -> list[str]:
     """How the checkpoint was trained, in sentences."""
-    side, length, pool = (told.number(made[name]) for name in ("side", "length", "pool"))
-    command = f"--seed {told.text(str(seed))} --steps {told.text(str(made['steps']))}"
-    low, high = map(told.number, QUALITIES)
+    side, length, pool = (values.number(made[name]) for name in ("side", "length", "pool"))
+    command = f"--seed {seed} --steps {made['steps']}"
+    low, high = map(values.number, QUALITIES)
     return [
         f"Pictures of {side} x {side} pixels; a token a character, lower-cased, padded to {length}; weights in "
-        f"{told.text('bfloat16')}.",
-        f"Made by `OMP_NUM_THREADS={told.text('1')} python -m benchmarks.tiny OUT {command}`, from scratch, on one "
+        "bfloat16.",
+        f"Made by `OMP_NUM_THREADS=1 python -m benchmarks.tiny OUT {command}`, from scratch, on one "
         "core of a CPU in a few minutes. The same seed gives the same weights on the same version of torch.",
-        f"Data: {pool} scenes of `builder/demo/scene.py` ({_world(told)}), drawn for it in several formats, as JPEG of "
-        f"quality {low} to {high}, some cropped by up to {told.percent(CROP)} a side, lighter, darker, or marked.",
+        f"Data: {pool} scenes of `builder/demo/scene.py` ({_world()}), drawn for it in several formats, as JPEG of "
+        f"quality {low} to {high}, some cropped by up to {values.percent(CROP)} a side, lighter, darker, or marked.",
         "Training: the picture tower learns to tell the attributes by a linear head, which is thrown away; the text "
         "tower learns to match its embeddings; then both learn together. The loss is the sigmoid loss over all "
         "captions and pictures of a batch, half of which differ from another in one attribute, and a caption counts "
@@ -161,7 +161,7 @@ def _made(told: Told, seed: int, made: Mapping[str, int]) -> list[str]:
     ]
 
 
-def _world(told: Told) -> str:
+def _world() -> str:
     """What there is in the scenes, counted."""
     shown = {
         "colours": len(scenes.COLOURS),
@@ -171,4 +171,4 @@ def _world(told: Told) -> str:
         "grounds": len(scenes.GROUNDS),
         "patterns": len(scenes.PATTERNS),
     }
-    return ", ".join(f"{told.number(count)} {name}" for name, count in shown.items())
+    return ", ".join(f"{values.number(count)} {name}" for name, count in shown.items())

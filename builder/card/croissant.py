@@ -3,98 +3,99 @@
     Release, schema ─▶ JSON-LD: a FileObject with its checksum for each shard, one FileSet, a RecordSet of the columns
 
 Paths are relative, so the file serves a folder and a revision of the Hub alike: mlcroissant reads the records of a
-local copy. It checks the document before it is written.
+local copy. `checked` has it read the document before it is published.
 """
 
 from __future__ import annotations
 
-import datetime
 import json
 import logging
 import re
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from importlib import resources
 
 import pyarrow as pa
 
 from ..console import harmless_json
 from ..disk.location import DANQING
 from ..disk.release import Release
+from ..disk.schema import is_list
 from ..errors import EnvironmentProblem, VerificationError
+from .template import CARDS
 from .words import described
 
 NAME = "croissant.json"
 SHARDS = "shards"  # the id of all of them together
 _PAPER = "https://arxiv.org/abs/2601.10305"
-_PARQUET, _TAR = "application/x-parquet", "application/x-tar"
+_PLAIN = {  # types of Croissant by those of Arrow; all others are text
+    **{f"{sign}int{bits}": f"cr:{sign.upper()}Int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+    "halffloat": "cr:Float16",
+    "float": "cr:Float32",
+    "double": "cr:Float64",
+    "bool": "sc:Boolean",
+}
 
 
 def document(release: Release, schema: pa.Schema, title: str, repository: str) -> bytes:
-    """croissant.json of a release. VerificationError where mlcroissant finds an error or has a warning."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of rdflib, by what mlcroissant asks of it
-        logging.getLogger("absl").setLevel(logging.ERROR)  # it would print what is raised here
-        text, found = _checked(release, schema, title, repository)
-    if found:
-        raise VerificationError(f"{NAME}: not valid: {' '.join(found[0].split())}")
-    return (text + "\n").encode()
-
-
-def _checked(release: Release, schema: pa.Schema, title: str, repository: str) -> tuple[str, list[str]]:
-    """The document, and what mlcroissant says of it when it reads it back."""
-    mlc = _library()
-    context = mlc.Context()
+    """croissant.json of a release."""
     of_danqing, url = release.source == DANQING, f"https://huggingface.co/datasets/{repository}"
-    encoding = _TAR if any(path.endswith(".tar") for path in release.shards()) else _PARQUET
-    files = [
-        mlc.FileObject(
-            ctx=context,
-            id=path,
-            name=path,
-            content_url=path,
-            content_size=f"{file['bytes']} B",
-            encoding_formats=[encoding],
-            sha256=file["sha256"],
-        )
-        for path, file in sorted(release.shards().items())
-    ]
-    pattern = f"{release.what}/*.{'tar' if encoding == _TAR else 'parquet'}"
-    together = mlc.FileSet(
-        ctx=context, id=SHARDS, name=SHARDS, includes=[pattern], encoding_formats=[encoding]
-    )
-    try:
-        metadata = mlc.Metadata(
-            ctx=context,
-            name=title,
-            description=f"{title}: image–text pairs rebuilt from {release.source or 'a manifest'} by danqing.",
-            license=[release.terms],
-            url=url,
-            version=_version(release.version),
-            date_published=datetime.datetime.fromisoformat(release.created_at),
-            cite_as=_PAPER if of_danqing else url,
-            in_language=["zh"] if of_danqing else [],
-            keywords=["image-text", *(["Chinese"] if of_danqing else []), "danqing"],
-            distribution=[*files, together],
-            record_sets=[] if encoding == _TAR else [_records(mlc, context, release, schema)],
-        )
-        text = json.dumps(metadata.to_json(), indent=1, ensure_ascii=False, default=_plain)
-        text = "\n".join(map(harmless_json, text.split("\n")))
-        read = mlc.Dataset(jsonld=json.loads(text)).metadata.issues
-    except mlc.ValidationError as error:
-        raise VerificationError(f"{NAME}: not valid: {' '.join(str(error).split())}") from error
-    named_freely = {warning for warning in read.warnings if "MAJOR.MINOR.PATCH" in warning}
-    return text, sorted({*read.errors, *read.warnings} - named_freely)
+    data: dict[str, object] = {
+        "@context": json.loads(resources.files(CARDS).joinpath(NAME).read_text(encoding="utf-8")),
+        "@type": "sc:Dataset",
+        "name": title,
+        "description": f"{title}: image–text pairs rebuilt from {release.source or 'a manifest'} by danqing.",
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "citeAs": _PAPER if of_danqing else url,
+        "datePublished": release.created_at,
+        "inLanguage": "zh" if of_danqing else None,
+        "keywords": ["image-text", *(["Chinese"] if of_danqing else []), "danqing"],
+        "license": release.terms,
+        "url": url,
+        "version": _version(release.version),
+        "distribution": [*_files(release)],
+    }
+    if not release.has_tars:
+        fields = [*_fields(release.what, schema)]
+        data["recordSet"] = [_entry("cr:RecordSet", release.what) | {"field": fields}]
+    there = {name: value for name, value in data.items() if value}
+    text = json.dumps(there, indent=1, ensure_ascii=False)
+    return ("\n".join(map(harmless_json, text.split("\n"))) + "\n").encode()
 
 
-def _library() -> Any:
+def checked(data: bytes) -> bytes:
+    """The same document; VerificationError where mlcroissant finds an error in it or has a warning."""
     try:
         import mlcroissant
     except ImportError as error:
         raise EnvironmentProblem(
             "a release needs mlcroissant for croissant.json: pip install 'danqing[release]'"
         ) from error
-    return mlcroissant
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of rdflib, by what mlcroissant asks of it
+        logging.getLogger("absl").setLevel(logging.ERROR)  # it would print what is raised here
+        try:
+            issues = mlcroissant.Dataset(jsonld=json.loads(data)).metadata.issues
+        except mlcroissant.ValidationError as error:
+            raise VerificationError(f"{NAME}: not valid: {' '.join(str(error).split())}") from error
+    named_freely = {warning for warning in issues.warnings if "MAJOR.MINOR.PATCH" in warning}
+    for found in sorted({*issues.errors, *issues.warnings} - named_freely):
+        raise VerificationError(f"{NAME}: not valid: {' '.join(found.split())}")
+    return data
+
+
+def _entry(kind: str, name: str) -> dict[str, object]:
+    return {"@type": kind, "@id": name, "name": name}
+
+
+def _files(release: Release) -> Iterator[dict[str, object]]:
+    """The shards, each with its checksum, and all of them together."""
+    ending = "tar" if release.has_tars else "parquet"
+    encoding = {"encodingFormat": f"application/x-{ending}"}
+    for path, file in sorted(release.shards().items()):
+        size = {"contentSize": f"{file['bytes']} B", "contentUrl": path}
+        yield _entry("cr:FileObject", path) | size | encoding | {"sha256": file["sha256"]}
+    yield _entry("cr:FileSet", SHARDS) | encoding | {"includes": f"{release.what}/*.{ending}"}
 
 
 def _version(tag: str) -> str:
@@ -103,10 +104,6 @@ def _version(tag: str) -> str:
         return tag
     numbers = [str(int(number)) for number in re.findall(r"\d+", tag)]
     return ".".join([*numbers, "0", "0"][:3])
-
-
-def _plain(value: Any) -> str:
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def identifiers(names: Sequence[str]) -> list[str]:
@@ -129,55 +126,36 @@ def _clean(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name).strip(".") or "_"
 
 
-def _records(mlc: Any, context: Any, release: Release, schema: pa.Schema) -> Any:
-    """The columns, and the split by the name of the file; nested columns have no place in Croissant."""
-    split = mlc.Source(
-        ctx=context,
-        file_set=SHARDS,
-        extract=mlc.Extract(ctx=context, file_property="fullpath"),
-        transforms=[mlc.Transform(ctx=context, regex=rf"{release.what}/([a-z]+)-")],
-    )
+def _fields(what: str, schema: pa.Schema) -> Iterator[dict[str, object]]:
+    """The split by the name of the file, and the columns; nested ones have no place in Croissant."""
     ids = identifiers(["split", *schema.names])
-    fields = [_field(mlc, context, release.what, (ids[0], "split of the pair", mlc.DataType.TEXT), split)]
-    for (column, meaning), name in zip(described(release.what, schema), ids[1:], strict=True):
-        kind, repeated = _kind(mlc, column)
-        if kind is None or not column.name:
-            continue
-        source = mlc.Source(
-            ctx=context,
-            file_set=SHARDS,
-            extract=mlc.Extract(ctx=context, column=column.name),
-            transforms=[mlc.Transform(ctx=context, json_path="bytes")] if column.name == "image" else [],
-        )
-        field = _field(mlc, context, release.what, (name, meaning, kind), source)
-        field.repeated = repeated or None
-        fields.append(field)
-    return mlc.RecordSet(ctx=context, id=release.what, name=release.what, fields=fields)
+    source: dict[str, object] = {
+        "extract": {"fileProperty": "fullpath"},
+        "transform": {"regex": f"{what}/([a-z]+)-"},
+    }
+    yield _field(f"{what}/{ids[0]}", "split of the pair", ("sc:Text", False), source)
+    for (column, meaning), name in zip(described(what, schema), ids[1:], strict=True):
+        kind = _kind(column)
+        if kind is not None and column.name:
+            source = {"extract": {"column": column.name}}
+            if column.name == "image":
+                source["transform"] = {"jsonPath": "bytes"}
+            yield _field(f"{what}/{name}", meaning, kind, source)
 
 
-def _field(mlc: Any, context: Any, what: str, told: tuple[str, str, Any], source: Any) -> Any:
-    name, meaning, kind = told
-    path = f"{what}/{name}"
-    return mlc.Field(ctx=context, id=path, name=path, description=meaning, data_types=[kind], source=source)
+def _field(path: str, meaning: str, kind: tuple[str, bool], source: dict[str, object]) -> dict[str, object]:
+    repeated = {"repeated": True} if kind[1] else {}
+    told = {"description": meaning, "dataType": kind[0], **repeated}
+    return _entry("cr:Field", path) | told | {"source": {"fileSet": {"@id": SHARDS}, **source}}
 
 
-def _kind(mlc: Any, column: pa.Field[Any]) -> tuple[Any, bool]:
+def _kind(column: pa.Field[pa.DataType]) -> tuple[str, bool] | None:
     """The Croissant type of a column and whether it is a list; None where there is none."""
     if column.name == "image":
-        return mlc.DataType.IMAGE_OBJECT, False
-    kind, repeated = column.type, False
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        kind, repeated = kind.value_type, True
-    known = {
-        "float": mlc.DataType.FLOAT32,
-        "double": mlc.DataType.FLOAT64,
-        "halffloat": mlc.DataType.FLOAT16,
-        "bool": mlc.DataType.BOOL,
-        **{f"int{bits}": getattr(mlc.DataType, f"INT{bits}") for bits in (8, 16, 32, 64)},
-        **{f"uint{bits}": getattr(mlc.DataType, f"UINT{bits}") for bits in (8, 16, 32, 64)},
-    }
-    if pa.types.is_timestamp(kind):
-        return mlc.DataType.DATETIME, repeated
+        return "sc:ImageObject", False
+    kind, repeated = column.type, is_list(column.type)
+    if repeated:
+        kind = kind.value_type  # type: ignore[attr-defined]
     if pa.types.is_nested(kind):
-        return None, repeated
-    return known.get(str(kind), mlc.DataType.TEXT), repeated
+        return None
+    return "sc:DateTime" if pa.types.is_timestamp(kind) else _PLAIN.get(str(kind), "sc:Text"), repeated

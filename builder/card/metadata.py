@@ -17,7 +17,7 @@ from ..disk.release import Release, split_of
 from ..disk.schema import IMAGE, STORED
 from ..disk.tars import tar_schema
 from ..errors import InputError
-from .words import PARTS
+from .words import COLUMNS
 
 # The identifiers that the Hub takes, but `other`, which needs a name and a link of its own.
 _LICENSES = """
@@ -104,7 +104,7 @@ def configs(release: Release) -> dict[str, dict[str, Any]]:
         main["filters"] = [["kept", "==", True]]
     found = {release.what: main}
     if extension == "parquet":
-        for name in PARTS:
+        for name in COLUMNS:
             if release.part(name):
                 found[name] = {"data_files": [{"split": "train", "path": f"{name}/*.parquet"}]}
     return found
@@ -122,7 +122,7 @@ def _infos(release: Release, schema: pa.Schema) -> dict[str, Any]:
     features = _tar_features(release, schema) if release.has_tars else Features.from_arrow_schema(schema)
     infos[release.what] = _info(release.what, features, counted)
     if not release.has_tars:
-        for name, columns in PARTS.items():
+        for name, columns in COLUMNS.items():
             if files := release.part(name):
                 rows, size = sum(file["rows"] for file in files), sum(file["bytes"] for file in files)
                 infos[name] = _info(name, Features.from_arrow_schema(columns), {"train": (rows, size)})

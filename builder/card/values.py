@@ -42,6 +42,11 @@ def decimal(value: float, digits: int = 3) -> str:
     return f"{_sound(value):.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
+def tenths(value: float) -> str:
+    """A mean of whole numbers: 21.3."""
+    return decimal(value, 1)
+
+
 def significant(value: float) -> str:
     """A p-value or a level as it was asked for."""
     return f"{_sound(value):.3g}"
@@ -53,6 +58,11 @@ def size(value: float) -> str:
     while many >= 999.5 and unit < len(_UNITS) - 1:
         many, unit = many / 1000, unit + 1
     return f"{many:.3g} {_UNITS[unit]}" if unit else f"{value:,} bytes"
+
+
+def day(moment: str) -> str:
+    """The date of a moment in ISO 8601."""
+    return moment[:10]
 
 
 def cell(words: str) -> str:

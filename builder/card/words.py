@@ -107,19 +107,13 @@ IMAGES: dict[str, str] = _PAIR | {
 }
 CARRIED = "carried from the source manifest, as it is there"
 
-PARTS = {  # tables beside the pairs
-    "changes": CHANGES,
-    "removals": removals.SCHEMA,
-}
-
-FILES: dict[str, str] = {
-    "manifest": "the pairs, without pixels",
-    "images": "the pairs, with their pictures",
+SHARDS = {"manifest": "the pairs, without pixels", "images": "the pairs, with their pictures"}
+# The tables beside the pairs, each a folder and a configuration.
+PARTS: dict[str, str] = {
     "changes": "pairs of the release before that are not in this one, and why; a file a version",
     "removals": "digests of what was taken out for good, of all versions so far",
-    "figures": "the figures of this card",
-    "croissant.json": "Croissant metadata",
 }
+COLUMNS = {"changes": CHANGES, "removals": removals.SCHEMA}  # of these tables
 
 
 def described(what: str, schema: pa.Schema) -> list[tuple[pa.Field[Any], str]]:

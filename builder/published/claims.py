@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypedDict
 
+from ..card import values
 from ..card.facts import license_words
-from ..card.told import CLOSE, OPEN, Told
 from ..disk import documents
 from ..disk.release import NAME, Release
 from ..reasons import Verdict
@@ -23,7 +23,6 @@ from .differences import Differences, shown
 
 CARD = "README.md"
 _NEEDED = ("manifest", "pending", "fetched", "reasons", "left_out")
-_TOLD = Told("release.md")
 _NUMBER, _SHARE, _DATE = r"([\d,]+)", r"(\S+ %)", r"(\d{4}-\d\d-\d\d)"
 
 
@@ -153,7 +152,7 @@ def _of_decision(release: Release) -> Iterator[Claim]:
         decision = {"tested": 0, "min_score": None}
     tested = decision["tested"]
     bounded = tested and decision["threshold"]
-    alpha = (_plain(_TOLD.percent(decision["alpha"])),) if tested else ()
+    alpha = (values.percent(decision["alpha"]),) if tested else ()
     yield Claim(
         "tested", (rf"^{_NUMBER} pairs with changed bytes were tested",), (f"{tested:,}",) if tested else ()
     )
@@ -162,14 +161,10 @@ def _of_decision(release: Release) -> Iterator[Claim]:
         ("pi0", rf"\(pi0\) is {_SHARE},"),
         ("bound", rf"no more than {_SHARE} of those kept"),
     ):
-        yield Claim(name, (pattern,), (_plain(_TOLD.percent(decision[name])),) if bounded else ())
+        yield Claim(name, (pattern,), (values.percent(decision[name]),) if bounded else ())
     least = decision["min_score"]
-    wanted = () if least is None else (_plain(_TOLD.significant(least)),)
+    wanted = () if least is None else (values.significant(least),)
     yield Claim("min_score", (r"^Pairs with a score below (\S+) were dropped too",), wanted)
-
-
-def _plain(words: str) -> str:
-    return words.strip(OPEN + CLOSE)
 
 
 def _tables(release: Release) -> Iterator[tuple[str, str, Sequence[tuple[str, ...]]]]:

@@ -45,7 +45,7 @@ class Assembly:
 
     def build(self, console: Console) -> Release:
         """Write everything but the shards; the release as release.json tells it."""
-        from .card import REPOSITORY, write_card
+        from ..card.readme import REPOSITORY, write_card
 
         folder, config = self._staging.folder, self._config
         console.info("writing changes, card and figures")

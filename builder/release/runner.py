@@ -238,7 +238,7 @@ class _Run:
 
     def whole(self) -> Summary:
         """From the plan, made or found, to the release."""
-        from .card import check_columns
+        from ..card.readme import check_columns
 
         job = self._job
         columns = columns_of(job.root, job.config.what)

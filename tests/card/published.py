@@ -18,7 +18,7 @@ from PIL import Image
 
 from builder.card import funnel
 from builder.card.counts import Counts
-from builder.card.words import PARTS
+from builder.card.words import COLUMNS
 from builder.disk.parquet import HUGGINGFACE, writer
 from builder.disk.release import Release
 from builder.disk.schema import IMAGES, PAIR, TIMESTAMP, pair_key
@@ -125,11 +125,11 @@ def publish(folder: Path, made: Made = Made()) -> tuple[Release, pa.Schema]:
             counts.file(split, files[path]["bytes"])
         first += rows
     if made.parts:
-        for name in PARTS:
+        for name in COLUMNS:
             file = "v2026.11.parquet" if name == "changes" else "removals.parquet"
-            one = dict.fromkeys(PARTS[name].names, "x")
+            one = dict.fromkeys(COLUMNS[name].names, "x")
             files[f"{name}/{file}"] = write(
-                folder / name / file, pa.Table.from_pylist([one] * 3, PARTS[name])
+                folder / name / file, pa.Table.from_pylist([one] * 3, COLUMNS[name])
             )
     return _release(made, counts, files), schema
 

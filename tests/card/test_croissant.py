@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from builder.card.croissant import _version, document
+from builder.card.croissant import _version, checked, document
 from builder.disk.release import Release
 from builder.errors import VerificationError
 
@@ -118,7 +118,7 @@ def test_versions(tag: str, version: str) -> None:
 def test_what_is_not_valid_fails(tmp_path: Path) -> None:
     release, schema = publish(tmp_path)
     with pytest.raises(VerificationError, match=r"croissant\.json: not valid: .*license"):
-        document(replace(release, license=""), schema, "T", "a/b")
+        checked(document(replace(release, license=""), schema, "T", "a/b"))
 
 
 def test_any_tag_will_do(tmp_path: Path) -> None:

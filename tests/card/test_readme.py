@@ -15,9 +15,9 @@ import pytest
 from datasets import load_dataset
 
 from builder.card.metadata import LICENSES, check_license, size_category
+from builder.card.readme import REPOSITORY, default_title, render, write_card
 from builder.disk.release import Release
 from builder.errors import InputError, VerificationError
-from builder.release.card import REPOSITORY, default_title, render, write_card
 
 from .published import Made, publish
 

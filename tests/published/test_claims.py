@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from builder.card import croissant
+from builder.card.readme import render
 from builder.console import Console
 from builder.disk.release import read
 from builder.hub.store import open_store
@@ -21,7 +22,6 @@ from builder.published.claims import check_funnel
 from builder.published.differences import Differences
 from builder.published.readme import check_card
 from builder.published.verify.runner import NOT
-from builder.release.card import render
 
 from . import made
 from .broken import KINDS, carded, recounted

@@ -10,10 +10,10 @@ import pytest
 from datasets import load_dataset
 
 from builder.card.croissant import identifiers
+from builder.card.readme import check_columns
 from builder.disk.card import dump
 from builder.disk.schema import pair_key
 from builder.errors import InputError
-from builder.release.card import check_columns
 from tests.release.roots import release
 from tests.roots import pair, write_shard
 

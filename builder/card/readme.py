@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ..card import croissant, figures
-from ..card.facts import facts
-from ..card.metadata import front_matter
-from ..card.told import Told, fill
 from ..disk.release import Release
 from ..errors import InputError, VerificationError
+from . import croissant, figures
+from .facts import facts
+from .metadata import front_matter
+from .template import fill
 
 REPOSITORY = "ORG/NAME"  # where the release is not on the Hub yet
 
@@ -34,7 +34,7 @@ def write_card(
     title = name or default_title(release)
     card = render(release, schema, title, repository)
     drawn = figures.draw(release)
-    described = croissant.document(release, schema, title, repository)
+    described = croissant.checked(croissant.document(release, schema, title, repository))
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     for figure, data in drawn.items():
         (folder / "figures" / figure).write_bytes(data)
@@ -59,7 +59,7 @@ def check_columns(what: str, schema: pa.Schema) -> None:
         what, "v0", day, validated=False, license="mit", source="", files=shard, counts={}, funnel={}
     )
     try:
-        croissant.document(empty, schema, "columns", REPOSITORY)
+        croissant.checked(croissant.document(empty, schema, "columns", REPOSITORY))
     except VerificationError as error:
         raise InputError(f"a column has no place in a release: {error}") from error
 
@@ -72,12 +72,5 @@ def default_title(release: Release) -> str:
 
 def render(release: Release, schema: pa.Schema, title: str, repository: str = REPOSITORY) -> str:
     """README.md: front matter and body."""
-    card = f"{release.what}.md"
-    told = Told(card)
-    body = fill(card, facts(release, schema, told) | names(told, title, repository))
+    body = fill(f"{release.what}.md", facts(release, schema) | {"title": title, "repository": repository})
     return f"---\n{front_matter(release, schema, title)}\n---\n{body}"
-
-
-def names(told: Told, title: str, repository: str) -> dict[str, str]:
-    """What a card is called, marked as filled."""
-    return {"title": told.text(title), "repository": told.text(repository)}
