@@ -104,10 +104,10 @@ def pairs(bench: Bench, checkpoint: Any, count: int) -> tuple[list[Any], list[st
 
 def ours(siglip: Any, pictures: list[Any], captions: list[str], cuts: tuple[int, ...] = ()) -> Any:
     """The same of builder.towers, in works that end at `cuts`."""
-    from builder.towers import Work
+    from builder.towers import ToEmbed
 
     ends = (*cuts, len(pictures))
-    works = (Work(None, pictures[a:b], (captions[a:b],)) for a, b in zip((0, *cuts), ends, strict=True))
+    works = (ToEmbed(None, pictures[a:b], (captions[a:b],)) for a, b in zip((0, *cuts), ends, strict=True))
     return np.concatenate([beside(one) for one in siglip.embed(works)])
 
 
@@ -165,20 +165,20 @@ def streams(bench: Bench, shape: str) -> None:
     """Both towers at once, their answers read late in another stream, against one tower after the other."""
     import torch
 
-    from builder.towers import Work
+    from builder.towers import ToEmbed
 
     checkpoint = bench.checkpoint(shape)
     pictures, captions = pairs(bench, checkpoint, PAIRS)
     siglip = bench.load(checkpoint, batch_size=BATCH)
-    [seen] = siglip.embed([Work(None, pictures)])
-    [said] = siglip.embed([Work(None, [None] * PAIRS, (captions,))])
+    [seen] = siglip.embed([ToEmbed(None, pictures)])
+    [said] = siglip.embed([ToEmbed(None, [None] * PAIRS, (captions,))])
     expected = torch.stack([seen.image, said.captions[0]], 1).cpu()
     side = 64 if bench.smoke else 4096
     busy = torch.randn(side, side, device=bench.device)
     turns, found = 8, []
     stream = None if bench.smoke else torch.cuda.Stream()  # type: ignore[no-untyped-call]
     with torch.cuda.stream(stream):  # None: whichever is current
-        for answer in siglip.embed(Work(None, pictures, (captions,)) for _ in range(turns)):
+        for answer in siglip.embed(ToEmbed(None, pictures, (captions,)) for _ in range(turns)):
             busy = torch.nn.functional.normalize(
                 busy @ busy
             )  # the answer is read when its memory could be another's

@@ -174,13 +174,13 @@ class Rates:
 
     def _works(self, shape: str) -> Iterator[Any]:
         """Works without an end: pictures over and over, each caption once."""
-        from builder.towers import Work
+        from builder.towers import ToEmbed
 
         pictures, captions = squares(self._bench, shape), self._bench.captions
         for start in itertools.count(0, self._plan.piece):
             numbers = range(start, start + self._plan.piece)
             seen = [pictures[n % len(pictures)] for n in numbers]
-            yield Work(None, seen, ([f"{captions[n % len(captions)]}{n}" for n in numbers],))
+            yield ToEmbed(None, seen, ([f"{captions[n % len(captions)]}{n}" for n in numbers],))
 
     def _peer(self, name: str, shape: str, dtype: str) -> None:
         rate = peer(self._bench, self._plan, shape, dtype)

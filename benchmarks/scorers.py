@@ -104,7 +104,7 @@ def plain(work: Work) -> Iterator[list[float]]:
 def embed(work: Work) -> Iterator[list[float]]:
     """Ours, without the stage around it."""
     from builder.towers import Options, Siglip, find
-    from builder.towers import Work as Piece
+    from builder.towers import ToEmbed as Piece
 
     siglip = Siglip.load(find(work.model), Options(dtype=work.dtype), Console(quiet=True))
     yield []

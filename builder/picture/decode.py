@@ -37,16 +37,8 @@ cv2.setNumThreads(0)
 # A refused file is an outcome; OpenCV would also write a line about it on the terminal.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-# Rotations and mirrors of the eight EXIF orientations: transpose first, then flip (OpenCV's codes).
-_FLIPS = {
-    2: (False, 1),
-    3: (False, -1),
-    4: (False, 0),
-    5: (True, None),
-    6: (True, 1),
-    7: (True, -1),
-    8: (True, 0),
-}
+# How the eight EXIF orientations are flipped (OpenCV's codes), those from 5 on behind a transposition.
+_FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
 # The compressions of a BMP that mean masks: of three channels, and of four behind the shortest header.
 _MASKS, _WITH_ALPHA = 3, 6
 _SPACES = {1: "GRAY", 3: "RGB", 4: "CMYK"}
@@ -95,10 +87,8 @@ def verify(body: bytes, header: Header) -> Pixels:
 
 def upright(pixels: Array, orientation: int) -> Array:
     """Pixels turned as their EXIF orientation says; as they are where it says nothing."""
-    if orientation not in _FLIPS:
-        return pixels
-    transpose, flip = _FLIPS[orientation]
-    turned = cv2.transpose(pixels) if transpose else pixels
+    turned = cv2.transpose(pixels) if 5 <= orientation <= 8 else pixels
+    flip = _FLIPS.get(orientation)
     return np.asarray(turned if flip is None else cv2.flip(turned, flip), np.uint8)
 
 
@@ -187,9 +177,8 @@ def _webp(body: bytes, header: Header) -> Pixels:
     """Pixels by OpenCV, as Pillow holds a picture with alpha four times; of an animation, the first frame."""
     if body[12:16] != b"VP8X":
         return _opencv(body, header)
-    if (
-        not body[20] & 0x02
-    ):  # OpenCV believes the flag for alpha, not the pixels, and then shows what is clear
+    # OpenCV believes the flag for alpha, not the pixels, and then shows what is clear.
+    if not body[20] & 0x02:
         return _opencv(body if header.plain else body[:20] + b"\x10" + body[21:], header)
     still = first_frame(body)
     return _opencv(still, header) if still else _pillow(body, header)

@@ -1,4 +1,4 @@
-"""Is a picture fit to be stored as it is? In: the bytes of a file. Out: whether an ordinary decoder gets through it.
+"""Whether a picture is fit to be stored as it is: the bytes of a file in, whether an ordinary decoder gets through out.
 
 The one judge of bytes that nobody re-encoded: `rebuild` asks before it stores a file as served, the loader before it
 lets one be decoded, since the decoder of `datasets` raises, which ends an epoch. No pixel is decoded. `header.check`
@@ -56,9 +56,8 @@ def _opens(data: bytes, form: str) -> bool:
                 image.load()
             page = Image.new("1", (1, 1))  # to be turned in its place
             page.info = image.info
-            seen = (
-                page if form == "png" else image
-            )  # a PNG would be decoded for an EXIF that comes behind its pixels
+            # A PNG would be decoded for an EXIF that comes behind its pixels.
+            seen = page if form == "png" else image
             if seen.getexif().get(ORIENTATION, 1) in range(2, 9):
                 ImageOps.exif_transpose(page)
     except Exception:  # parsers of hostile bytes raise nearly every class there is

@@ -32,7 +32,7 @@ from .reference import Reference
 from .values import caption_hashes, pc
 
 if TYPE_CHECKING:
-    from ..towers import Siglip, Work
+    from ..towers import Siglip, ToEmbed
 
 PARALLEL = 8  # shards whose keys are read at once
 SLACK = 32  # candidates beyond the panel, for those that turn out to have no picture or no caption
@@ -236,9 +236,9 @@ def _works(
     places: npt.NDArray[np.void],
     columns: Sequence[str],
     hashes: npt.NDArray[np.uint64],
-) -> Iterator[Work]:
+) -> Iterator[ToEmbed]:
     """The pictures and captions at `places`, in the order of the files; `hashes` is filled with their captions'."""
-    from ..towers import Work
+    from ..towers import ToEmbed
 
     taken: list[npt.NDArray[np.intp]] = []
     parts: list[pa.Table] = []
@@ -248,20 +248,20 @@ def _works(
             taken.append(inside[rows])
             parts.append(table)
             if sum(map(len, taken)) >= CHUNK:
-                yield _work(Work, taken, parts, columns, hashes)
+                yield _work(ToEmbed, taken, parts, columns, hashes)
                 taken, parts = [], []
     if taken:
-        yield _work(Work, taken, parts, columns, hashes)
+        yield _work(ToEmbed, taken, parts, columns, hashes)
 
 
 def _work(
     kind: Any, taken: list[npt.NDArray[np.intp]], parts: list[pa.Table], columns: Sequence[str],
     hashes: npt.NDArray[np.uint64],
-) -> Work:  # fmt: skip
+) -> ToEmbed:  # fmt: skip
     table, tag = pa.concat_tables(parts), np.concatenate(taken)
     captions = texts_of(table, columns)
     hashes[tag], _ = caption_hashes(captions)
-    work: Work = kind(tag, pc.struct_field(table["image"], "bytes").to_pylist(), captions)
+    work: ToEmbed = kind(tag, pc.struct_field(table["image"], "bytes").to_pylist(), captions)
     return work
 
 

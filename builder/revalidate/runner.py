@@ -37,7 +37,7 @@ from .score import Scorer
 from .summary import Summary
 
 if TYPE_CHECKING:
-    from ..towers import Checkpoint, Embedded, Options, Siglip, Work
+    from ..towers import Checkpoint, Embedded, Options, Siglip, ToEmbed
 
 ROUND = 500_000  # rows after which the threads of the model are drained: what they hold is bounded by it
 NAMED = 3  # shards that are named where some are missing
@@ -310,13 +310,13 @@ def _stream(
             behind.result()
 
 
-def _works(pieces: Iterator[tuple[Piece, Pictures]], captions: tuple[str, ...]) -> Iterator[Work]:
+def _works(pieces: Iterator[tuple[Piece, Pictures]], captions: tuple[str, ...]) -> Iterator[ToEmbed]:
     """What to embed of some pieces, until they hold ROUND rows: rows that need no forward wait for those that do."""
-    from ..towers import Work
+    from ..towers import ToEmbed
 
     rows = 0
     for piece, pictures in pieces:
-        yield Work(piece, pictures, texts_of(piece.rows.take(piece.forward), captions))
+        yield ToEmbed(piece, pictures, texts_of(piece.rows.take(piece.forward), captions))
         rows += len(piece.same)
         if rows >= ROUND:
             return

@@ -65,15 +65,19 @@ class Scorer:
     def __init__(self, siglip: Siglip, panel: Panel, captions: tuple[str, ...], *, embeddings: bool) -> None:
         import torch
 
-        from ..towers import code
+        from ..towers import embedded
 
         device = siglip.device
         self._captions, self._wanted, self._dim = captions, embeddings, siglip.dim
-        self._projection = torch.from_numpy(code.projection(siglip.checkpoint.name, siglip.dim)).to(device)
+        self._projection = torch.from_numpy(embedded.projection(siglip.checkpoint.name, siglip.dim)).to(
+            device
+        )
         self._image = torch.from_numpy(panel.image).to(device)
         self._caption = torch.from_numpy(panel.caption).to(device)
         self._each = [torch.from_numpy(panel.captions[name]).to(device) for name in captions]
-        self._signs = torch.from_numpy(code.signs(code.encode(self._image, self._projection))).to(device)
+        self._signs = torch.from_numpy(embedded.signs(embedded.encode(self._image, self._projection))).to(
+            device
+        )
         order = np.argsort(panel.keys)
         self._keys, self._order = panel.keys[order], order
 
@@ -86,7 +90,7 @@ class Scorer:
     def _ranked(self, piece: Piece, made: Embedded) -> Ranked:
         import torch
 
-        from ..towers import code
+        from ..towers import embedded
 
         rows, image, each = self._together(piece, made)
         sound = torch.stack([torch.isfinite(values).all(dim=1) for values in (image, *each)]).all(dim=0)
@@ -96,12 +100,12 @@ class Scorer:
         there = [caption.any(dim=1) for caption in each]
         mean = sum(each[1:], each[0]) / sum(there[1:], there[0].int()).clamp(min=1)[:, None]
         own = torch.from_numpy(self._own(piece, rows)).to(image.device)
-        codes = code.encode(image, self._projection)
+        codes = embedded.encode(image, self._projection)
         # Only changed pairs are tested: by the code where one was recorded, by the caption where there is one.
         changed = ~piece.same[rows]
         coded = np.flatnonzero(changed & piece.found.coded[rows])
         told = np.flatnonzero(changed & torch.stack(there).any(dim=0).cpu().numpy())
-        both = (code.signs(some) for some in (piece.found.code[rows[coded]], codes[coded]))
+        both = (embedded.signs(some) for some in (piece.found.code[rows[coded]], codes[coded]))
         recorded, new = (torch.from_numpy(signs).to(image.device) for signs in both)
         p_code, distance = self._p_code(recorded, new, own[coded])
         p_caption = self._p_caption(image[told], mean[told], own[told])

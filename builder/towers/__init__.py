@@ -2,7 +2,7 @@
 
 checkpoint = find("google/siglip2-base-patch16-256")
 siglip = Siglip.load(checkpoint, Options(), Console())
-for embedded in siglip.embed([Work("a", [jpeg], (["一只猫"],))]):
+for embedded in siglip.embed([ToEmbed("a", [jpeg], (["一只猫"],))]):
     scores = (embedded.image * embedded.captions[0]).sum(-1)  # cosines
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from .checkpoint import Checkpoint, find
 from .device import Options
-from .stream import Embedded, Siglip, Work
+from .embedded import Embedded, ToEmbed
+from .stream import Siglip
 
-__all__ = ["Checkpoint", "Embedded", "Options", "Siglip", "Work", "find"]
+__all__ = ["Checkpoint", "Embedded", "Options", "Siglip", "ToEmbed", "find"]

@@ -7,7 +7,7 @@ embedding goes to the row of the work that asked for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,9 @@ from .pixels import Picture
 if TYPE_CHECKING:
     from torch import Tensor
 
+Arrays = dict[str, npt.NDArray[Any]]  # of a slot, by name
 # Puts items into rows of a slot's arrays, and says of each whether there was anything to put.
-Fill = Callable[[Sequence[Any], dict[str, npt.NDArray[Any]], npt.NDArray[np.bool_]], None]
+Fill = Callable[[Sequence[Any], Arrays, npt.NDArray[np.bool_]], None]
 # Pictures a decoding thread takes at a time: few enough to share a batch of 64 among the threads, and enough that
 # handing them out (0.03 ms with the GIL) costs nothing.
 _HANDFUL = 8
@@ -73,11 +74,11 @@ class Open:
         self.left -= len(rows)
 
     def image(self, lane: Lane) -> Tensor:
-        """Of shape (pictures, dim)."""
+        """Embeddings of the pictures, (pictures, dim)."""
         return self._table(lane)[:-1]
 
     def captions(self, lane: Lane) -> tuple[Tensor, ...]:
-        """Of shape (captions, dim), a column each."""
+        """Embeddings of the captions, (captions, dim) of each column."""
         import torch
 
         table = self._table(lane)
@@ -116,18 +117,13 @@ class Batch:
         lane.free.put(self.slot)
 
 
-class Cutter:
+class BatchCutter:
     """Lines up the items of one tower; `send` is given a batch whenever one is full."""
 
     def __init__(self, lane: Lane, fill: Fill, pool: Executor, send: Callable[[Batch], None]) -> None:
         self._lane, self._fill, self._pool, self._send = lane, fill, pool, send
         self._items: list[Any] = []
         self._places: list[tuple[Open, list[int]]] = []
-
-    @property
-    def name(self) -> str:
-        """Of the tower."""
-        return self._lane.name
 
     def holds(self, work: Open) -> bool:
         """Whether items of a work wait here for a batch to be full."""
@@ -145,7 +141,7 @@ class Cutter:
                 self.flush()
 
     def flush(self) -> None:
-        """Send off what is there. Waits for a slot; raises Stopped when nobody wants it any more."""
+        """Send off what has been lined up. Waits for a slot; raises Stopped when nobody wants it any more."""
         items, places = self._items, self._places
         if not items:
             return
@@ -165,9 +161,3 @@ class Cutter:
             for at in range(0, len(items), step)
         ]
         self._send(Batch(self._lane.name, slot, len(items), intact, places, filling))
-
-
-def flush(cutters: Iterable[Cutter]) -> None:
-    """Send off what waits in all of them."""
-    for cutter in cutters:
-        cutter.flush()

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..errors import EnvironmentProblem, InputError
 
@@ -32,6 +31,7 @@ FILES = (_CONFIG, *_PICTURES, *_TOKENIZERS, *_BESIDE, _WEIGHTS, _INDEX, _SHARDS)
 _KINDS = {"siglip": False, "siglip2": True}
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _UNREAD = (".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5", ".gguf")  # weights in formats that are not read
+PIP = "pip install 'danqing[siglip2]'"
 _UNQUANTISED = "give the checkpoint that it was made from, in float32 or bfloat16"
 
 
@@ -50,7 +50,7 @@ class Checkpoint:
     naflex: bool
 
     def as_dict(self) -> dict[str, str | None]:
-        """What is written down beside scores."""
+        """The names and the fingerprint, as they are written down beside scores."""
         return {
             "model": self.model,
             "name": self.name,
@@ -76,7 +76,7 @@ def find(model: str, revision: str | None = None) -> Checkpoint:
     """
     for package in ("torch", "transformers", "safetensors", "tokenizers"):
         if not _installed(package):
-            raise EnvironmentProblem(f"{package} is not installed: pip install 'danqing[siglip2]'")
+            raise EnvironmentProblem(f"{package} is not installed: {PIP}")
     local = Path(model).expanduser()
     if model == TINY.name and not local.is_dir():
         local = TINY
@@ -141,21 +141,26 @@ def _downloaded(model: str, revision: str | None, files: Sequence[str]) -> Path:
         raise EnvironmentProblem(f"{model}: download failed: {error}; run the command again") from error
 
 
-def _kind(config: dict[str, Any], model: str) -> bool:
+def _kind(config: Mapping[str, object], model: str) -> bool:
     """Whether a whole SigLIP is NaFlex. Raises InputError for anything else."""
     kind = config.get("model_type")
-    parts = [config, config.get("text_config"), config.get("vision_config")]
-    if kind not in _KINDS or not all(isinstance(part, dict) for part in parts):
+    parts = [
+        one
+        for one in (config, config.get("text_config"), config.get("vision_config"))
+        if isinstance(one, dict)
+    ]
+    naflex = _KINDS.get(str(kind))
+    if naflex is None or len(parts) < 3:
         raise InputError(
             f"{model}: {_CONFIG} says {kind!r}, and not a whole SigLIP; give a checkpoint of SiglipModel or "
             "Siglip2Model, such as google/siglip2-base-patch16-256"
         )
-    if any(part.get("quantization_config") for part in parts if part):
+    if any(part.get("quantization_config") for part in parts):
         raise InputError(f"{model}: {_CONFIG} says that it is quantised; {_UNQUANTISED}")
-    return _KINDS[kind]
+    return naflex
 
 
-def _weights(folder: Path, config: dict[str, Any], model: str) -> list[str]:
+def _weights(folder: Path, config: Mapping[str, object], model: str) -> list[str]:
     """The files that transformers reads weights from: one, or those that an index names."""
     single = (folder / _WEIGHTS).is_file() or not (folder / _INDEX).is_file()
     chosen = str(config.get("transformers_weights") or (_WEIGHTS if single else _INDEX))
@@ -212,7 +217,7 @@ def _check_numbers(path: Path, model: str) -> None:
             raise InputError(f"{model}: weight {name} is of {kind}, so it is quantised; {_UNQUANTISED}")
 
 
-def _read(path: Path, model: str) -> dict[str, Any]:
+def _read(path: Path, model: str) -> Mapping[str, object]:
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:

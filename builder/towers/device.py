@@ -1,6 +1,6 @@
 """Where and in what precision a checkpoint runs, and how many threads that leaves to decoding.
 
-(Options, number of parameters) -> Place. The rules were measured, see the constants.
+(Options, number of parameters) -> Placement. The rules were measured, see the constants.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Placement:
     """What the options came to on this machine. threads: of one operation on the CPU, 0: leave them alone."""
 
     device: torch.device
@@ -49,7 +49,7 @@ class Place:
     threads: int
 
 
-def place(options: Options, parameters: int) -> Place:
+def place(options: Options, parameters: int) -> Placement:
     """Decide for a checkpoint of so many parameters. Raises EnvironmentProblem where the device is not there."""
     import torch
 
@@ -63,7 +63,7 @@ def place(options: Options, parameters: int) -> Place:
     # On a CPU they share the cores. A big checkpoint decodes for a hundredth of the time, and its products take all
     # cores. A tiny one decodes for two thirds; its products are too small to be shared out, and run in one thread.
     workers = options.workers or (max(1, cores // 4) if big and not cuda else cores)
-    return Place(
+    return Placement(
         device=device,
         dtype=dtype,
         batch_size=options.batch_size or _BATCH[device.type],
@@ -80,9 +80,8 @@ def _device(asked: str) -> torch.device:
     device = torch.device(("cuda" if there else "cpu") if asked == "auto" else asked)
     if device.type != "cuda":
         return device
-    if (
-        device.index is None and there
-    ):  # torchrun starts one process a GPU; it may or may not show each its own alone
+    # torchrun starts one process a GPU; it may or may not show each its own alone.
+    if device.index is None and there:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % there)
     if (device.index or 0) >= there:
         has = f"{there} CUDA device{'s' * (there != 1)}" if torch.version.cuda else "a torch without CUDA"

@@ -33,7 +33,7 @@ class Slot:
     read: Any = None
 
     def wait(self) -> None:
-        """Until the device has read what the slot held."""
+        """Wait until the device has read what the slot held."""
         if self.read is not None:
             self.read.synchronize()
 
@@ -81,7 +81,7 @@ class Lane:
             self.copies = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
 
     def renew(self) -> None:
-        """Every slot is free again, whatever became of an earlier call of embed."""
+        """Make every slot free again, whatever became of an earlier call of embed."""
         self.free = Channel()
         for slot in self.slots:
             self.free.put(slot)

@@ -35,7 +35,7 @@ class Preparation(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one picture."""
+        """The shape of the pixels of one picture."""
 
     @property
     def name(self) -> str:
@@ -63,7 +63,7 @@ class Squash:
 
     @property
     def name(self) -> str:
-        """As `pil-fast-bilinear-256`."""
+        """A name as `pil-fast-bilinear-256`."""
         return f"pil-{'fast' if self.fast else 'exact'}-{_FILTERS[self.resample]}-{self.size}"
 
     def fill(self, picture: Picture, row: Array, grid: npt.NDArray[np.int32]) -> bool:
@@ -92,16 +92,15 @@ class Patches:
 
     @property
     def name(self) -> str:
-        """As `naflex-fast-bilinear-16x256`: patches of 16 pixels, 256 of them."""
+        """A name as `naflex-fast-bilinear-16x256`: patches of 16 pixels, 256 of them."""
         decode = "fast" if self.fast else "exact"
         return f"naflex-{decode}-{_FILTERS[self.resample]}-{self.patch}x{self.limit}"
 
     def fill(self, picture: Picture, row: Array, grid: npt.NDArray[np.int32]) -> bool:
         """See Preparation."""
         row[:] = 0
-        rgb = _rgb(
-            picture, lambda size: _covering(size, self.patch, self.limit), self.resample, fast=self.fast
-        )
+        wanted = functools.partial(_covering, patch=self.patch, limit=self.limit)
+        rgb = _rgb(picture, wanted, self.resample, fast=self.fast)
         if rgb is None:
             return False
         high, wide = rgb.shape[0] // self.patch, rgb.shape[1] // self.patch

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DanqingError, EnvironmentProblem, InputError, first_line
-from .device import Options, Place, place
+from ..web.tokens import chain
+from .checkpoint import PIP
+from .device import Options, Placement, place
 from .lane import is_out_of_memory, on_device
 from .pixels import Patches, Preparation, Squash
-from .probe import Probe
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +31,7 @@ class Loaded:
     """A checkpoint in memory. scale, bias: logit = scale * cosine + bias; length: of a caption in tokens."""
 
     towers: Towers
-    place: Place
+    place: Placement
     preparation: Preparation
     dim: int
     length: int
@@ -45,7 +46,7 @@ class Towers:
         self._model = model
         self._gain, self._shift = levels
         pooling = model.vision_model.head.attention
-        pooling.forward = Probe(pooling)
+        pooling.forward = _Probe(pooling)
         if naflex:
             positions = model.vision_model.embeddings
             positions.resize_positional_embeddings = _Positions(positions.resize_positional_embeddings)
@@ -102,6 +103,40 @@ def _unit(output: Any) -> Tensor:
     rows = output.pooler_output.float()
     length = rows.norm(dim=-1, keepdim=True)
     return torch.where((length > 0) & (length < torch.inf), rows / length, torch.nan)
+
+
+class _Probe:
+    """The last attention of the picture tower, one learned query over all patches, without a detour.
+
+    SigLIP pools its patches by nn.MultiheadAttention, which wants them patch first and so multiplies a view that is not
+    contiguous: in bfloat16 on a CPU it copies the weights once for each patch, a fifth of the time of the whole tower.
+    This is its forward with batch_first, for equal keys and values.
+    """
+
+    def __init__(self, attention: Any) -> None:
+        self._attention = attention
+
+    def __call__(
+        self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None
+    ) -> tuple[Tensor]:
+        """The pooled (n, 1, width), alone in a tuple, of a query (n, 1, width) over keys (n, patches, width).
+
+        attn_mask: (n * heads, 1, patches), added to the logits.
+        """
+        from torch.nn.functional import linear, scaled_dot_product_attention
+
+        own, (count, _, width) = self._attention, key.shape
+        weight, bias = own.in_proj_weight, own.in_proj_bias
+
+        def heads(tensor: Tensor) -> Tensor:
+            return tensor.view(count, -1, own.num_heads, width // own.num_heads).transpose(1, 2)
+
+        asked = linear(query, weight[:width], bias[:width])
+        keys, values = linear(key, weight[width:], bias[width:]).chunk(2, dim=-1)
+        mask = None if attn_mask is None else attn_mask.view(count, own.num_heads, 1, -1)
+        found = scaled_dot_product_attention(heads(asked), heads(keys), heads(values), attn_mask=mask)
+        pooled: Tensor = own.out_proj(found.transpose(1, 2).reshape(count, -1, width))
+        return (pooled,)
 
 
 class _Positions:
@@ -162,7 +197,7 @@ def load(checkpoint: Checkpoint, options: Options) -> Loaded:
 
 
 def _loaded(checkpoint: Checkpoint, options: Options, processor: Any, model: Any, report: Any) -> Loaded:
-    """What transformers read, checked and put in its place."""
+    """The checkpoint that transformers read, checked and put in its place."""
     import torch
 
     if fault := _misfit(report, model.config):
@@ -174,9 +209,8 @@ def _loaded(checkpoint: Checkpoint, options: Options, processor: Any, model: Any
     if chosen.device.type == "cuda":
         # Else page-locked memory would be made known to the first GPU too.
         torch.cuda.set_device(chosen.device)
-        if (
-            chosen.dtype == torch.float32
-        ):  # of itself torch cuts a convolution, here of the patches, to 10 bits
+        # Of itself torch cuts a convolution, here of the patches, to 10 bits.
+        if chosen.dtype == torch.float32:
             torch.backends.cudnn.allow_tf32 = False
     # Before the weights lose their precision: bfloat16 would round the scale by up to 0.4 %.
     scale, bias = float(model.logit_scale.detach().exp()), float(model.logit_bias.detach())
@@ -209,7 +243,7 @@ def _misfit(report: Any, config: Any) -> str | None:
 
 
 def _preparation(checkpoint: Checkpoint, processor: Any, vision: Any, options: Options) -> Preparation:
-    """What the checkpoint's own processor says, held against the configuration of the tower."""
+    """The preparation that the checkpoint's own processor names, held against the configuration of the tower."""
     fast, resample = options.decode == "fast", int(processor.resample)
     if checkpoint.naflex:
         patch, limit = int(processor.patch_size), int(processor.max_num_patches)
@@ -253,7 +287,7 @@ def _normalisation(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """transformers' bars and advice off, then as they were."""
+    """Turn the bars and advice of transformers off, then back as they were."""
     from transformers.utils import logging
 
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -269,7 +303,7 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _explained(checkpoint: Checkpoint) -> Iterator[None]:
-    """One line for what reading a checkpoint can run into."""
+    """Turn what reading a checkpoint can run into into one line."""
     try:
         yield
     except DanqingError:
@@ -279,18 +313,16 @@ def _explained(checkpoint: Checkpoint) -> Iterator[None]:
 
 
 def explain(error: BaseException, model: str) -> EnvironmentProblem | InputError:
-    """What to tell of an error in importing torch and transformers, or in reading weights with them."""
-    chain: list[BaseException] = [error]
-    while (deeper := chain[-1].__cause__ or chain[-1].__context__) is not None and len(chain) < 20:
-        chain.append(deeper)
-    if any("torchvision" in str(one) for one in chain):
+    """The error of ours for one in importing torch and transformers, or in reading weights with them."""
+    origins = list(chain(error))
+    if any("torchvision" in str(one) for one in origins):
         return EnvironmentProblem(
             "the torchvision that is installed does not fit this torch, and transformers cannot start beside it; "
             "nothing here needs it: pip uninstall torchvision"
         )
-    missing = [one.name for one in chain if isinstance(one, ModuleNotFoundError)]
+    missing = [one.name for one in origins if isinstance(one, ModuleNotFoundError)]
     if missing:
-        return EnvironmentProblem(f"{missing[-1]} is not installed: pip install 'danqing[siglip2]'")
+        return EnvironmentProblem(f"{missing[-1]} is not installed: {PIP}")
     if isinstance(error, ImportError):
         return EnvironmentProblem(
             f"torch and transformers cannot start: {first_line(error)}; reinstall danqing[siglip2]"

@@ -14,7 +14,6 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,16 +22,14 @@ import numpy.typing as npt
 from ..console import Console
 from ..errors import EnvironmentProblem, first_line
 from . import siglip2 as towers
-from .batch import Batch, Cutter, Fill, Open, flush
+from .batch import Arrays, Batch, BatchCutter, Fill, Open
 from .channel import Channel, Stopped, Window
 from .device import Options
+from .embedded import Embedded, ToEmbed
 from .lane import Lane, Pace, is_out_of_memory, slots
-from .pixels import Picture
 from .text import Captions
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from .checkpoint import Checkpoint
 
 # Rows of works under way, in batches. It holds the embeddings of works that are not done, and lets a batch fill up
@@ -40,34 +37,8 @@ if TYPE_CHECKING:
 AHEAD = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What to embed together. pictures: files or pixels, None where there is nothing to see; captions: columns of them.
-
-    Every column is as long as `pictures`; `tag` comes back with the answer.
-    """
-
-    tag: Any
-    pictures: Sequence[Picture | None]
-    captions: tuple[Sequence[str | None], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """The answer to a Work of n rows, on the device, float32.
-
-    Each row is of length one, zero where there was nothing to embed, or NaN where the tower came to no direction.
-    image: (n, dim); intact: which pictures could be decoded; captions: (n, dim) of each column.
-    """
-
-    tag: Any
-    image: Tensor
-    intact: npt.NDArray[np.bool_]
-    captions: tuple[Tensor, ...]
-
-
 class Siglip:
-    """A checkpoint in memory. scale, bias: logit = scale * cosine + bias; preprocessing: names how pixels are made."""
+    """A checkpoint at work. scale, bias: logit = scale * cosine + bias; preprocessing: names how pixels are made."""
 
     def __init__(
         self, checkpoint: Checkpoint, loaded: towers.Loaded, captions: Captions, console: Console
@@ -100,7 +71,7 @@ class Siglip:
         """Pairs in one forward, as it is now."""
         return self._pace.rows
 
-    def embed(self, works: Iterable[Work]) -> Iterator[Embedded]:
+    def embed(self, works: Iterable[ToEmbed]) -> Iterator[Embedded]:
         """The answers to `works`, in their order. Works are read ahead, in another thread.
 
         Raises what reading them raises, after the answers to those before; EnvironmentProblem where not even one pair
@@ -108,7 +79,7 @@ class Siglip:
         """
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("this checkpoint is embedding already; use up or close that iterator first")
-        run = _Run(self._lanes, self._fills(), self._workers)
+        run = _Threads(self._lanes, self._fills(), self._workers)
         try:
             yield from run.answers(works)
         finally:
@@ -127,17 +98,16 @@ class Siglip:
         for slot in pictures:
             slot.tensors["grid"].fill_(1)
         captions = slots({"ids": ((rows, self._captions.length), torch.int32)}, device)
-        image = Lane("image", self._towers.image, self._pace, device, self.dim, pictures)
-        image.on_host = frozenset({"grid"})
+        image = Lane("image", self._towers.image, self._pace, device, self.dim, pictures, frozenset({"grid"}))
         text = Lane("text", self._towers.text, self._pace, device, self.dim, captions)
         return {"image": image, "text": text}
 
     def _fills(self) -> dict[str, Fill]:
-        def pictures(items: Sequence[Any], slot: dict[str, Any], intact: npt.NDArray[np.bool_]) -> None:
+        def pictures(items: Sequence[Any], slot: Arrays, intact: npt.NDArray[np.bool_]) -> None:
             for at, body in enumerate(items):
                 intact[at] = self._preparation.fill(body, slot["pixels"][at], slot["grid"][at])
 
-        def captions(items: Sequence[Any], slot: dict[str, Any], intact: npt.NDArray[np.bool_]) -> None:
+        def captions(items: Sequence[Any], slot: Arrays, intact: npt.NDArray[np.bool_]) -> None:
             slot["ids"][: len(items)] = self._captions.ids(items)
             intact[:] = True
 
@@ -163,7 +133,7 @@ class Siglip:
             self._towers.eager()
 
 
-class _Run:
+class _Threads:
     """The threads of one call of embed."""
 
     def __init__(self, lanes: dict[str, Lane], fills: dict[str, Fill], workers: int) -> None:
@@ -177,7 +147,7 @@ class _Run:
         self._ready: Channel[tuple[Embedded, list[Any]]] = Channel()
         self._threads: list[threading.Thread] = []
 
-    def answers(self, works: Iterable[Work]) -> Iterator[Embedded]:
+    def answers(self, works: Iterable[ToEmbed]) -> Iterator[Embedded]:
         for name, run in (("feed", lambda: self._feed(works)), ("launch", self._launch)):
             self._threads.append(threading.Thread(target=run, name=f"danqing-{name}", daemon=True))
             self._threads[-1].start()
@@ -201,21 +171,26 @@ class _Run:
         for thread in self._threads:
             thread.join()
 
-    def _feed(self, works: Iterable[Work]) -> None:
+    def _feed(self, works: Iterable[ToEmbed]) -> None:
         """The feeder's thread: works become batches."""
-        cutters = [
-            Cutter(lane, self._fills[lane.name], self._pool, self._queue.put) for lane in self._lanes.values()
-        ]
+        cutters = {
+            name: BatchCutter(lane, self._fills[name], self._pool, self._queue.put)
+            for name, lane in self._lanes.items()
+        }
         try:
             for work in works:
-                while not self._window.wait(lambda oldest: any(cutter.holds(oldest) for cutter in cutters)):
-                    flush(cutters)
+                while not self._window.wait(
+                    lambda oldest: any(one.holds(oldest) for one in cutters.values())
+                ):
+                    for cutter in cutters.values():
+                        cutter.flush()
                 opened, wanted = Open.of(work.tag, work.pictures, work.captions)
                 self._window.enter(opened, len(work.pictures) + 1)
                 self._queue.put(opened)
-                for cutter in cutters:
-                    cutter.add(opened, wanted[cutter.name])
-            flush(cutters)
+                for name, cutter in cutters.items():
+                    cutter.add(opened, wanted[name])
+            for cutter in cutters.values():
+                cutter.flush()
             self._queue.end()
         except Stopped:
             pass
@@ -246,9 +221,8 @@ class _Run:
             self._ready.end()
         except BaseException as error:
             if isinstance(error, RuntimeError) and is_out_of_memory(error):
-                error = EnvironmentProblem(
-                    f"out of memory beside the towers: {first_line(error)}; free memory"
-                )
+                said = f"out of memory beside the towers: {first_line(error)}; free memory"
+                error = EnvironmentProblem(said)
             self._ready.end(error)
 
     def _answer(self, work: Open) -> tuple[Embedded, list[Any]]:

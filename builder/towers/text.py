@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import EnvironmentProblem, InputError, first_line
+from .checkpoint import PIP
 
 if TYPE_CHECKING:
     from .checkpoint import Checkpoint
 
-PIP = "pip install 'danqing[siglip2]'"
 Ids = npt.NDArray[np.int32]
 
 
@@ -70,7 +70,7 @@ def _encode(tokenizer: Any, captions: list[str], length: int) -> list[list[int]]
 
 
 def lacking(error: ImportError, model: str) -> EnvironmentProblem:
-    """What to tell where a tokenizer needs a package that is not there: of SigLIP, sentencepiece and protobuf."""
+    """The error where a tokenizer needs a package that is not there: of SigLIP, sentencepiece and protobuf."""
     needed = first_line(error).partition(" but ")[0]
     ours = any(name in needed.lower() for name in ("sentencepiece", "protobuf"))
     return EnvironmentProblem(f"{model}: {needed}: {PIP if ours else 'install it'}")

@@ -20,9 +20,8 @@ SMALL = 1 << 20  # bytes of one body that need no share of the budget; most pict
 BUDGET = 64 << 20  # bytes of all bodies beyond SMALL in flight, at least one of the largest
 
 _INFLATED = frozenset({"gzip", "x-gzip", "deflate"})
-_FOREIGN = frozenset(
-    {"br", "zstd", "compress", "x-compress"}
-)  # we ask for none; a picture gains nothing by them
+# We ask for none; a picture gains nothing by them.
+_FOREIGN = frozenset({"br", "zstd", "compress", "x-compress"})
 
 
 class Failed(Dropped):
@@ -69,7 +68,7 @@ class Budget:
 
 
 class BodyReader:
-    """Reads bodies of at most `max_bytes`, on the wire and decompressed. One for all requests of a loop."""
+    """Reader of bodies of at most `max_bytes`, on the wire and decompressed: one for all requests of a loop."""
 
     def __init__(self, max_bytes: int, patience: float) -> None:
         self._max_bytes = max_bytes
@@ -148,7 +147,7 @@ class BodyReader:
 
 
 class Inflater:
-    """Decompresses gzip or deflate (zlib's or bare) piece by piece.
+    """Decompressor of gzip or deflate (zlib's or bare), piece by piece.
 
     A body labelled gzip that does not begin as one passes unchanged: some servers label pictures so.
     """

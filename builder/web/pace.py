@@ -40,9 +40,8 @@ class HostQueue(Generic[Row]):
     pace: float = 0.0  # requests a second; 0: as fast as the slots allow
     objected_at: float = -1.0
     growing: bool = True  # until the second objection
-    objectors: dict[str, bool] = field(
-        default_factory=dict
-    )  # URLs since the last answer: do they ask too much?
+    # URLs that objected since the last answer: do they ask too much?
+    objectors: dict[str, bool] = field(default_factory=dict)
     doubt: float = 0.0  # objections of different URLs, less what answers have forgiven
     pauses: int = 0
     failures: int = 0
@@ -64,13 +63,13 @@ class HostQueue(Generic[Row]):
         return bool(self.queue or self.active or self.listed or self.pace) or self.given_up(now)
 
     def started(self, now: float) -> None:
-        """A request goes out."""
+        """Note that a request goes out."""
         self.active += 1
         if self.pace:
             self.ready_at = max(now, self.ready_at) + 1.0 / self.pace
 
     def answered(self) -> None:
-        """The host answered, whatever the status: it lives, and a pace may grow."""
+        """Note an answer, whatever its status: the host lives, and a pace may grow."""
         self.failures = self.pauses = 0
         self.objectors.clear()
         self.doubt = max(0.0, self.doubt - FORGIVEN)
@@ -80,7 +79,7 @@ class HostQueue(Generic[Row]):
             self.pace += 0.69 if self.growing else min(0.69, 1.0 / self.pace)
 
     def failed(self, reason: Reason, now: float) -> None:
-        """No answer: after TRIP_AFTER in a row the host is given up."""
+        """Note that no answer came: after TRIP_AFTER in a row the host is given up."""
         self.failures += 1
         if self.failures >= TRIP_AFTER:
             self.trip(reason, now)
@@ -88,7 +87,7 @@ class HostQueue(Generic[Row]):
     def throttled(
         self, url: str, started_at: float, now: float, retry_after: float | None, again: bool = False
     ) -> None:
-        """429 or 503 for `url`; `again`: not for the first time, which says nothing new of the host.
+        """Note a 429 or 503 for `url`; `again`: not for the first time, which says nothing new of the host.
 
         Answers to requests sent before the last pause belong to it, and pause no more.
         """
@@ -124,7 +123,7 @@ class HostQueue(Generic[Row]):
 
 @dataclass(slots=True)
 class Limit:
-    """How many pairs may be in flight in one worker: fixed, or adapted once a second.
+    """Number of pairs that may be in flight in one worker: fixed, or adapted once a second.
 
     It grows while requests wait for a slot and the decoder has nothing to do, and shrinks when the share of
     unanswered requests jumps: the sign of a saturated line, resolver or router.
@@ -141,16 +140,16 @@ class Limit:
 
     @classmethod
     def of(cls, concurrency: int) -> Limit:
-        """Adaptive from 32 for 0, else fixed."""
+        """The limit of --concurrency: adaptive from 32 for 0, else fixed."""
         return cls(concurrency or 32, fixed=concurrency > 0)
 
     def count(self, reason: Reason | None) -> None:
-        """One request ended."""
+        """Note that one request ended."""
         self.ended += 1
         self.unanswered += reason in UNANSWERED
 
     def adapt(self, decoding: int, threads: int) -> None:
-        """Once a second; `decoding` pairs wait for or are in one of `threads` decode threads."""
+        """Adapt, once a second; `decoding` pairs wait for or are in one of `threads` decode threads."""
         if not self.fixed and self.ended >= 10:
             share = self.unanswered / self.ended
             if share > 2 * self.usual + 0.2:

@@ -27,7 +27,7 @@ from builder.revalidate.panel import Panel, make_panel, read_panel
 from builder.revalidate.pieces import Cutter
 from builder.revalidate.reference import Reference, open_reference
 from builder.revalidate.score import Scorer
-from builder.towers import Embedded, Work
+from builder.towers import Embedded, ToEmbed
 from tests.drift import write_root
 
 from .runs import CHECKPOINT, column, planted, revalidate, shards, siglip
@@ -133,7 +133,7 @@ def test_rows_of_a_piece_that_came_to_no_numbers_are_written_down(
     write_root(tmp_path, planted(20), later=True, shard=20)
     panel = make_panel(shards(tmp_path), Reference.empty(), siglip(), ("alt_text",))
     ((piece, pictures),) = Cutter(Reference.empty(), panel, ("alt_text",)).pieces(shards(tmp_path)[0])
-    work = Work(piece, pictures, (column(piece.rows.take(piece.forward), "alt_text"),))
+    work = ToEmbed(piece, pictures, (column(piece.rows.take(piece.forward), "alt_text"),))
     (made,) = siglip().embed([work])
     image, caption = made.image.clone(), made.captions[0].clone()
     image[0], caption[1] = torch.nan, torch.nan

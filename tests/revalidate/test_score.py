@@ -16,7 +16,7 @@ from builder.revalidate.panel import Panel, make_panel
 from builder.revalidate.pieces import Cutter, Piece
 from builder.revalidate.reference import RECORD, Reference
 from builder.revalidate.score import Scorer
-from builder.towers import Embedded, Work, code
+from builder.towers import Embedded, ToEmbed, embedded
 from tests.drift import Planted, write_root
 
 from .runs import column, planted, shards, siglip
@@ -32,7 +32,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def embed(piece: Piece, pictures: list[bytes | None], captions: tuple[str, ...]) -> Embedded:
     texts = tuple(column(piece.rows.take(piece.forward), name) for name in captions)
-    (made,) = siglip().embed([Work(piece, pictures, texts)])
+    (made,) = siglip().embed([ToEmbed(piece, pictures, texts)])
     return made
 
 
@@ -58,7 +58,7 @@ def all_embedded(root: Path) -> tuple[list[str], npt.NDArray[np.float32], npt.ND
     """Keys, pictures and captions of a root, embedded without any of the code under test."""
     table = pq.read_table(root / "images")
     pictures = [image["bytes"] for image in column(table, "image")]
-    (made,) = siglip().embed([Work(None, pictures, (column(table, "alt_text"),))])
+    (made,) = siglip().embed([ToEmbed(None, pictures, (column(table, "alt_text"),))])
     return column(table, "key"), made.image.numpy(), made.captions[0].numpy()
 
 
@@ -80,7 +80,7 @@ def before(root: Path, *, codes: bool) -> Reference:
 
 
 def projection() -> npt.NDArray[np.float32]:
-    return code.projection(siglip().checkpoint.name, siglip().dim).astype(np.float32)
+    return embedded.projection(siglip().checkpoint.name, siglip().dim).astype(np.float32)
 
 
 def expected_p_caption(root: Path, panel: list[str]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builder.towers import Siglip, Work
+from builder.towers import Siglip, ToEmbed
 
 from ..checkpoints import make_fixed, make_naflex
 from . import bare
@@ -20,12 +20,12 @@ import sys
 import numpy as np
 from pathlib import Path
 from builder.console import Console
-from builder.towers import Checkpoint, Options, Siglip, Work
+from builder.towers import Checkpoint, Options, Siglip, ToEmbed
 
 _, folder, file, naflex = sys.argv
 checkpoint = Checkpoint(Path(folder), folder, "tiny", None, "", naflex == "True")
 siglip = Siglip.load(checkpoint, Options(device="cpu"), Console())
-[answer] = siglip.embed([Work(None, list(np.load(file)), (["一", "二", "一"],))])
+[answer] = siglip.embed([ToEmbed(None, list(np.load(file)), (["一", "二", "一"],))])
 np.save(file, np.hstack([answer.image.numpy(), answer.captions[0].numpy()]))
 """
 
@@ -40,7 +40,7 @@ def test_pixels_are_embedded_without_arrow_opencv_and_datasets(
     arguments = (str(folder), str(file), str(make is make_naflex))
     done = bare.run(tmp_path, sys.executable, "-c", EMBED, *arguments)
     assert done.returncode == 0, done.stderr
-    [here] = load(folder).embed([Work(None, list(pictures), (["一", "二", "一"],))])
+    [here] = load(folder).embed([ToEmbed(None, list(pictures), (["一", "二", "一"],))])
     assert np.array_equal(np.load(file), np.hstack([here.image.numpy(), here.captions[0].numpy()]))
 
 

@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub import constants
 
 from builder.errors import DanqingError, EnvironmentProblem, InputError
-from builder.towers import Options, Siglip, Work, find
+from builder.towers import Options, Siglip, ToEmbed, find
 from builder.towers.checkpoint import which
 from builder.towers.siglip2 import explain
 from builder.towers.text import lacking, wrong
@@ -337,7 +337,7 @@ def test_a_first_siglip_is_read(tmp_path: Path, load: Load) -> None:
     (folder / "tokenizer.json").unlink()
     said = {"tokenizer_class": "SiglipTokenizer", "model_max_length": 64, "pad_token": "</s>"}
     (folder / "tokenizer_config.json").write_text(json.dumps(said))
-    (made,) = load(folder).embed([Work(None, [], (["a cat", "一只猫"],))])
+    (made,) = load(folder).embed([ToEmbed(None, [], (["a cat", "一只猫"],))])
     assert made.captions[0].norm(dim=1).tolist() == pytest.approx([1, 1])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from builder.errors import EnvironmentProblem
-from builder.towers import Embedded, Siglip, Work
+from builder.towers import Embedded, Siglip, ToEmbed
 
 from ..pictures import jpeg
 from .stock import CAPTIONS, output, pictures
@@ -20,7 +20,7 @@ Load = Callable[..., Siglip]
 
 
 def embedded(siglip: Siglip, bodies: list[bytes | None], captions: list[str | None]) -> Embedded:
-    [answer] = siglip.embed([Work(None, bodies, (captions,))])
+    [answer] = siglip.embed([ToEmbed(None, bodies, (captions,))])
     return answer
 
 

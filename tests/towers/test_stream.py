@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 
 from builder.errors import EnvironmentProblem, InputError
-from builder.towers import Embedded, Siglip, Work
+from builder.towers import Embedded, Siglip, ToEmbed
 
 from ..pictures import jpeg, numbered
 
 Load = Callable[..., Siglip]
 
 
-def works(*sizes: int) -> list[Work]:
+def works(*sizes: int) -> list[ToEmbed]:
     """Works of so many pairs, all different, tagged by their number."""
     starts = np.cumsum([0, *sizes])
     return [
-        Work(
+        ToEmbed(
             tag,
             [numbered(i) for i in range(at, at + size)],
             ([f"caption {i}" for i in range(at, at + size)],),
@@ -85,7 +85,7 @@ def test_equal_captions_are_embedded_once(fixed: Path, load: Load) -> None:
     siglip = load(fixed, batch_size=2)
     seen = counted(siglip._towers._model.text_model)
     columns = (["一", "二", "一", None], ["二", "一", "一", "一"])
-    [answer] = siglip.embed([Work(0, [jpeg()] * 4, columns)])
+    [answer] = siglip.embed([ToEmbed(0, [jpeg()] * 4, columns)])
     assert seen == [2]
     first, second = answer.captions
     assert first[0].equal(first[2])
@@ -96,14 +96,14 @@ def test_equal_captions_are_embedded_once(fixed: Path, load: Load) -> None:
 
 def test_what_is_no_picture_has_a_row_of_zeros(folder: Path, load: Load) -> None:
     bodies = [jpeg(), None, b"junk", jpeg()[:200], jpeg((40, 60))]
-    [answer] = load(folder, batch_size=2).embed([Work(0, bodies, (["a"] * 5,))])
+    [answer] = load(folder, batch_size=2).embed([ToEmbed(0, bodies, (["a"] * 5,))])
     assert answer.intact.tolist() == [True, False, False, False, True]
     assert not answer.image[1:4].any()
     assert answer.image[[0, 4]].norm(dim=-1).sub(1).abs().max() < 1e-6
 
 
 def test_a_work_may_have_no_captions_and_no_pictures(fixed: Path, load: Load) -> None:
-    bare, blind = load(fixed).embed([Work(0, [jpeg()]), Work(1, [None, None], (["a", "b"],))])
+    bare, blind = load(fixed).embed([ToEmbed(0, [jpeg()]), ToEmbed(1, [None, None], (["a", "b"],))])
     assert bare.captions == ()
     assert not blind.image.any()
     assert blind.captions[0].norm(dim=-1).sub(1).abs().max() < 1e-6
@@ -175,7 +175,7 @@ def test_another_error_of_the_tower_is_no_want_of_memory(fixed: Path, load: Load
     assert siglip.batch_size == 8
 
 
-def failing() -> Iterator[Work]:
+def failing() -> Iterator[ToEmbed]:
     yield from works(2)
     raise InputError("shard 1: torn")
 
@@ -191,15 +191,17 @@ def names() -> set[str]:
     return {thread.name for thread in threading.enumerate() if thread.name.startswith("danqing-")}
 
 
-BLANK = Work("blank", [None] * 40)
+BLANK = ToEmbed("blank", [None] * 40)
 
 
 @pytest.mark.parametrize("work", [works(5)[0], BLANK], ids=["pictures", "blank"])
 @pytest.mark.parametrize("taken", [0, 1, 3])
-def test_whoever_stops_iterating_stops_the_threads(fixed: Path, load: Load, taken: int, work: Work) -> None:
+def test_whoever_stops_iterating_stops_the_threads(
+    fixed: Path, load: Load, taken: int, work: ToEmbed
+) -> None:
     closed = []
 
-    def endless() -> Iterator[Work]:
+    def endless() -> Iterator[ToEmbed]:
         try:
             while True:
                 yield work
@@ -220,7 +222,7 @@ def test_a_feeder_that_waits_for_room_is_let_go(fixed: Path, load: Load) -> None
     """Works without pictures weigh their rows: four of 40 fill a window of 128, beside the one that was taken."""
     asked = threading.Semaphore(0)
 
-    def endless() -> Iterator[Work]:
+    def endless() -> Iterator[ToEmbed]:
         while True:
             yield BLANK
             asked.release()
@@ -236,7 +238,7 @@ def test_a_feeder_that_waits_for_room_is_let_go(fixed: Path, load: Load) -> None
 def test_works_are_read_ahead_no_further_than_a_bound(fixed: Path, load: Load) -> None:
     read = []
 
-    def long() -> Iterator[Work]:
+    def long() -> Iterator[ToEmbed]:
         for work in works(*[4] * 200):
             read.append(work)
             yield work
@@ -254,7 +256,7 @@ def test_small_works_do_not_wait_for_ever_for_a_full_batch(fixed: Path, load: Lo
     first = works(1)[0]
     read = []
 
-    def all_of_them() -> Iterator[Work]:
+    def all_of_them() -> Iterator[ToEmbed]:
         for work in (first, *[BLANK] * 100):
             read.append(work)
             yield work
