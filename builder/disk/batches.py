@@ -187,7 +187,7 @@ def with_key(table: pa.Table) -> pa.Table:
 
 
 def without_broken(table: pa.Table, is_intact: Callable[[bytes], bool]) -> pa.Table:
-    """Without the rows whose `image` has no bytes or such that are not intact; the same table where all are."""
+    """The table without the rows whose `image` has no bytes or such that are not intact; itself where all are."""
     files = pc.struct_field(table["image"], "bytes").to_pylist()
     keep = [file is not None and is_intact(file) for file in files]
     return table if all(keep) else table.filter(pa.array(keep, pa.bool_()))

@@ -18,6 +18,7 @@ import pyarrow as pa
 import yaml
 
 from ..console import harmless
+from .documents import Document
 from .files import join, read_bytes, write_atomic
 from .schema import IMAGE, OUTCOMES, PAIR, PICTURE, SCORES, STORED, is_list
 from .tars import tar_schema
@@ -69,7 +70,7 @@ def root_card(
     had none an error. So they are said, each kind of picture with a column of its own.
     """
     columns = pa.schema([*PAIR, *(carried or ()), *PICTURE])
-    data: dict[str, Any] = {"pretty_name": "DanQing, rebuilt", "language": ["zh"], "tags": ["image-text"]}
+    data: Document = {"pretty_name": "DanQing, rebuilt", "language": ["zh"], "tags": ["image-text"]}
     if format == "parquet":
         data["configs"] = [
             _config("pairs", "images", "parquet", splits),
@@ -146,7 +147,7 @@ def _turned(card: str, name: str) -> str:
     return f"---\n{dump(data)}\n---\n{body}"
 
 
-def _pairs_of(data: dict[str, Any]) -> dict[str, Any] | None:
+def _pairs_of(data: Document) -> Document | None:
     """The config of the pictures, as it is written here; None where the front matter is not ours."""
     configs, infos = data.get("configs"), data.get("dataset_info", [])
     if not (_are_dicts(configs) and _are_dicts(infos)):
@@ -160,11 +161,11 @@ def _pairs_of(data: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _are_dicts(value: Any) -> TypeGuard[list[dict[str, Any]]]:
+def _are_dicts(value: Any) -> TypeGuard[list[Document]]:
     return isinstance(value, list) and all(isinstance(one, dict) for one in value)
 
 
-def _parsed(card: str) -> tuple[dict[str, Any], str]:
+def _parsed(card: str) -> tuple[Document, str]:
     """The front matter of a card and what follows it; an empty one where there is none that can be read.
 
     An editor may have given it a byte order mark or line ends of its own, which the hub reads all the same.
@@ -178,7 +179,7 @@ def _parsed(card: str) -> tuple[dict[str, Any], str]:
     return (data, body) if isinstance(data, dict) else ({}, card)
 
 
-def dump(data: dict[str, Any]) -> str:
+def dump(data: Document) -> str:
     """Front matter as the hub's DatasetCardData writes it, but for characters that nobody sees: those are escaped."""
     # Importing the hub would cost every rebuild 60 ms.
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True).strip()
@@ -187,21 +188,21 @@ def dump(data: dict[str, Any]) -> str:
     return text
 
 
-def _described(name: str, schema: pa.Schema) -> dict[str, Any]:
+def _described(name: str, schema: pa.Schema) -> Document:
     return {"config_name": name, "features": [_feature(field) for field in schema]}
 
 
-def _config(name: str, folder: str, extension: str, splits: Sequence[str]) -> dict[str, Any]:
+def _config(name: str, folder: str, extension: str, splits: Sequence[str]) -> Document:
     files = [{"split": split, "path": f"{folder}/{split}-*.{extension}"} for split in splits]
     return {"config_name": name, "data_files": files}
 
 
-def _feature(field: pa.Field[Any]) -> dict[str, Any]:
+def _feature(field: pa.Field[Any]) -> Document:
     """A column as the YAML of `datasets` spells it."""
     return {"name": field.name, **({"dtype": "image"} if field.type == IMAGE else _kind(field.type))}
 
 
-def _kind(kind: Any) -> dict[str, Any]:
+def _kind(kind: Any) -> Document:
     if pa.types.is_struct(kind):
         return {"struct": [_feature(kind.field(i)) for i in range(kind.num_fields)]}
     if is_list(kind):

@@ -33,9 +33,10 @@ SHOWN = 80  # characters of a wrong value
 STEM = re.compile(r"\w{1,64}-\d{5,}-of-\d{5,}")
 
 T = TypeVar("T")
+Document = dict[str, Any]  # an object of JSON or YAML, before it is known what it holds
 
 
-def parse(data: bytes, limit: int = LIMIT, finite: bool = True) -> dict[str, Any]:
+def parse(data: bytes, limit: int = LIMIT, finite: bool = True) -> Document:
     """The object that `data` holds; ValueError, in one line, where it holds none or more than `limit` bytes.
 
     finite: whether NaN and Infinity, which are no JSON, are refused; the columns of a pair in a tar may hold them.
@@ -83,7 +84,7 @@ def is_inside(path: str) -> bool:
 
 
 @functools.cache
-def _described(kind: type) -> tuple[dict[str, Any], frozenset[str], bool]:
+def _described(kind: type) -> tuple[Mapping[str, Any], frozenset[str], bool]:
     """The type of each field, the fields that must be there, and whether there may be no others."""
     hints = get_type_hints(kind, include_extras=True)
     if is_typeddict(kind):
@@ -118,7 +119,7 @@ def _fits(value: Any, kind: Any) -> bool:
 
 
 def _is_of(value: Any, kind: type) -> bool:
-    """The same of a class: whole numbers are counts, others are finite, and a word is one of an enum's."""
+    """Whether a value is of a class: whole numbers are counts, others are finite, and a word is one of an enum's."""
     if kind is int:
         return is_count(value)
     if kind is float:

@@ -13,7 +13,7 @@ import json
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,10 +29,11 @@ from .location import read_from
 log = logging.getLogger("danqing")
 SPLITS = ("train", "validation", "test")
 PLAN, DECISION = "ledger/rebuild/plan.json", "ledger/revalidate/decision.json"
+Dated = dict[str, Any]  # files by URL, each with its date or ETag
 FOLDERS = {"outcomes": "outcomes", "scores": "scores"}  # of a config; images/ for all others
 
 
-def placed(options: dict[str, Any]) -> dict[str, Any]:
+def placed(options: Mapping[str, Any]) -> Mapping[str, Any]:
     """The arguments of a builder, so that data_files= lie below the root as in stock `datasets`, and `~` is one's home.
 
     A token that huggingface_hub finds by itself is not shown to a third host that HF_ENDPOINT names.
@@ -251,7 +252,7 @@ class _Root:
         start, *hops = self.place.split("::")
         return "::".join([f"{start.rstrip('/')}/{path}", *hops])
 
-    def listed(self, pattern: str) -> dict[str, Any]:
+    def listed(self, pattern: str) -> Dated:
         """The files that match a pattern, or bear that name, each with its date or ETag."""
         try:
             files = DataFilesList.from_patterns(
@@ -262,11 +263,11 @@ class _Root:
             return {}
         return dict(zip(files, files.origin_metadata, strict=True))
 
-    def named(self, paths: list[str]) -> dict[str, Any]:
+    def named(self, paths: list[str]) -> Dated:
         """Of files of these names those that are there."""
         return {url: origin for path in paths for url, origin in self.listed(path).items()}
 
-    def planned(self, folder: str) -> dict[str, Any] | None:
+    def planned(self, folder: str) -> Dated | None:
         """The shards that the plan of a root names, where it cannot be listed; None where there is no plan."""
         plan = None if self.lists else self.document(PLAN)
         if plan is None:

@@ -36,7 +36,7 @@ class Repository(NamedTuple):
 
     @property
     def url(self) -> str:
-        """It as fsspec knows it."""
+        """The URL of the repository, as fsspec knows it."""
         return f"hf://datasets/{self.id}" + (f"@{self.revision.replace('/', '%2F')}" if self.revision else "")
 
     def at(self, revision: str | None) -> Repository:

@@ -12,11 +12,11 @@ import datetime
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 from ..errors import InputError
 from . import documents
-from .documents import LIMIT
+from .documents import LIMIT, Document
 from .files import filesystem, join
 
 NAME = "release.json"
@@ -53,8 +53,8 @@ class FunnelDocument(TypedDict):
     left_out: NotRequired[dict[str, int]]
     removed: NotRequired[int]
     duplicates: NotRequired[int]
-    decision: NotRequired[dict[str, Any]]
-    options: NotRequired[dict[str, Any]]
+    decision: NotRequired[Document]
+    options: NotRequired[Document]
     revisions: NotRequired[list[RevisionDocument]]
 
 
@@ -78,10 +78,10 @@ class Release:
     validated: bool
     license: str
     source: str
-    files: dict[str, Any]
-    counts: dict[str, Any]
-    funnel: dict[str, Any]
-    model: dict[str, Any] = field(default_factory=dict)
+    files: Document
+    counts: Document
+    funnel: Document
+    model: Document = field(default_factory=dict)
     previous: str | None = None
     dropped: dict[str, int] = field(default_factory=dict)
     removed: int = 0
@@ -100,11 +100,11 @@ class Release:
         """The license for programs: its identifier, or where the terms are that have none."""
         return self.license_link or self.license
 
-    def shards(self) -> dict[str, Any]:
+    def shards(self) -> Document:
         """The files that hold pairs, by path."""
         return {path: file for path, file in self.files.items() if path.startswith(f"{self.what}/")}
 
-    def part(self, folder: str) -> list[dict[str, Any]]:
+    def part(self, folder: str) -> list[Document]:
         """The entries of the files of a folder, by their paths."""
         return [file for path, file in sorted(self.files.items()) if path.startswith(f"{folder}/")]
 
@@ -146,14 +146,14 @@ def parse(data: bytes, name: str) -> Release:
         raise InputError(f"{name}: no release of danqing: {' '.join(str(error).split())[:300]}") from error
 
 
-def _of_this_format(document: dict[str, Any], name: str) -> None:
+def _of_this_format(document: Document, name: str) -> None:
     """InputError where a later danqing wrote it: what it has beside is then no reason to call it broken."""
     found = document.get("format")
     if isinstance(found, int) and not isinstance(found, bool) and found > FORMAT:
         raise InputError(f"{name}: of format {found}, this danqing reads {FORMAT}: update danqing")
 
 
-def checked(document: dict[str, Any]) -> Release:
+def checked(document: Document) -> Release:
     """The release of an object of JSON; ValueError, naming the field, where a document is not what Release says."""
     release = documents.build(Release, document)
     if release.what not in KINDS:

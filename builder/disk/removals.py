@@ -87,7 +87,7 @@ class Removals:
         return Removals(_sorted(pa.concat_tables([self.entries, other.entries])))
 
     def dated(self, version: str) -> Removals:
-        """The same with `version` as the date of the entries that have none."""
+        """The list with `version` as the date of the entries that have none."""
         since = pc.fill_null(self.entries["since"], version)
         return Removals(self.entries.set_column(2, SCHEMA.field("since"), since))
 
@@ -158,7 +158,7 @@ class Removals:
         return locate(self._digests[kind], digests)[1]
 
     def as_parquet(self) -> bytes:
-        """The file that holds it: the same entries make the same bytes."""
+        """The Parquet file of the list: the same entries make the same bytes."""
         file = io.BytesIO()
         write: Any = pq.write_table  # its stubs lag behind
         options = {"row_group_size": ROW_GROUP, "compression": "zstd", "use_dictionary": ["kind", "since"]}
@@ -166,12 +166,12 @@ class Removals:
         return file.getvalue()
 
     def write(self, path: str | Path) -> None:
-        """Write it to a path or URL; a reader sees the old list or the new one."""
+        """Write the list to a path or URL; a reader sees the old one or the new one."""
         write_atomic(str(path), self.as_parquet())
 
 
 def _sorted(entries: pa.Table) -> pa.Table:
-    """By kind and digest; of equal ones the first that has a date, or else the first."""
+    """Entries by kind and digest; of equal ones the first that has a date, or else the first."""
     order = pa.array(np.arange(entries.num_rows))
     undated = pc.cast(pc.is_null(entries["since"]), pa.int8())
     numbered: Any = entries.append_column("undated", undated).append_column("order", order)

@@ -70,7 +70,7 @@ class Named:
 
     @classmethod
     def of(cls, root: str) -> Self:
-        """Those of a root; a plan or a marker that cannot be read names nothing."""
+        """The shards of a root; a plan or a marker that cannot be read names nothing."""
         plans = [plan for stage in REBUILD.stages if (plan := _plan(root, stage)) is not None]
         stems: set[str] = set()
         for stage in REBUILD.stages:
@@ -114,7 +114,7 @@ class Earlier:
         return [f"{folder}/{name}".lstrip("/") for folder, names in self.files.items() for name in names]
 
     def lines(self) -> list[str]:
-        """The files for people."""
+        """Lines for people: the files to remove, and a card that stays."""
         names = self.names
         more = f" and {len(names) - SHOWN:,} more (all with --json)" if len(names) > SHOWN else ""
         said = [f"removes   {len(names):,} files: {', '.join(names[:SHOWN])}{more}"] if names else []

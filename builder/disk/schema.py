@@ -15,9 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..reasons import Cause as Cause
-from ..reasons import Reason as Reason
-from ..reasons import Verdict as Verdict
+from .documents import Document
 
 SPLITS = ("train", "validation", "test")
 
@@ -159,7 +157,7 @@ def saying(schema: pa.Schema, said: Mapping[str, Any]) -> pa.Schema:
     return schema.with_metadata({_SAID: json.dumps(said, sort_keys=True, ensure_ascii=False).encode()})
 
 
-def said_by(schema: pa.Schema) -> dict[str, Any]:
+def said_by(schema: pa.Schema) -> Document:
     """What a file of scores, or a verified manifest, says of itself; empty where it says nothing."""
     try:
         said = json.loads((schema.metadata or {}).get(_SAID, b"{}"))
@@ -187,7 +185,7 @@ def floats(column: Any) -> npt.NDArray[np.float32]:
     return np.where(np.isfinite(numbers), numbers, np.float32("nan"))
 
 
-def published(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+def published(checkpoint: Mapping[str, Any]) -> Document:
     """What scores say of their checkpoint, for others to read: of a folder, which has no revision, the name alone."""
     named = {} if checkpoint.get("revision") else {"model": checkpoint.get("name")}
     return {**checkpoint, **named}

@@ -125,7 +125,7 @@ class TarWriter:
         self._tar.close()
 
 
-def read_pairs(path: Path) -> Iterator[tuple[dict[str, Any], str, bytes]]:
+def read_pairs(path: Path) -> Iterator[tuple[documents.Document, str, bytes]]:
     """The columns, the picture's file name and its bytes, of every pair of a tar, in order.
 
     InputError where it is damaged, or ends within a member.
