@@ -14,7 +14,7 @@ import pytest
 
 import danqing
 from builder.disk import batches, schema
-from builder.disk.card import root_card, with_scores
+from builder.disk.card import offering, root_card
 
 from .roots import CARRIED, FETCHED, jpeg, make_root, outcome, pair, write_shard
 from .scored import make_scored
@@ -59,7 +59,7 @@ def test_features_are_the_schema(config):
 def test_features_are_the_yaml_of_the_card(config):
     from huggingface_hub import DatasetCard
 
-    card = DatasetCard(with_scores(root_card(["train"], "parquet")))
+    card = DatasetCard(offering(root_card(["train"], "parquet"), scored=True))
     described = {info["config_name"]: info["features"] for info in card.data.dataset_info}
     name = "unfiltered" if config == "pairs" else config
     assert datasets.Features._from_yaml_list(described[name]).arrow_schema.types == SCHEMAS[config].types

@@ -103,31 +103,22 @@ def offer(root: str, *, scored: bool) -> bool:
     """Rewrite the README.md of a root of Parquet that has verdicts now, or has none any more; False: it is not ours."""
     path = join(root, "README.md")
     card = (read_bytes(path) or b"").decode("utf-8", "surrogateescape")
-    if (offering := with_scores(card) if scored else without_scores(card)) != card:
-        write_atomic(path, offering.encode("utf-8", "surrogateescape"))
+    if (turned := offering(card, scored=scored)) != card:
+        write_atomic(path, turned.encode("utf-8", "surrogateescape"))
     return is_ours(card)
 
 
-def with_scores(card: str) -> str:
+def offering(card: str, *, scored: bool) -> str:
     """The card of a root that is scored now: `pairs` is `unfiltered` and no default, and there is a config `scores`.
 
-    What a user wrote into the card stays. The card comes back as it is where its front matter is not ours.
+    Or the opposite: the card of a root that is not scored any more. What a user wrote into the card stays; it comes
+    back as it is where its front matter is not ours.
     """
-    return _turned(card, "unfiltered")
-
-
-def without_scores(card: str) -> str:
-    """The card of a root that is not scored any more: the opposite of `with_scores`."""
-    return _turned(card, "pairs")
-
-
-def _turned(card: str, name: str) -> str:
-    """The card with its pictures under a config of this name, `pairs` or `unfiltered`."""
     data, body = _parsed(card)
     pairs = _pairs_of(data)
     if pairs is None or not pairs["data_files"][0]["path"].endswith(".parquet"):
         return card
-    before, scored = pairs["config_name"], name == "unfiltered"
+    before, name = pairs["config_name"], "unfiltered" if scored else "pairs"
     others = [one for one in data["configs"] if one.get("config_name") not in (before, "scores")]
     infos = [one for one in data.get("dataset_info", ()) if one.get("config_name") != "scores"]
     if not scored and before == name and len(others) + 1 == len(data["configs"]):
@@ -210,8 +201,5 @@ def _kind(kind: Any) -> Document:
         length = {"length": kind.list_size} if pa.types.is_fixed_size_list(kind) else {}
         name = "large_list" if pa.types.is_large_list(kind) else "list"
         return {name: inner.get("dtype", inner.get("struct", inner)), **length}
-    return {"dtype": _dtype(kind.value_type if pa.types.is_dictionary(kind) else kind)}
-
-
-def _dtype(kind: pa.DataType) -> str:
-    return _DTYPES.get(str(kind), str(kind))
+    name = str(kind.value_type if pa.types.is_dictionary(kind) else kind)
+    return {"dtype": _DTYPES.get(name, name)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import multiprocessing
 import os
 import re
@@ -180,11 +181,8 @@ def publish(local: Path, url: str) -> None:
 
 def file_digest(path: Path) -> str:
     """The XXH3-128 of a file in hex: finds rot and torn writes at memory speed; it is no defence against forgery."""
-    hasher = xxhash.xxh3_128()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            hasher.update(block)
-    return hasher.hexdigest()
+        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
 
 
 @contextlib.contextmanager

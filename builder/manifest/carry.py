@@ -18,13 +18,11 @@ from ..errors import InputError
 from .text import CHINESE, UTF8
 
 STRING = pa.string()
-LISTS = (
-    pa.ListType,
-    pa.LargeListType,
-    pa.FixedSizeListType,
-    pa.ListViewType,
-    pa.LargeListViewType,
-)
+PLAIN: dict[pa.DataType, pa.DataType] = {
+    pa.large_string(): STRING, pa.string_view(): STRING,
+    pa.large_binary(): pa.binary(), pa.binary_view(): pa.binary(),
+}  # fmt: skip
+LISTS = (pa.ListType, pa.LargeListType, pa.FixedSizeListType, pa.ListViewType, pa.LargeListViewType)
 
 
 class NotEncoded(ValueError):
@@ -57,13 +55,9 @@ def plain(kind: pa.DataType, null: pa.DataType = STRING) -> pa.DataType:
 
 
 def _plain_leaf(kind: pa.DataType) -> pa.DataType:
-    if types.is_large_string(kind) or types.is_string_view(kind):
-        return pa.string()
-    if types.is_large_binary(kind) or types.is_binary_view(kind):
-        return pa.binary()
     if types.is_decimal32(kind) or types.is_decimal64(kind):
         return pa.decimal128(kind.precision, kind.scale)
-    return kind
+    return PLAIN.get(kind, kind)
 
 
 def reshaped(kind: pa.DataType) -> bool:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from huggingface_hub import DatasetCard
 
-from builder.disk.card import is_ours, offer, root_card, with_scores, without_scores
+from builder.disk.card import is_ours, offer, offering, root_card
 from builder.disk.parquet import image_schema
 
 from ..roots import CARRIED
@@ -68,7 +68,7 @@ NESTED = pa.schema([("box", pa.struct([("x", pa.int32())]))])
 @pytest.mark.parametrize("carried", [None, NESTED])
 def test_scores_are_added_once_and_no_config_is_the_default_any_more(carried):
     before = root_card(["train", "validation"], "parquet", carried)
-    after = with_scores(before)
+    after = offering(before, scored=True)
     card, old = DatasetCard(after), DatasetCard(before)
     (pairs, *others), (unfiltered, *rest, scores) = old.data.configs, card.data.configs
     assert unfiltered == {"config_name": "unfiltered", "data_files": pairs["data_files"]}
@@ -87,9 +87,9 @@ def test_scores_are_added_once_and_no_config_is_the_default_any_more(carried):
     assert card.data.dataset_info[:-1] == described
     rows = [line for line in card.text.splitlines() if line.startswith("|") and line not in old.text]
     assert [line[:13] for line in rows] == ["| `scores/` |"]
-    assert with_scores(after) == after
-    assert without_scores(after) == before
-    assert without_scores(before) == before
+    assert offering(after, scored=True) == after
+    assert offering(after, scored=False) == before
+    assert offering(before, scored=False) == before
 
 
 OLD = """
@@ -107,15 +107,15 @@ def test_a_card_of_the_first_build_that_offered_scores_is_turned_too():
     old = old.replace(
         "| `ledger/` |", "| `scores/` | one row per row of `images/`: old words |\n| `ledger/` |"
     )
-    assert with_scores(old) == with_scores(before)
-    assert without_scores(old) == before
+    assert offering(old, scored=True) == offering(before, scored=True)
+    assert offering(old, scored=False) == before
 
 
 def test_what_a_user_wrote_into_the_card_stays():
     card = root_card(["train"], "parquet").replace(
         "pretty_name: DanQing, rebuilt", "pretty_name: 我的\nlicense: other"
     )
-    found = with_scores(card.replace("| folder | holds |", "## 目录") + "\n---\n\nmore\n")
+    found = offering(card.replace("| folder | holds |", "## 目录") + "\n---\n\nmore\n", scored=True)
     assert DatasetCard(found).data.license == "other"
     assert "pretty_name: 我的\n" in found
     assert "## 目录\n" in found
@@ -144,12 +144,17 @@ OTHERS = {
 def test_other_cards_are_left_alone(card, tmp_path):
     (tmp_path / "README.md").write_text(card)
     assert offer(str(tmp_path), scored=True) == is_ours(card) == (card == OTHERS["tars"])
-    assert (tmp_path / "README.md").read_text() == with_scores(card) == without_scores(card) == card
+    assert (
+        (tmp_path / "README.md").read_text()
+        == offering(card, scored=True)
+        == offering(card, scored=False)
+        == card
+    )
 
 
 def test_usage_that_a_user_took_out_comes_back_with_the_scores():
     card = root_card(["train"], "parquet").partition("```")[0] + "Ask me.\n"
-    assert "Ask me.\n\n```python\nimport danqing" in with_scores(card)
+    assert "Ask me.\n\n```python\nimport danqing" in offering(card, scored=True)
 
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
