@@ -2,9 +2,9 @@
 
     danqing <stage> INPUT OUTPUT [--flags]
 
-A stage is imported when its name was read, and its flags come from its `Config`, so `danqing --help` loads
-nothing heavy. stdout carries the result, as a few lines or with --json as one object, also of an error; stderr
-everything else.
+A stage's `Config` is imported when its name was read, as its flags come from there, and its `run` when these were
+found sound, so `danqing --help` loads nothing heavy. stdout carries the result, as a few lines or with --json as one
+object, also of an error; stderr everything else.
 Exit codes are those of errors.py: 0 done, 1 failed or nothing kept, 2 usage, 3 input, 4 environment, 130 interrupted.
 """
 
@@ -23,7 +23,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn, Protocol, TextIO, cast
+from typing import Any, NamedTuple, NoReturn, Protocol, TextIO
 
 from . import __version__
 from .console import Console, harmless, harmless_json
@@ -33,26 +33,59 @@ from .web.tokens import withhold
 
 
 class Row(NamedTuple):
-    """One stage of the table: the module that has `Config` and `run`, and what it is for, in a line."""
+    """One stage of the table, each part imported when it is needed. variables: of the environment, where not set."""
 
-    module: str
-    about: str
+    about: str  # what it is for, in a line
+    config: str  # the class of its options, `module:Name`
+    run: str  # what takes such a one and a Console, and returns a Summary
+    variables: Mapping[str, str] = {}
 
 
 STAGES: Mapping[str, Row] = {
-    "rebuild": Row("builder.rebuild", "fetch the pictures of a manifest and account for every row"),
+    "rebuild": Row(
+        "fetch the pictures of a manifest and account for every row",
+        "builder.rebuild.config:RebuildConfig",
+        "builder.rebuild.runner:run",
+        {
+            # numpy's linear algebra, which nothing there uses, would start its threads: 50 ms in each process.
+            "OPENBLAS_NUM_THREADS": "1",
+            # Pillow's memory comes in blocks; those beyond 32 MB go back to the system at once, smaller ones stay.
+            "PILLOW_BLOCK_SIZE": "64m",
+        },
+    ),
     "revalidate": Row(
-        "builder.revalidate", "score the pairs with SigLIP2; find the dead, moved and drifted ones"
+        "score the pairs with SigLIP2; find the dead, moved and drifted ones",
+        "builder.revalidate.config:Config",
+        "builder.revalidate.runner:run",
+        # Threads of a matrix product that wait for each other shall not spin: with decoding threads beside them a
+        # step took 2 s instead of 0.06 s. Read once, when torch loads its OpenMP.
+        {"OMP_WAIT_POLICY": "PASSIVE"},
     ),
     "release": Row(
-        "builder.release", "publish it: a verified manifest or the pairs, with a card that was counted"
+        "publish it: a verified manifest or the pairs, with a card that was counted",
+        "builder.release.config:Config",
+        "builder.release.runner:run",
     ),
     "verify": Row(
-        "builder.published.verify", "does a release hold what its card says? reads what is published"
+        "does a release hold what its card says? reads what is published",
+        "builder.published.verify.config:Config",
+        "builder.published.verify.runner:run",
     ),
-    "report": Row("builder.report", "look at what was kept and what was not: one page, with pictures"),
-    "status": Row("builder.stage.status", "tell how far a root is: the funnel, from its ledger alone"),
-    "demo": Row("builder.demo", "the main job on a small web of its own, without a network"),
+    "report": Row(
+        "look at what was kept and what was not: one page, with pictures",
+        "builder.report.config:Config",
+        "builder.report.work:run",
+    ),
+    "status": Row(
+        "tell how far a root is: the funnel, from its ledger alone",
+        "builder.stage.status:StatusConfig",
+        "builder.stage.status:run",
+    ),
+    "demo": Row(
+        "the main job on a small web of its own, without a network",
+        "builder.demo.config:Config",
+        "builder.demo.steps:run",
+    ),
 }
 
 # What has to be mended on the machine: space, rights, descriptors, memory, disk, network.
@@ -68,19 +101,10 @@ class Summary(Protocol):
     """The result of a stage. One that has a `failure`, a line of text, is printed, and the command ends by that."""
 
     def lines(self) -> list[str]:
-        """It in a few lines for people."""
+        """The result in a few lines for people."""
 
     def as_dict(self) -> dict[str, Any]:
-        """It as one JSON object."""
-
-
-class Stage(Protocol):
-    """The face of a stage module."""
-
-    Config: type[Any]
-
-    def run(self, config: Any, console: Console) -> Summary:
-        """Do it; raises DanqingError."""
+        """The result as one JSON object."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -94,21 +118,13 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see {self.prog} --help")
 
 
-def load(name: str, stages: Mapping[str, Row] = STAGES) -> Stage:
-    """Import the module of a stage; UsageError where there is none of that name."""
-    if name not in stages:
-        raise UsageError(f"{name}: no such stage; there are {', '.join(stages)}; see danqing --help")
-    return cast("Stage", importlib.import_module(stages[name].module))
+def load(where: str) -> Any:
+    """What `module:Name` names, imported now."""
+    module, _, name = where.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
-def parser_of(name: str, stages: Mapping[str, Row] = STAGES) -> Parser:
-    """The parser of one stage, made from the fields of its Config."""
-    parser = Parser(prog=f"danqing {name}", description=stages[name].about)
-    add_arguments(parser, load(name, stages).Config)
-    return parser
-
-
-def parse(arguments: Sequence[str], stages: Mapping[str, Row] = STAGES) -> tuple[Stage, Any]:
+def parse(arguments: Sequence[str], stages: Mapping[str, Row] = STAGES) -> tuple[Row, Any]:
     """The stage that `arguments` name and its checked Config; UsageError where they make no sense.
 
     `--help` and `--version` print to stdout and end by SystemExit, as argparse does.
@@ -118,14 +134,18 @@ def parse(arguments: Sequence[str], stages: Mapping[str, Row] = STAGES) -> tuple
         _front(stages).parse_args([name])
     if not name or name.startswith("-"):
         raise UsageError(f"which stage? there are {', '.join(stages)}; see danqing --help")
-    stage = load(name, stages)
-    config = stage.Config(**vars(parser_of(name, stages).parse_args(rest)))
+    if name not in stages:
+        raise UsageError(f"{name}: no such stage; there are {', '.join(stages)}; see danqing --help")
+    row = stages[name]
+    kind, parser = load(row.config), Parser(prog=f"danqing {name}", description=row.about)
+    add_arguments(parser, kind)
+    config = kind(**vars(parser.parse_args(rest)))
     for one in dataclasses.fields(config):
         if one.metadata.get("positional") and getattr(config, one.name) == "":
             raise UsageError(f"{one.name.upper()}: is empty; name a path or a URL")  # it would lead to /
     if hasattr(config, "check"):
         config.check()
-    return stage, config
+    return row, config
 
 
 def main(arguments: Sequence[str] | None = None, stages: Mapping[str, Row] = STAGES) -> int:
@@ -138,10 +158,12 @@ def main(arguments: Sequence[str] | None = None, stages: Mapping[str, Row] = STA
     withhold(os.environ)
     told = False
     try:
-        stage, config = parse(words, stages)
+        row, config = parse(words, stages)
         as_json = config.json
         console = Console(quiet=config.quiet, json=as_json, no_color=config.no_color)
-        summary = stage.run(config, console)
+        for name, value in row.variables.items():
+            os.environ.setdefault(name, value)
+        summary: Summary = load(row.run)(config, console)
         failed = getattr(summary, "failure", None)
         told = True
         if as_json:

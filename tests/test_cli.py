@@ -16,7 +16,7 @@ from builder.cli import STAGES, Row, load, main, parse
 from builder.console import Console
 from builder.errors import UsageError
 from builder.reasons import Reason
-from builder.rebuild.config import Config
+from builder.rebuild.config import RebuildConfig
 from tests.hub.clients import client_env, run_client
 
 # A stage of the tests' own: what it does is what its INPUT says.
@@ -48,11 +48,15 @@ def run(config, console):
 """
 
 
+def row(module: str, about: str = "") -> Row:
+    return Row(about, f"{module}:Config", f"{module}:run")
+
+
 @pytest.fixture
 def stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Row]:
     (tmp_path / "stage_of_the_tests.py").write_text(STAGE)
     monkeypatch.syspath_prepend(tmp_path)
-    return {"work": Row("stage_of_the_tests", "does what it is told")}
+    return {"work": row("stage_of_the_tests", "does what it is told")}
 
 
 def python(code: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -105,7 +109,7 @@ def test_json_of_what_nobody_can_have_wanted_is_one_object(
 ) -> None:
     module = tmp_path / "doubtful_stage_of_the_tests.py"
     module.write_text(STAGE.replace("class Summary:", "class Summary:\n    failure = 'nothing kept'"))
-    doubtful = {"work": Row(module.stem, "keeps nothing")}
+    doubtful = {"work": row(module.stem, "keeps nothing")}
     assert main(["work", "work", "--json"], doubtful) == 1
     out, err = capsys.readouterr()
     assert json.loads(out) == {"caption": "一张图", "many": 1, "error": "nothing kept", "exit_code": 1}
@@ -227,16 +231,16 @@ def test_rebuild_refuses_a_user_agent_that_breaks_the_header(agent: str) -> None
 def test_rebuild_reads_its_flags() -> None:
     words = "a b --image-size 384 --max-bytes 8MiB --rank 2 --world-size 3 --encode original --resize none"
     _, config = parse(["rebuild", *words.split(), "--url-column", "图"])
-    assert config == Config(
+    assert config == RebuildConfig(
         "a", "b", image_size=384, max_bytes=8 << 20, rank=2, world_size=3, encode="original", resize="none",
         url_column="图",
     )  # fmt: skip
 
 
 def test_retry_failed_lists_and_names_reasons(capsys: pytest.CaptureFixture[str]) -> None:
-    assert Config(retry_failed="timeout, dns").retried == {Reason.TIMEOUT, Reason.DNS}
-    assert Config(retry_failed="all").retried == set(Reason)
-    assert Config().retried == frozenset()
+    assert RebuildConfig(retry_failed="timeout, dns").retried == {Reason.TIMEOUT, Reason.DNS}
+    assert RebuildConfig(retry_failed="all").retried == set(Reason)
+    assert RebuildConfig().retried == frozenset()
     assert main(["rebuild", "a", "b", "--retry-failed", "nope"]) == 2
     assert capsys.readouterr().err == (
         f"danqing: --retry-failed nope: no such reason; there are all, {', '.join(Reason)}\n"
@@ -248,8 +252,8 @@ def test_retry_failed_lists_and_names_reasons(capsys: pytest.CaptureFixture[str]
 
 
 def test_every_option_has_help_and_every_stage_the_same_four_flags() -> None:
-    for name in STAGES:
-        made = load(name).Config
+    for row in STAGES.values():
+        made = load(row.config)
         fields = made.__dataclass_fields__
         assert all(field.metadata["help"] for field in fields.values())
         assert {"json", "quiet", "no_color", "debug"} <= {
@@ -287,7 +291,7 @@ def test_a_reader_that_leaves_is_no_error(stages: Mapping[str, Row], tmp_path: P
 import sys
 sys.path.insert(0, {str(tmp_path)!r})
 from builder.cli import Row, main
-sys.exit(main(["work", "work", "--quiet"], {{"work": Row("stage_of_the_tests", "")}}))
+sys.exit(main(["work", "work", "--quiet"], {{"work": Row("", "stage_of_the_tests:Config", "stage_of_the_tests:run")}}))
 """
     reading, writing = os.pipe()
     os.close(reading)
@@ -301,7 +305,7 @@ def test_a_terminal_without_chinese_gets_escapes(stages: Mapping[str, Row], tmp_
 import sys
 sys.path.insert(0, {str(tmp_path)!r})
 from builder.cli import Row, main
-sys.exit(main(["work", "work"], {{"work": Row("stage_of_the_tests", "")}}))
+sys.exit(main(["work", "work"], {{"work": Row("", "stage_of_the_tests:Config", "stage_of_the_tests:run")}}))
 """
     done = python(code, env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0
@@ -340,7 +344,7 @@ def test_the_module_runs_as_a_command(tmp_path: Path, module: str) -> None:
 def test_stages_are_given_a_console_of_the_flags(stages: Mapping[str, Row]) -> None:
     stage, config = parse(["work", "work", "--json", "--no-color"], stages)
     assert (config.json, config.no_color, config.quiet) == (True, True, False)
-    assert stage.run(config, Console(quiet=True)).as_dict()["many"] == 1
+    assert load(stage.run)(config, Console(quiet=True)).as_dict()["many"] == 1
 
 
 @pytest.mark.parametrize(

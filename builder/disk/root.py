@@ -47,18 +47,31 @@ _WORK = re.compile(r"(?:world|runs|rank-\d+|panel|decide)\.lock|world\.size|rank
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What a stage writes. stages: whose ledger it begins anew, its own first; names: not to be another's."""
+    """What a stage writes. stages: whose ledger it begins anew, its own first; names: not to be another's.
+
+    work: the name of its work folder, cached: what that begins with in the cache of this machine, for a root on a
+    store; swept: the folders in which killed writes leave something.
+    """
 
     stages: tuple[str, ...]
     folders: tuple[str, ...]
     names: tuple[str, ...]
-    work: str  # the name of its work folder
+    work: str
+    cached: str = ""
+    swept: tuple[str, ...] = ()
 
 
 # The scores of pictures go with the pictures.
 _FOLDERS = ("images", "outcomes", "scores", "embeddings")
 REBUILD = Footprint(("rebuild", "revalidate"), _FOLDERS, (*_FOLDERS, "ledger", CARD), ".spool")
-REVALIDATE = Footprint(("revalidate",), _FOLDERS[2:], (*_FOLDERS[2:], "ledger/revalidate"), ".revalidate")
+REVALIDATE = Footprint(
+    ("revalidate",),
+    _FOLDERS[2:],
+    (*_FOLDERS[2:], "ledger/revalidate"),
+    ".revalidate",
+    "revalidate-",
+    ("scores",),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from ..disk.tars import TarWriter
 from ..stage.counts import HostCounts
 from ..web.hostname import host_of
 from .outcome import SHOWN, TOLD, Outcome
-from .plan import STAGE, Shard
+from .plan import STAGE, ManifestShard
 from .spool import Spool
 
 ROW_GROUP_ROWS = 1000
@@ -32,7 +32,7 @@ ROW_GROUP_BYTES = 32 << 20  # of pictures; a reader that decodes one row group h
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ShardPaths:
     """Where a shard goes. work: a local folder on the root's file system where that is local."""
 
     root: str
@@ -45,16 +45,16 @@ class Layout:
         """The path of the pictures of `stem` below the root."""
         return f"images/{stem}.{'tar' if self.format == 'webdataset' else 'parquet'}"
 
-    def spool(self, shard: Shard) -> Path:
+    def spool(self, shard: ManifestShard) -> Path:
         """Where the rows of an unfinished shard are."""
         return self.work / f"{shard.stem}.spool"
 
-    def owner(self, shard: Shard) -> str:
+    def owner(self, shard: ManifestShard) -> str:
         """What a spool must have been made for."""
         return f"{self.config_hash} {shard.stem}"
 
 
-class PairWriter(Protocol):
+class ShardWriter(Protocol):
     """What takes the kept pairs of one shard: Parquet or tar."""
 
     def write_table(self, table: pa.Table) -> None:
@@ -70,7 +70,7 @@ def keys_of(table: pa.Table) -> list[str]:
     return [pair_key(url, text) for url, text in zip(*columns, strict=True)]
 
 
-def carve(shard: Shard, keys: list[str], validation: float) -> dict[str, list[int]]:
+def carve(shard: ManifestShard, keys: list[str], validation: float) -> dict[str, list[int]]:
     """Which rows of a shard go to which split; the shard's own split is the last."""
     rows = range(len(keys))
     if not validation or shard.split != "train":
@@ -80,7 +80,7 @@ def carve(shard: Shard, keys: list[str], validation: float) -> dict[str, list[in
 
 
 def assemble(
-    shard: Shard, table: pa.Table, spool: Spool, layout: Layout, started: float
+    shard: ManifestShard, table: pa.Table, spool: Spool, paths: ShardPaths, started: float
 ) -> list[ShardLedger]:
     """Write every file of `shard` and return what the ledger says of them.
 
@@ -89,8 +89,8 @@ def assemble(
     """
     keys = keys_of(table)
     ledgers = []
-    for split, rows in carve(shard, keys, layout.validation).items():
-        part = _Part(f"{split}-{shard.numbers}", rows, keys, table, spool, layout)
+    for split, rows in carve(shard, keys, paths.validation).items():
+        part = _Part(f"{split}-{shard.numbers}", rows, keys, table, spool, paths)
         ledgers.append(part.write(started))
     return ledgers
 
@@ -104,11 +104,11 @@ class _Part:
     keys: list[str]
     table: pa.Table
     spool: Spool
-    layout: Layout
+    paths: ShardPaths
 
     def write(self, started: float) -> ShardLedger:
-        names = {"images": self.layout.images(self.stem), "outcomes": f"outcomes/{self.stem}.parquet"}
-        local = {kind: self.layout.work / f"{self.stem}.{kind}.tmp" for kind in names}
+        names = {"images": self.paths.images(self.stem), "outcomes": f"outcomes/{self.stem}.parquet"}
+        local = {kind: self.paths.work / f"{self.stem}.{kind}.tmp" for kind in names}
         leave_if_orphaned()
         tally, hosts, outcomes = self._write_pairs(local["images"])
         with writer(local["outcomes"], OUTCOMES) as out:
@@ -117,17 +117,17 @@ class _Part:
         files = {}
         for kind, name in names.items():
             files[name] = entry(local[kind], counts[kind])
-            publish(local[kind], join(self.layout.root, name))
+            publish(local[kind], join(self.paths.root, name))
         ledger = ShardLedger.of(
             STAGE,
             self.stem,
             tally,
             outputs=files,
             hosts={one.host: [one.kept, one.lost] for one in hosts.worst(WORST_HOSTS)},
-            config=self.layout.config_hash,
+            config=self.paths.config_hash,
             seconds=round(time.time() - started, 3),
         )
-        ledger.write(self.layout.root)
+        ledger.write(self.paths.root)
         return ledger
 
     def _write_pairs(self, path: Path) -> tuple[Tally, HostCounts, pa.Table]:
@@ -136,8 +136,8 @@ class _Part:
         schema = image_schema(carried(self.table.schema))
         columns: dict[str, list[Any]] = {name: [] for name in OUTCOMES.names}
         urls = self.table["url"].to_pylist()
-        pairs: PairWriter = (
-            TarWriter(path, self.stem) if self.layout.format == "webdataset" else writer(path, schema)
+        pairs: ShardWriter = (
+            TarWriter(path, self.stem) if self.paths.format == "webdataset" else writer(path, schema)
         )
         try:
             for group in self._groups():

@@ -39,7 +39,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class FetchRules:
     """How the scheduler asks: connections per host, further tries, requests in flight (0: adaptive)."""
 
     per_host: int = 4
@@ -51,7 +51,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Config(Sharded):
+class RebuildConfig(Sharded):
     """What `danqing rebuild` was asked to do."""
 
     input: str = option(

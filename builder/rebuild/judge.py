@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..disk.ledger import ShardLedger
 from ..reasons import Reason
 from ..stage.doubt import Lost, doubt
-from .config import Config
-from .plan import Plan
+from .config import RebuildConfig
+from .plan import RebuildPlan
 
 # Options that are no part of the plan, and for which reasons a higher value may keep more rows.
 LOOSENS: Mapping[str, tuple[Reason, ...]] = {
@@ -23,7 +23,11 @@ LOOSENS: Mapping[str, tuple[Reason, ...]] = {
 
 
 def judged(
-    config: Config, plan: Plan, again: Sequence[ShardLedger], mine: Iterable[ShardLedger], whole: Lost
+    config: RebuildConfig,
+    plan: RebuildPlan,
+    again: Sequence[ShardLedger],
+    mine: Iterable[ShardLedger],
+    whole: Lost,
 ) -> str | None:
     """What is to be said of a run, or None.
 
@@ -43,9 +47,9 @@ def judged(
     return doubt(config.output, lost, known)
 
 
-def loosened(config: Config, counted: Mapping[str, int]) -> str | None:
+def loosened(config: RebuildConfig, counted: Mapping[str, int]) -> str | None:
     """What to say where a finished root is given options that would keep more, of rows which nobody asks again."""
-    defaults = Config()
+    defaults = RebuildConfig()
     reasons = {
         reason: counted[reason]
         for name, reasons in LOOSENS.items()

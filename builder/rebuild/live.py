@@ -33,7 +33,7 @@ from ..stage.doubt import Lost, doubt
 from ..web.fetch import Fetcher
 from ..web.url import normalise
 from .assemble import keys_of, pair_table
-from .config import Config, Rules
+from .config import FetchRules, RebuildConfig
 from .job import Job, digests_of
 from .outcome import Outcome
 from .picture import PictureOptions
@@ -92,13 +92,13 @@ def stream(
             log.warning("%s", said)
 
 
-def _config(settings: dict[str, Any]) -> Config:
+def _config(settings: dict[str, Any]) -> RebuildConfig:
     """The options of a rebuild; UsageError where they are none, or have values of another kind."""
-    if unknown := settings.keys() - {one.name for one in dataclasses.fields(Config)}:
+    if unknown := settings.keys() - {one.name for one in dataclasses.fields(RebuildConfig)}:
         raise UsageError(
             f"rebuild= names no option of danqing rebuild: {', '.join(map(repr, unknown))}; {MEND}"
         )
-    config = Config(**settings)
+    config = RebuildConfig(**settings)
     try:
         config.check()
     except TypeError as error:
@@ -111,7 +111,7 @@ class _Live:
 
     def __init__(
         self,
-        config: Config,
+        config: RebuildConfig,
         part: str | None,
         digest: tuple[str, str] | None,
         schema: pa.Schema,
@@ -155,7 +155,7 @@ class _Live:
 
     async def _fetch(self, source: Iterator[pa.Table]) -> None:
         config, loop = self._config, asyncio.get_running_loop()
-        rules = Rules(
+        rules = FetchRules(
             per_host=config.per_host,
             retries=config.retries,
             concurrency=config.concurrency,

@@ -22,7 +22,7 @@ from ..picture.header import Header, check
 from ..picture.intact import is_intact
 from ..picture.limits import ROOM, USUAL_PIXELS
 from ..reasons import Dropped, Reason
-from .config import Config
+from .config import RebuildConfig
 from .outcome import Picture
 
 # The longest side that the format itself can hold.
@@ -32,7 +32,7 @@ _WHITE = (255, 255, 255)
 
 @dataclass(frozen=True, slots=True)
 class PictureOptions:
-    """What is wanted of a picture; fields as in Config. `original` goes with resize `none` alone."""
+    """What is wanted of a picture; fields as in RebuildConfig. `original` goes with resize `none` alone."""
 
     image_size: int = 256
     resize: str = "keep-ratio"
@@ -45,7 +45,7 @@ class PictureOptions:
     max_pixels: int = USUAL_PIXELS
 
     @classmethod
-    def of(cls, config: Config) -> PictureOptions:
+    def of(cls, config: RebuildConfig) -> PictureOptions:
         """The options that `danqing rebuild` was given."""
         return cls(**{name: getattr(config, name) for name in cls.__dataclass_fields__})
 

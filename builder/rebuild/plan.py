@@ -1,30 +1,26 @@
 """The plan of a root: which rows make which shard, and whether an earlier run made it the same way.
 
-Config and manifest in, `ledger/rebuild/plan.json` and a list of shards out. Shard i of n holds the rows
+RebuildConfig and manifest in, `ledger/rebuild/plan.json` and a list of shards out. Shard i of n holds the rows
 [i*rows//n, (i+1)*rows//n) of its split, so the layout follows from two numbers and any run can take any shard.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
-from .. import __version__
-from ..disk.files import join, write_atomic
-from ..disk.ledger import PlanDocument, read_plan
+from ..disk.ledger import ManifestFileRecord, PlanDocument, read_plan
 from ..errors import InputError, UsageError
 from ..manifest import Manifest, ManifestOptions, known_encoding, open_manifest
-from ..options import flags
-from .config import Config
+from ..stage import plan as plans
+from .config import RebuildConfig
 
 STAGE = "rebuild"
 
 
 @dataclass(frozen=True, slots=True)
-class Shard:
+class ManifestShard:
     """The unit of work: rows [start, stop) of a split of the manifest; `index` of `count` in it, `number` in all."""
 
     number: int
@@ -51,32 +47,28 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """The manifest, its shards in order, and the hash of all that decides their bytes."""
+class RebuildPlan:
+    """The manifest, its shards in order, the options that decide their bytes, and the hash of all that does."""
 
     manifest: Manifest
-    shards: tuple[Shard, ...]
+    shards: tuple[ManifestShard, ...]
     config_hash: str
-    config: dict[str, Any]
+    config: dict[str, object]
 
-    def as_json(self) -> bytes:
+    @property
+    def document(self) -> PlanDocument:
         """What plan.json holds."""
-        counts: dict[str, int] = {}
-        for shard in self.shards:
-            counts[shard.split] = shard.count
-        plan = {
-            "stage": STAGE,
-            "version": __version__,
-            "rows": self.manifest.rows,
-            "shards": counts,
+        return {
+            **plans.document(STAGE, self.shards),
             "config": self.config,
             "config_hash": self.config_hash,
             "manifest": {
                 "fingerprint": self.manifest.fingerprint,
-                "files": {f.path: f.as_json() for f in self.manifest.files},
+                "files": {
+                    file.path: cast(ManifestFileRecord, file.as_json()) for file in self.manifest.files
+                },
             },
         }
-        return json.dumps(plan, indent=1, sort_keys=True, ensure_ascii=False).encode()
 
 
 def shard_count(rows: int, shard_size: int) -> int:
@@ -85,27 +77,19 @@ def shard_count(rows: int, shard_size: int) -> int:
     return count if count < 8 else -(-count // 8) * 8
 
 
-def lay_out(rows: dict[str, int], shard_size: int) -> tuple[Shard, ...]:
+def lay_out(rows: dict[str, int], shard_size: int) -> tuple[ManifestShard, ...]:
     """The shards of every split, in order."""
-    shards: list[Shard] = []
+    shards: list[ManifestShard] = []
     for split, total in rows.items():
         count = shard_count(total, shard_size)
         for i in range(count):
-            shards.append(Shard(len(shards), split, i, count, i * total // count, (i + 1) * total // count))
+            shards.append(
+                ManifestShard(len(shards), split, i, count, i * total // count, (i + 1) * total // count)
+            )
     return tuple(shards)
 
 
-def content_options(config: Config) -> dict[str, Any]:
-    """The options that decide the bytes of a root; those that older builds lack only where they are not the default."""
-    return {
-        f.name: getattr(config, f.name)
-        for f in flags(config)
-        if f.metadata.get("content")
-        and not (f.metadata.get("since") and getattr(config, f.name) == f.default)
-    }
-
-
-def make_plan(config: Config) -> Plan:
+def make_plan(config: RebuildConfig) -> RebuildPlan:
     """Open the manifest and lay out the shards; refuse a root that was made from something else.
 
     Raises InputError when the manifest differs from the one the root was begun with, UsageError when an option
@@ -115,14 +99,9 @@ def make_plan(config: Config) -> Plan:
     old = _read_plan(config)
     known = {} if old is None else old["manifest"]["files"]
     manifest = open_manifest(config.input, columns_of(config), config.limit, known)
-    options = content_options(config)
-    signature = json.dumps([options, manifest.fingerprint], sort_keys=True).encode()
-    plan = Plan(
-        manifest,
-        lay_out(manifest.rows, config.shard_size),
-        hashlib.blake2b(signature, digest_size=8).hexdigest(),
-        options,
-    )
+    options = plans.content(config)
+    shards = lay_out(manifest.rows, config.shard_size)
+    plan = RebuildPlan(manifest, shards, plans.hash_of([options, manifest.fingerprint]), options)
     if config.verify_hash and manifest.hash_column is None:
         raise InputError(
             f"{config.input}: --verify-hash, but the manifest has no sha256 or md5 column; "
@@ -137,7 +116,7 @@ def make_plan(config: Config) -> Plan:
     return plan
 
 
-def _read_plan(config: Config) -> PlanDocument | None:
+def _read_plan(config: RebuildConfig) -> PlanDocument | None:
     plan = None if config.overwrite else read_plan(config.output, STAGE)
     if plan is not None and (missing := {"config", "config_hash", "manifest"} - plan.keys()):
         raise InputError(
@@ -147,24 +126,15 @@ def _read_plan(config: Config) -> PlanDocument | None:
     return plan
 
 
-def columns_of(config: Config) -> ManifestOptions:
+def columns_of(config: RebuildConfig) -> ManifestOptions:
     """What the options say of the manifest's columns and text; UsageError for an encoding that there is not."""
     encoding = known_encoding(config.encoding)
     return ManifestOptions(config.schema, config.url_column, config.caption_column, config.quoting, encoding)
 
 
-def _same(root: str, old: PlanDocument, plan: Plan) -> None:
-    defaults = {f.name: f.default for f in dataclasses.fields(Config)}
-    then, now = ({**defaults, **options} for options in (old["config"], plan.config))
-    changed = [
-        f"--{name.replace('_', '-')} {then[name]!r} then, {value!r} now"
-        for name, value in now.items()
-        if then[name] != value
-    ]
-    if changed:
-        raise UsageError(
-            f"{root} was made with {'; '.join(changed)}: use the same, another root, or --overwrite"
-        )
+def _same(root: str, old: PlanDocument, plan: RebuildPlan) -> None:
+    remedy = "use the same, another root, or --overwrite"
+    plans.refuse(f"{root} was made", old["config"], plan.config, RebuildConfig, remedy)
     read = {one["fingerprint"]: one.get("read") for one in old["manifest"]["files"].values()}
     for file in plan.manifest.files:
         if file.fingerprint in read and read[file.fingerprint] != file.read:
@@ -176,8 +146,3 @@ def _same(root: str, old: PlanDocument, plan: Plan) -> None:
         raise InputError(
             f"the manifest has changed since {root} was begun: restore it, use another root, or --overwrite"
         )
-
-
-def write_plan(config: Config, plan: Plan) -> None:
-    """Write plan.json; every rank writes the same bytes."""
-    write_atomic(join(config.output, "ledger", STAGE, "plan.json"), plan.as_json())

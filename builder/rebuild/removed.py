@@ -23,7 +23,7 @@ from ..disk.removals import Removals, read
 from ..errors import InputError
 from ..manifest.source import kind_of
 from .assemble import keys_of
-from .config import Config
+from .config import RebuildConfig
 from .plan import STAGE
 
 
@@ -32,7 +32,7 @@ def snapshot(root: str) -> str:
     return join(root, "ledger", STAGE, "removals.parquet")
 
 
-def look(config: Config) -> Removals | None:
+def look(config: RebuildConfig) -> Removals | None:
     """The list that a run is to honour; None where the manifest is of no release and none was named.
 
     Reads, and writes nothing. Raises InputError where --removals leads to no list.
@@ -42,7 +42,7 @@ def look(config: Config) -> Removals | None:
     return _union([one for one in lists if one is not None])
 
 
-def keep(config: Config, removals: Removals | None) -> bool:
+def keep(config: RebuildConfig, removals: Removals | None) -> bool:
     """Write the list into the root, so that every shard and every later run goes by it; whether it has grown."""
     before = read(snapshot(config.output))
     if removals is None or removals == before:

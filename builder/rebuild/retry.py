@@ -19,16 +19,16 @@ from ..disk.reading import reading
 from ..disk.tars import read_pairs
 from ..errors import InputError
 from ..reasons import Reason
-from .assemble import Layout, carve
+from .assemble import ShardPaths, carve
 from .outcome import SHOWN, TOLD, Outcome, Picture
-from .plan import STAGE, Shard
+from .plan import STAGE, ManifestShard
 from .spool import Spool
 
 _MISSING = (None, None, None)  # beyond the last pair of a shard
 
 
 def reopen(
-    shard: Shard, keys: list[str], layout: Layout, spool_path: Path, reasons: frozenset[Reason]
+    shard: ManifestShard, keys: list[str], paths: ShardPaths, spool_path: Path, reasons: frozenset[Reason]
 ) -> None:
     """Write at `spool_path` every row of the finished `shard` but those dropped for one of `reasons`.
 
@@ -36,35 +36,40 @@ def reopen(
     """
     temporary = spool_path.with_suffix(".reopened")
     temporary.unlink(missing_ok=True)
-    spool = Spool(temporary, layout.owner(shard))
-    parts = carve(shard, keys, layout.validation)
+    spool = Spool(temporary, paths.owner(shard))
+    parts = carve(shard, keys, paths.validation)
     for split, rows in parts.items():
-        _copy(shard, split, {row: keys[row] for row in rows}, layout, spool, reasons)
+        _copy(shard, split, {row: keys[row] for row in rows}, paths, spool, reasons)
     spool.close()
     leave_if_orphaned()
     temporary.replace(spool_path)
     for split in reversed(list(parts)):
-        remove(marker(layout.root, STAGE, f"{split}-{shard.numbers}"))
+        remove(marker(paths.root, STAGE, f"{split}-{shard.numbers}"))
 
 
 def _copy(
-    shard: Shard, split: str, keys: dict[int, str], layout: Layout, spool: Spool, reasons: frozenset[Reason]
+    shard: ManifestShard,
+    split: str,
+    keys: dict[int, str],
+    paths: ShardPaths,
+    spool: Spool,
+    reasons: frozenset[Reason],
 ) -> None:
     """Append the rows of one split; keys: of each of its rows."""
     stem = f"{split}-{shard.numbers}"
-    anew = f"restore it, or remove {marker(layout.root, STAGE, shard.stem)}: the shard is then made anew"
+    anew = f"restore it, or remove {marker(paths.root, STAGE, shard.stem)}: the shard is then made anew"
     with (
-        fetched(join(layout.root, layout.images(stem)), layout.work) as images,
-        fetched(join(layout.root, f"outcomes/{stem}.parquet"), layout.work) as outcomes,
+        fetched(join(paths.root, paths.images(stem)), paths.work) as images,
+        fetched(join(paths.root, f"outcomes/{stem}.parquet"), paths.work) as outcomes,
     ):
         with reading(str(outcomes)):
             told = pq.read_table(outcomes).to_pylist()
         if [one["key"] for one in told] != [*keys.values()]:
             raise InputError(
-                f"{layout.root}/outcomes/{stem}.parquet has {len(told):,} rows, the manifest {len(keys):,} for it, "
+                f"{paths.root}/outcomes/{stem}.parquet has {len(told):,} rows, the manifest {len(keys):,} for it, "
                 f"and they differ; {anew}"
             )
-        pictures = _pictures(images, layout)
+        pictures = _pictures(images, paths)
         for row, one in zip(keys, told, strict=True):
             outcome = Outcome(**{name: one[name] for name in TOLD})
             outcome.fetched_at = _milliseconds(one["fetched_at"])
@@ -81,10 +86,10 @@ def _copy(
         else:
             if next(pictures, None) is None:
                 return
-        found = sum(1 for _ in _pictures(images, layout))
+        found = sum(1 for _ in _pictures(images, paths))
         kept = sum(one["reason"] is None for one in told)
         raise InputError(
-            f"{layout.root}/{layout.images(stem)} has {found:,} pairs, outcomes/{stem}.parquet says {kept:,}, "
+            f"{paths.root}/{paths.images(stem)} has {found:,} pairs, outcomes/{stem}.parquet says {kept:,}, "
             f"and they differ; {anew}"
         )
 
@@ -93,10 +98,10 @@ def _milliseconds(when: datetime.datetime | None) -> int | None:
     return None if when is None else round(when.timestamp() * 1000)
 
 
-def _pictures(path: Path, layout: Layout) -> Iterator[tuple[str, str, Picture]]:
+def _pictures(path: Path, paths: ShardPaths) -> Iterator[tuple[str, str, Picture]]:
     """Key, sha256 and picture of every pair of a shard, in order; `path` is of its file, or a copy of it."""
     with reading(str(path)):
-        if layout.format == "webdataset":
+        if paths.format == "webdataset":
             yield from (_picture(pair, data, name) for pair, name, data in read_pairs(path))
             return
         with pq.ParquetFile(path) as file:

@@ -25,7 +25,7 @@ from ..reasons import Dropped, Reason
 from ..web.fetch import Fetcher, Response
 from ..web.pace import PAUSE_CAP, UNANSWERED, HostQueue, Limit
 from ..web.url import fallback
-from .config import Rules
+from .config import FetchRules
 from .job import Job, verify
 from .outage import Outage
 from .outcome import Outcome
@@ -60,7 +60,7 @@ class Scheduler:
         self,
         fetcher: Fetcher,
         options: PictureOptions,
-        rules: Rules,
+        rules: FetchRules,
         emit: Callable[[Job, Outcome | None], None],
         hungry: Callable[[], None],
         guard: Callable[[Job], AbstractContextManager[Any]] = nullcontext,

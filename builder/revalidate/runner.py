@@ -11,7 +11,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 from ..console import Bar, Console
 from ..disk import ledger
 from ..disk.card import offer
-from ..disk.files import environment, is_within, join, remove, resolved
+from ..disk.files import environment, is_within, join, remove, resolved, work_folder
 from ..disk.location import read_from
 from ..disk.parquet import without_pandas
 from ..disk.root import REVALIDATE, Earlier, claim, earlier
 from ..errors import Interrupted, UsageError
-from ..stage.hold import alone, locked
+from ..stage.hold import alone, hold
 from ..stage.stop import Stop
 from .config import Config
 from .decide import decide
@@ -97,7 +97,7 @@ def run(config: Config, console: Console) -> Summary | Progress:
     with environment(f"cannot use {config.root}"):
         if config.decide:
             find_shards(config.root)  # before anything is made in what may be no root at all
-            with locked(config.root, config.place[0]) as work, alone(work / "decide.lock"):
+            with _held(config) as work, alone(work / "decide.lock"):
                 return decide(config.root, config, console)
         claim(config.root, REVALIDATE, overwrite=config.overwrite)
         before = _before(config)
@@ -116,8 +116,16 @@ def run(config: Config, console: Console) -> Summary | Progress:
         plan = make_plan(config, shards, checkpoint, recorded.fingerprint if recorded else None)
         if config.dry_run:
             return dataclasses.replace(_progress(config, plan, _panel(config), dry=True), earlier=before)
-        with locked(config.root, config.place[0]) as work:
+        with _held(config) as work:
             return _Run(config, console, work, checkpoint, recorded).whole(plan)
+
+
+def _held(config: Config) -> AbstractContextManager[Path]:
+    """The work folder, for this run."""
+    root, place = config.root, REVALIDATE
+    folders = (root, join(root, "ledger", STAGE), *(join(root, name) for name in place.swept))
+    work = work_folder(root, place.work, place.cached)
+    return hold(work, f"danqing revalidate is at work on {root}", config.place, folders)
 
 
 def _before(config: Config) -> Earlier | None:

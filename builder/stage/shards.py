@@ -1,6 +1,7 @@
-"""The shards of a rebuilt root, and whether it is whole: what the stages that come after `rebuild` begin with.
+"""The shards of a root: which a rebuilt one has, which are of a rank, which are done, and which lost a file since.
 
-    <root>/images/, <root>/ledger/rebuild/ ─▶ Shard, Shard ...
+    <root>/images/, <root>/ledger/rebuild/ ─▶ find_shards ─▶ Shard, Shard ... ─▶ of_rank
+    <root>/ledger/<stage>/ ─▶ markers ─▶ check_files
 
 What a shard is follows from the ledger of `rebuild`: a root that is not whole is refused. A root without a ledger is
 taken as it is found.
@@ -8,15 +9,16 @@ taken as it is found.
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from ..disk import ledger
 from ..disk.files import filesystem, join
-from ..disk.ledger import DIGEST
+from ..disk.ledger import DIGEST, ShardLedger
 from ..disk.schema import SPLITS
 from ..errors import InputError
 from ..manifest.probe import probe
@@ -24,6 +26,17 @@ from ..manifest.probe import probe
 STAGE = "rebuild"
 PARALLEL = 16  # footers read at once
 _NAME = re.compile(rf"(?:{'|'.join(SPLITS)})-\d{{5,}}(?:-of-\d+)?\.parquet")
+
+
+class Numbered(Protocol):
+    """Whatever has a number among all of its kind."""
+
+    @property
+    def number(self) -> int:
+        """From 0 on."""
+
+
+N = TypeVar("N", bound=Numbered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +90,34 @@ def find_shards(root: str, done: str) -> tuple[Shard, ...]:
         Shard(number, root, name.removesuffix(".parquet"), found[name]["rows"], found[name][DIGEST])
         for number, name in enumerate(ordered)
     )
+
+
+def of_rank(shards: Iterable[N], place: tuple[int, int]) -> list[N]:
+    """The shards of one rank. place: rank and world size."""
+    rank, world = place
+    return [shard for shard in shards if shard.number % world == rank]
+
+
+def markers(root: str, stage: str) -> dict[str, ShardLedger]:
+    """What a stage has done, by stem; without the hosts, of which ten thousand shards have a great deal."""
+    return {one.shard: dataclasses.replace(one, hosts={}) for one in ledger.read_all(root, stage)}
+
+
+def check_files(root: str, done: Iterable[ShardLedger]) -> None:
+    """InputError where a file of a finished shard is lost, or has another size than was written."""
+    sizes: dict[str, dict[str, int]] = {}
+    for one in done:
+        for path, file in one.outputs.items():
+            folder, _, name = path.rpartition("/")
+            if folder not in sizes:
+                sizes[folder] = sizes_in(join(root, folder))
+            found = sizes[folder].get(name)
+            if found != file["bytes"]:
+                now = "is not there" if found is None else f"has {found:,} bytes"
+                raise InputError(
+                    f"{join(root, path)}: {now}, {file['bytes']:,} were written: restore it, or remove "
+                    f"{ledger.marker(root, one.stage, one.shard)}: the shard is then made anew"
+                )
 
 
 def sizes_in(folder: str) -> dict[str, int]:

@@ -27,7 +27,7 @@ HOSTS_TOLD = 50  # in JSON
 
 
 @dataclass(frozen=True, slots=True)
-class Config(Shared):
+class StatusConfig(Shared):
     """What `danqing status` was asked."""
 
     root: str = option("./danqing", "root of a data set: a folder or an fsspec URL", positional=True)
@@ -156,7 +156,7 @@ class Funnel:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class Funnels:
     """The funnels of a root, by stage. warning: of what nobody can have wanted; failure: the same, as a run ends."""
 
     root: str
@@ -176,7 +176,7 @@ class Summary:
         return {"root": self.root, "stages": stages, **({"warning": told} if told else {})}
 
 
-def run(config: Config, console: Console) -> Summary:
+def run(config: StatusConfig, console: Console) -> Funnels:
     """The funnels of a root; InputError where it is no root or its ledger cannot be read."""
     summary = summary_of(config.root)
     doubts = (doubt(config.root, funnel.lost) for funnel in summary.funnels if funnel.is_done)
@@ -185,7 +185,7 @@ def run(config: Config, console: Console) -> Summary:
     return replace(summary, warning=warning)
 
 
-def summary_of(root: str) -> Summary:
+def summary_of(root: str) -> Funnels:
     """The funnels of a root, from its ledger; InputError where it is no root or its ledger cannot be read."""
     try:
         stages = listdir(join(root, "ledger"))
@@ -196,7 +196,7 @@ def summary_of(root: str) -> Summary:
         raise InputError(
             f"{root}: no root of a data set, as it has no ledger; give the OUTPUT of danqing rebuild"
         )
-    return Summary(root, funnels)
+    return Funnels(root, funnels)
 
 
 def _funnel(root: str, stage: str) -> Funnel | None:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from builder.picture.limits import ROOM, Room
 from builder.reasons import Dropped, Reason
-from builder.rebuild.config import Config
+from builder.rebuild.config import RebuildConfig
 from builder.rebuild.outcome import Picture
 from builder.rebuild.picture import PictureOptions, make
 
@@ -328,7 +328,7 @@ def test_what_is_not_a_clean_jpeg_is_encoded_anew(kind: str) -> None:
 
 
 def test_options_come_from_the_command_line() -> None:
-    config = Config(image_size=99, resize="squash", encode="webp", min_side=7, max_pixels=5)
+    config = RebuildConfig(image_size=99, resize="squash", encode="webp", min_side=7, max_pixels=5)
     options = PictureOptions.of(config)
     assert options == PictureOptions(image_size=99, resize="squash", encode="webp", min_side=7, max_pixels=5)
 

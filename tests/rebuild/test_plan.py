@@ -12,9 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from builder.disk import ledger
 from builder.errors import InputError, UsageError
-from builder.rebuild.config import Config
-from builder.rebuild.plan import content_options, make_plan, write_plan
+from builder.rebuild.config import RebuildConfig
+from builder.rebuild.plan import STAGE, make_plan
+from builder.stage import plan as plans
 
 TEXTS = {
     "m.csv": 'url,text\nu,"a"\n',
@@ -23,19 +25,19 @@ TEXTS = {
 }
 
 
-def manifest(folder: Path, name: str) -> Config:
+def manifest(folder: Path, name: str) -> RebuildConfig:
     """A manifest, and the options to rebuild it."""
     path = folder / name
     if name.endswith(".parquet"):
         pq.write_table(pa.table({"url": ["u"], "text": ["a"]}), path)
     else:
         path.write_text(TEXTS[name])
-    return Config(input=str(path), output=str(folder / "root"))
+    return RebuildConfig(input=str(path), output=str(folder / "root"))
 
 
-def begun(config: Config, change: Callable[[dict[str, Any]], object] = lambda plan: None) -> None:
+def begun(config: RebuildConfig, change: Callable[[dict[str, Any]], object] = lambda plan: None) -> None:
     """Begin a root, and change what its plan.json says."""
-    write_plan(config, make_plan(config))
+    ledger.write_plan(config.output, STAGE, make_plan(config).document)
     path = Path(config.output) / "ledger" / "rebuild" / "plan.json"
     plan = json.loads(path.read_text())
     change(plan)
@@ -49,8 +51,8 @@ def file_of(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_new_options_are_part_of_a_plan_only_where_they_are_not_the_default() -> None:
-    assert not {"quoting", "encoding"} & content_options(Config()).keys()
-    assert content_options(Config(quoting="none", encoding="gbk")).items() >= {
+    assert not {"quoting", "encoding"} & plans.content(RebuildConfig()).keys()
+    assert plans.content(RebuildConfig(quoting="none", encoding="gbk")).items() >= {
         ("quoting", "none"),
         ("encoding", "gbk"),
     }
@@ -60,7 +62,7 @@ def test_plan_says_how_text_was_read(tmp_path: Path) -> None:
     read = {}
     for name in TEXTS:
         config = manifest(tmp_path, name)
-        read[name] = file_of(json.loads(make_plan(config).as_json()))["read"]
+        read[name] = file_of(make_plan(config).document)["read"]
     assert read["m.csv"] == {
         "quoting": "double",
         "encoding": "utf-8",

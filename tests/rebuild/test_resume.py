@@ -19,7 +19,7 @@ import pytest
 
 from builder.cli import main
 from builder.disk import ledger
-from builder.rebuild import pool
+from builder.stage import engine
 from tests.faulthost import FaultHost
 
 from .runs import Launcher, ended, kill_all, ledgers, names, outcomes, reasons, rebuild, table, write_manifest
@@ -237,9 +237,9 @@ def test_a_script_without_a_main_guard_is_told_so(tmp_path: Path) -> None:
 
 
 def test_how_a_worker_ended_is_not_made_up() -> None:
-    assert pool._how(1, True) == "a worker ended with 1; nothing is lost: run the same command again"
-    assert "by signal 15; nothing is lost" in pool._how(-15, True)
-    assert "(out of memory?)" in pool._how(-9, False)
+    assert engine._how(1, True) == "a worker ended with 1; nothing is lost: run the same command again"
+    assert "by signal 15; nothing is lost" in engine._how(-15, True)
+    assert "(out of memory?)" in engine._how(-9, False)
 
 
 def test_a_worker_that_is_killed_ends_the_run_resumably(

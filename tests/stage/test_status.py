@@ -9,7 +9,7 @@ from builder.cli import main
 from builder.disk import ledger
 from builder.disk.ledger import ShardLedger, Tally, WrittenFile
 from builder.reasons import Reason
-from builder.stage.status import Config, summary_of
+from builder.stage.status import StatusConfig, summary_of
 
 
 def tally(kept: int, **dropped: int) -> Tally:
@@ -210,4 +210,4 @@ def test_status_writes_nothing(root: Path) -> None:
 
 
 def test_the_default_root_is_danqing_here() -> None:
-    assert Config().root == "./danqing"
+    assert StatusConfig().root == "./danqing"

@@ -1,0 +1,154 @@
+"""The run of a stage, the same for all: refusals, dry run, locks, passes with their progress, and what is told.
+
+    Stage ─▶ claim ─▶ plan [─▶ preview] ─▶ hold ─▶ begin ─▶ pass, pass ... ─▶ summary
+
+Whatever is raised on the way, the same command goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from ..console import Bar, Console
+from ..disk import ledger
+from ..disk.files import environment, join, work_folder
+from ..disk.ledger import Tally
+from ..disk.parquet import without_pandas
+from ..disk.root import Earlier, Footprint, claim, earlier
+from . import engine
+from .engine import Done, Pass
+from .hold import hold
+from .shared import Sharded
+from .stop import Stop
+
+C = TypeVar("C", bound=Sharded)
+P = TypeVar("P")
+PROGRESS_SECONDS = 5.0  # between two writes of progress-<rank>.json
+
+
+class Result(Protocol):
+    """What a run ends with; see `cli.Summary`."""
+
+    def lines(self) -> list[str]:
+        """The result for people."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as JSON."""
+
+
+class Stage(ABC, Generic[C, P]):
+    """What a stage says of one run. C: its Config; P: its plan, which `run` only passes on."""
+
+    name: ClassVar[str]  # of its ledger: <root>/ledger/<name>/
+    place: ClassVar[Footprint]  # what it writes into a root
+
+    def __init__(self, config: C, console: Console) -> None:
+        self.config, self.console = config, console
+
+    @property
+    @abstractmethod
+    def root(self) -> str:
+        """The root that it writes into."""
+
+    @abstractmethod
+    def plan(self) -> P:
+        """Look at all that the run needs, and refuse what cannot be; writes nothing."""
+
+    @abstractmethod
+    def preview(self, plan: P, before: Earlier | None) -> Result:
+        """What --dry-run prints; before: what --overwrite would remove."""
+
+    @abstractmethod
+    def begin(self, plan: P, work: Path) -> P:
+        """Write what comes before the first unit, plan.json above all; the plan, with what is known only now."""
+
+    @abstractmethod
+    def passes(self, plan: P, work: Path) -> Iterator[Pass]:
+        """The passes that have something to do for this rank; the next is asked for when the last is done."""
+
+    @abstractmethod
+    def summary(self, plan: P, work: Path) -> Result:
+        """What the root holds now, and in `failure` what nobody can have wanted."""
+
+    def facts(self, counts: Tally, fetched: int, seconds: float) -> Mapping[str, Any]:
+        """What the bar tells beside pairs, as fields of `console.Facts`; fetched: bytes, in this run of `seconds`."""
+        return {}
+
+
+def run(stage: Stage[Any, Any]) -> Result:
+    """Run a stage, or with --dry-run say what it would do.
+
+    Raises UsageError, InputError, EnvironmentProblem and Interrupted.
+    """
+    config, root, place = stage.config, stage.root, stage.place
+    without_pandas()
+    with environment(f"cannot use {root}"):
+        claim(root, place, overwrite=config.overwrite)
+        plan = stage.plan()
+        if config.dry_run:
+            return stage.preview(plan, earlier(root, place) if config.overwrite else None)
+        folders = (root, join(root, "ledger", stage.name), *(join(root, name) for name in place.swept))
+        work = work_folder(root, place.work, place.cached)
+        with hold(work, f"danqing {stage.name} is at work on {root}", config.place, folders):
+            with Stop(stage.console) as stop:
+                plan = stage.begin(plan, work)
+                for one in stage.passes(plan, work):
+                    _do(stage, one, stop)
+            ledger.end_progress(root, stage.name, config.place[0])  # also where a run was killed before this
+            return stage.summary(plan, work)
+
+
+def _do(stage: Stage[Any, Any], one: Pass, stop: Stop) -> None:
+    """Have a pass done, with a bar over the pairs of this rank."""
+    finished = Tally()
+    for marker in one.done:
+        finished.merge(marker)
+    with stage.console.progress(one.rows, initial=finished.rows) as bar:
+        progress = _Progress(stage, bar, finished, shown=finished.rows, before=finished.counter("bytes"))
+        try:
+            engine.run(one, progress.tell, stop, debug=stage.config.debug)
+        finally:
+            progress.write()
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Counts of a pass for the bar and for progress-<rank>.json. before: bytes fetched by earlier runs."""
+
+    stage: Stage[Any, Any]
+    bar: Bar
+    finished: Tally  # of the units of this rank that are done
+    shown: int
+    before: int
+    flight: dict[str, Tally] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
+    written: float = 0.0
+
+    def tell(self, message: Mapping[str, Tally] | Done | None) -> None:
+        """Take what the engine tells: see `engine.Tell`."""
+        if isinstance(message, Done):
+            for one in message.markers:
+                self.finished.merge(one)
+            self.flight.pop(message.stem, None)
+        elif message is not None:
+            self.flight.update(message)
+        now = time.monotonic()
+        total = Tally()
+        for counts in (self.finished, *self.flight.values()):
+            total.merge(counts)
+        facts = self.stage.facts(total, total.counter("bytes") - self.before, max(now - self.began, 1e-3))
+        self.bar.update(total.rows - self.shown, **facts)
+        self.shown = total.rows
+        if now - self.written >= PROGRESS_SECONDS:
+            self.written = now
+            self.write()
+
+    def write(self) -> None:
+        """Write what is known of the units in flight."""
+        config = self.stage.config
+        ledger.write_progress(self.stage.root, self.stage.name, config.place[0], self.flight)
