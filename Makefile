@@ -9,13 +9,20 @@ SETUP := setup.cfg pyproject.toml constraints.txt
 # The default editable install hides the module `danqing` behind a folder ./danqing; compat does not.
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt --config-settings editable_mode=compat
 
-.PHONY: demo test lint house bench clean
+.PHONY: demo test cover lint house docs wheel matrix bench clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/danqing demo
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# Every test once more, counting branches also in the processes that tests start; under 90 % it fails.
+cover: $(VENV)/dev.stamp
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m coverage run -m pytest $(PYTEST_FLAGS)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -25,6 +32,18 @@ lint: $(VENV)/dev.stamp
 house: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.house
 
+# Writes the tables of flags in docs/ from the options of each stage.
+docs: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.flags
+
+# Builds the wheel and runs it outside this checkout.
+wheel: $(VENV)/dev.stamp
+	.ci/wheel
+
+# The contract tests at both ends of the dependencies' ranges and on each Python that is here; not in CI.
+matrix: $(VENV)/dev.stamp
+	.ci/matrix
+
 bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/rebuild.py
 	$(BIN)/python benchmarks/stream.py
@@ -33,7 +52,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/release.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .matrix .coverage* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/pip.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "danqing needs Python 3.11 or newer; make PYTHON=python3.11 names one")'
