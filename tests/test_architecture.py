@@ -3,14 +3,12 @@
 import ast
 import configparser
 import re
-import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
 import builder
-from builder.cli import STAGES, parse
 from tests import house
 from tests.house import BUILDER, ROOT, SOURCES, at_import, code_lines, functions, imports, named, tree_of
 
@@ -122,34 +120,3 @@ def constraints() -> list[str]:
 def test_constraints_are_exact_and_of_any_machine() -> None:
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in constraints())
     assert not [line for line in constraints() if line.startswith(("nvidia", "cuda", "triton"))]
-
-
-def commands() -> list[list[str]]:
-    """Every `danqing ...` command line of the README: in fenced blocks, a line each, and in inline code."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    fenced = re.findall(r"^```[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    lines = [line for block in fenced for line in block.replace("\\\n", " ").splitlines()]
-    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-    lines += re.findall(r"`([^`\n]+)`", prose)
-    found = []
-    for line in lines:
-        words = shlex.split(line.strip().removeprefix("$ "), comments=True) if "danqing" in line else []
-        # `danqing <stage> INPUT OUTPUT` is the pattern of all commands, and no command.
-        if words[:1] == ["danqing"] and words[1:] and words[1:2] != ["<stage>"]:
-            end = next(
-                (i for i, word in enumerate(words) if word in {"|", "&&", ";", ">", "2>", "&"}), len(words)
-            )
-            found.append(words[1:end])
-    return found
-
-
-def test_every_command_in_the_readme_is_one() -> None:
-    for words in commands():
-        if words in (["--help"], ["--version"]) or words[1:] == ["--help"]:
-            assert words[0].startswith("--") or words[0] in STAGES
-        else:
-            parse(words)
-
-
-def test_the_readme_shows_every_stage() -> None:
-    assert {words[0] for words in commands()} >= set(STAGES)
