@@ -47,7 +47,7 @@ from .answers import (
 )
 from .pictures import HTML, JSON, PDF, PICTURES, SVG
 
-# Limits, in the names of FetchLimits and PictureOptions, under which the table holds: HASTE for the SLOW faults,
+# Limits, in the names of FetchLimits and RebuildConfig, under which the table holds: HASTE for the SLOW faults,
 # which end by a deadline or after many tries, PATIENCE for the QUICK ones, which meet none, however slow the machine.
 BOUNDS = {"max_bytes": 2 << 20, "redirects": 5, "header_bytes": 32 << 10}
 HASTE = {"total": 3, "connect": 2, "idle": 2, **BOUNDS}

@@ -36,7 +36,6 @@ from .assemble import keys_of, pair_table
 from .config import FetchRules, RebuildConfig
 from .job import Job, digests_of
 from .outcome import Outcome
-from .picture import PictureOptions
 from .plan import columns_of
 from .removed import of_file, rows_of
 from .schedule import Scheduler, first_of
@@ -163,7 +162,7 @@ class _Live:
             seed=config.seed,
         )
         async with Fetcher(config.limits, config.identity) as fetcher:
-            scheduler = Scheduler(fetcher, PictureOptions.of(config), rules, self._ended, lambda: None)
+            scheduler = Scheduler(fetcher, config, rules, self._ended, lambda: None)
             try:
                 while not self._leaving.is_set():
                     if not await loop.run_in_executor(None, self._may_go_on):

@@ -1,6 +1,6 @@
 """A fetched body becomes a picture to store: checked, decoded, resized, turned upright, in sRGB, encoded.
 
-(bytes, PictureOptions) -> Picture, or Dropped. The limits on size and shape are held against the header, before a
+(bytes, RebuildConfig) -> Picture, or Dropped. The limits on size and shape are held against the header, before a
 pixel is decoded. With `exact` the pixels of a JPEG equal those of img2dataset (OpenCV decode, INTER_AREA, quality
 95); `fast` lets libjpeg decode at a reduced scale that still covers the target. Safe to call from many threads,
 each of which keeps one core busy and the GIL free.
@@ -9,7 +9,6 @@ each of which keeps one core busy and the GIL free.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -20,7 +19,7 @@ from ..picture.colour import Array, to_srgb
 from ..picture.decode import decode, upright, verify
 from ..picture.header import Header, check
 from ..picture.intact import is_intact
-from ..picture.limits import ROOM, USUAL_PIXELS
+from ..picture.limits import ROOM
 from ..reasons import Dropped, Reason
 from .config import RebuildConfig
 from .outcome import Picture
@@ -30,28 +29,8 @@ _LONGEST = {"jpeg": 65_500, "webp": 16_383}
 _WHITE = (255, 255, 255)
 
 
-@dataclass(frozen=True, slots=True)
-class PictureOptions:
-    """What is wanted of a picture; fields as in RebuildConfig. `original` goes with resize `none` alone."""
-
-    image_size: int = 256
-    resize: str = "keep-ratio"
-    upscale: bool = False
-    encode: str = "jpeg"
-    quality: int = 95
-    decode: str = "exact"
-    min_side: int = 0
-    max_aspect: float = 0.0
-    max_pixels: int = USUAL_PIXELS
-
-    @classmethod
-    def of(cls, config: RebuildConfig) -> PictureOptions:
-        """The options that `danqing rebuild` was given."""
-        return cls(**{name: getattr(config, name) for name in cls.__dataclass_fields__})
-
-
-def make(body: bytes, options: PictureOptions) -> Picture:
-    """The picture to store.
+def make(body: bytes, options: RebuildConfig) -> Picture:
+    """The picture to store, by the options of a rebuild.
 
     Raises Dropped: what `check` raises; TOO_MANY_PIXELS, TOO_SMALL and ASPECT by the header; TRUNCATED and CORRUPT
     where the pixels cannot be decoded faithfully. Nothing else, whatever the bytes.
@@ -64,7 +43,7 @@ def make(body: bytes, options: PictureOptions) -> Picture:
         return _as_served(body, header, options) if original else _made(body, header, target, options)
 
 
-def _made(body: bytes, header: Header, target: tuple[int, int], options: PictureOptions) -> Picture:
+def _made(body: bytes, header: Header, target: tuple[int, int], options: RebuildConfig) -> Picture:
     """The picture scaled to `target`; each step frees what the one before it made."""
     rgb, profile, decoder = decode(body, header, target if options.decode == "fast" else None)
     rgb = _resize(rgb, target)
@@ -107,7 +86,7 @@ def phash(pixels: Array) -> str:
     return np.packbits(low > (ranked[31] + ranked[32]) / 2).tobytes().hex()
 
 
-def _admit(width: int, height: int, options: PictureOptions) -> None:
+def _admit(width: int, height: int, options: RebuildConfig) -> None:
     """Hold the size against the limits."""
     if width * height > options.max_pixels:
         raise Dropped(Reason.TOO_MANY_PIXELS)
@@ -117,7 +96,7 @@ def _admit(width: int, height: int, options: PictureOptions) -> None:
         raise Dropped(Reason.ASPECT)
 
 
-def _as_served(body: bytes, header: Header, options: PictureOptions) -> Picture:
+def _as_served(body: bytes, header: Header, options: RebuildConfig) -> Picture:
     """The body itself; decoded to verify it, unless `fast` is content with its structure.
 
     Raises Dropped(CORRUPT) also for a picture that is whole but that Pillow does not open as it was served.
@@ -134,7 +113,7 @@ def _as_served(body: bytes, header: Header, options: PictureOptions) -> Picture:
     return Picture(body, width, height, width, height, digest, header.format, extension, decoder)
 
 
-def _fit(width: int, height: int, options: PictureOptions) -> tuple[int, int]:
+def _fit(width: int, height: int, options: RebuildConfig) -> tuple[int, int]:
     """The size to scale to, before cropping and padding; rounded as img2dataset does.
 
     Raises Dropped: ASPECT where a side outgrows the format, TOO_MANY_PIXELS where enlarging passes the limit.
@@ -164,7 +143,7 @@ def _resize(pixels: Array, target: tuple[int, int]) -> Array:
     return np.asarray(resized, np.uint8)
 
 
-def _frame(pixels: Array, options: PictureOptions) -> Array:
+def _frame(pixels: Array, options: RebuildConfig) -> Array:
     """Cut the middle out for center-crop, or put white around for border."""
     size, (height, width) = options.image_size, pixels.shape[:2]
     if options.resize == "center-crop":
@@ -177,7 +156,7 @@ def _frame(pixels: Array, options: PictureOptions) -> Array:
     return pixels
 
 
-def _may_stay(header: Header, width: int, height: int, options: PictureOptions) -> bool:
+def _may_stay(header: Header, width: int, height: int, options: RebuildConfig) -> bool:
     """Whether the file as served is what encoding would make, without the loss."""
     return (
         options.encode == "jpeg"
@@ -188,7 +167,7 @@ def _may_stay(header: Header, width: int, height: int, options: PictureOptions) 
     )
 
 
-def _encode(rgb: Array, options: PictureOptions) -> bytes:
+def _encode(rgb: Array, options: RebuildConfig) -> bytes:
     """The file of an RGB array. WebP by Pillow: at method 2 it is as small as OpenCV's, for 0.6 of the time."""
     if options.encode == "webp":
         file = io.BytesIO()

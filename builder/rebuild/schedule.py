@@ -25,11 +25,11 @@ from ..reasons import Dropped, Reason
 from ..web.fetch import Fetcher, Response
 from ..web.pace import PAUSE_CAP, UNANSWERED, HostQueue, Limit
 from ..web.url import fallback
-from .config import FetchRules
+from .config import FetchRules, RebuildConfig
 from .job import Job, verify
 from .outage import Outage
 from .outcome import Outcome
-from .picture import PictureOptions, make
+from .picture import make
 
 BACKLOG_BYTES = 64 << 20  # of bodies that wait for a decode thread before no new request starts
 THROTTLED_TRIES = 3  # beyond --retries: a 429 says "later", not "no"
@@ -59,7 +59,7 @@ class Scheduler:
     def __init__(
         self,
         fetcher: Fetcher,
-        options: PictureOptions,
+        options: RebuildConfig,
         rules: FetchRules,
         emit: Callable[[Job, Outcome | None], None],
         hungry: Callable[[], None],

@@ -26,7 +26,6 @@ from ..web.url import fallback, normalise
 from .assemble import assemble, keys_of
 from .job import Job, digests_of
 from .outcome import Outcome
-from .picture import PictureOptions
 from .plan import STAGE, ManifestShard
 from .retry import reopen
 from .schedule import Scheduler, first_of
@@ -90,7 +89,7 @@ class Worker:
         async with Fetcher(config.limits, config.identity) as fetcher:
             self._scheduler = Scheduler(
                 fetcher,
-                PictureOptions.of(config),
+                config,
                 self._setup.rules,
                 self._row_ended,
                 self._want,

@@ -10,11 +10,12 @@ import pytest
 from PIL import Image, ImageCms
 
 from builder.picture.colour import to_srgb
-from builder.rebuild.picture import PictureOptions, make
+from builder.rebuild.config import RebuildConfig
+from builder.rebuild.picture import make
 
 from ..pictures import GAMUTS, icc_profile, save, scene
 
-AS_IS = PictureOptions(resize="none", encode="png")
+AS_IS = RebuildConfig(resize="none", encode="png")
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 RED = np.full((4, 4, 3), (200, 30, 30), np.uint8)
 

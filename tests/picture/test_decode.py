@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from builder.reasons import Dropped, Reason
-from builder.rebuild.picture import PictureOptions, make
+from builder.rebuild.config import RebuildConfig
+from builder.rebuild.picture import make
 
 from ..pictures import (
     PICTURES,
@@ -31,10 +32,10 @@ from ..pictures import (
 )
 from .photos import photo_jpeg
 
-AS_IS = PictureOptions(resize="none", encode="png")
+AS_IS = RebuildConfig(resize="none", encode="png")
 
 
-def reason_of(body: bytes, options: PictureOptions = AS_IS) -> Reason:
+def reason_of(body: bytes, options: RebuildConfig = AS_IS) -> Reason:
     with pytest.raises(Dropped) as caught:
         make(body, options)
     return caught.value.reason
@@ -44,9 +45,7 @@ def reason_of(body: bytes, options: PictureOptions = AS_IS) -> Reason:
 @pytest.mark.parametrize("progressive", [False, True])
 def test_refuses_a_jpeg_cut_short_behind_an_end_marker(progressive: bool, mode: str) -> None:
     options = (
-        PictureOptions(decode=mode)
-        if mode != "original"
-        else PictureOptions(resize="none", encode="original")
+        RebuildConfig(decode=mode) if mode != "original" else RebuildConfig(resize="none", encode="original")
     )
     body = photo_jpeg(progressive=progressive)
     assert reason_of(body[: len(body) // 2] + b"\xff\xd9", options) is Reason.CORRUPT
@@ -195,7 +194,7 @@ def test_an_avif_that_opencv_reads_keeps_the_limits() -> None:
 def test_what_pillow_does_not_open_is_not_stored_as_served(kind: str, decode: str) -> None:
     avif = without_alpha_size(save(with_half_alpha(), "AVIF"))
     body = avif if kind == "avif" else bitmap(32, RBG, 40, top_down=False)
-    assert reason_of(body, PictureOptions(resize="none", encode="original", decode=decode)) is Reason.CORRUPT
+    assert reason_of(body, RebuildConfig(resize="none", encode="original", decode=decode)) is Reason.CORRUPT
 
 
 def test_a_deep_avif_that_opencv_reads_is_scaled() -> None:
@@ -246,7 +245,7 @@ def damaged(body: bytes, rng: random.Random) -> bytes:
 def test_damage_ends_in_a_reason_or_a_picture(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
     rng, body, refused = random.Random(kind), PICTURES[kind](), 0
     for number in range(150):
-        options = PictureOptions(image_size=24, decode="fast" if number % 2 else "exact")
+        options = RebuildConfig(image_size=24, decode="fast" if number % 2 else "exact")
         try:
             assert make(damaged(body, rng), replace(options, max_pixels=1 << 20)).width > 0
         except Dropped:

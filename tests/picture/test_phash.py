@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from builder.rebuild.picture import PictureOptions, make, phash
+from builder.rebuild.config import RebuildConfig
+from builder.rebuild.picture import make, phash
 
 from ..pictures import save
 from .photos import photo, photo_jpeg, turned
@@ -19,20 +20,20 @@ def distance(one: str | None, other: str | None) -> int:
     return (int(one, 16) ^ int(other, 16)).bit_count()
 
 
-ORIGINAL = PictureOptions(resize="none", encode="original")
+ORIGINAL = RebuildConfig(resize="none", encode="original")
 VARIANTS = {
-    "fast": (photo_jpeg(5, 900, 700), PictureOptions(decode="fast")),
-    "small": (photo_jpeg(5, 900, 700), PictureOptions(image_size=96)),
+    "fast": (photo_jpeg(5, 900, 700), RebuildConfig(decode="fast")),
+    "small": (photo_jpeg(5, 900, 700), RebuildConfig(image_size=96)),
     "served": (photo_jpeg(5, 900, 700), ORIGINAL),
     "shrunk": (save(photo(5, 900, 700).resize((450, 350)), "JPEG", quality=40), ORIGINAL),
-    "webp": (save(photo(5, 900, 700), "WEBP", quality=30), PictureOptions()),
+    "webp": (save(photo(5, 900, 700), "WEBP", quality=30), RebuildConfig()),
     "turned": (save(photo(5, 900, 700).rotate(90, expand=True), "JPEG", exif=turned(6)), ORIGINAL),
 }
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_near_for_the_same_picture(variant: str) -> None:
-    reference = make(photo_jpeg(5, 900, 700), PictureOptions()).phash
+    reference = make(photo_jpeg(5, 900, 700), RebuildConfig()).phash
     assert distance(reference, make(*VARIANTS[variant]).phash) <= 6
 
 

@@ -11,7 +11,8 @@ import asyncio
 import pytest
 
 from builder.reasons import Dropped, Reason
-from builder.rebuild.picture import PictureOptions, make
+from builder.rebuild.config import RebuildConfig
+from builder.rebuild.picture import make
 from builder.web.fetch import Fetcher
 from builder.web.limits import FetchLimits, Identity
 from builder.web.url import fallback, normalise
@@ -22,7 +23,7 @@ from ..web.nameserver import NameServer
 
 Told = dict[str, tuple[Reason | None, int]]
 ME = Identity("danqing-test/1 (+https://example.com)", allow_private=True)
-OPTIONS = PictureOptions(**PICTURE)  # type: ignore[arg-type]
+OPTIONS = RebuildConfig(**PICTURE)  # type: ignore[arg-type]
 
 
 async def outcome(fetcher: Fetcher, url: str) -> Reason | None:

@@ -20,13 +20,13 @@ from builder.picture.limits import ROOM, Room
 from builder.reasons import Dropped, Reason
 from builder.rebuild.config import RebuildConfig
 from builder.rebuild.outcome import Picture
-from builder.rebuild.picture import PictureOptions, make
+from builder.rebuild.picture import make
 
 from ..picture.photos import photo_jpeg
 from ..pictures import CORNERS, PICTURES, SIZE, png_bomb, save
 
-AS_IS = PictureOptions(resize="none", encode="png")
-ORIGINAL = PictureOptions(resize="none", encode="original")
+AS_IS = RebuildConfig(resize="none", encode="png")
+ORIGINAL = RebuildConfig(resize="none", encode="original")
 WHITE_CORNER = ("png-rgba", "png-la", "webp-alpha")
 GREY = ("jpeg-gray", "png-gray", "png-la", "png-16-bit-gray")
 
@@ -74,7 +74,7 @@ def test_every_kind_shows_the_scene(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", SCENES)
 def test_every_kind_shows_the_scene_when_shrunk(kind: str) -> None:
-    picture = make(PICTURES[kind](), PictureOptions(image_size=24, decode="fast"))
+    picture = make(PICTURES[kind](), RebuildConfig(image_size=24, decode="fast"))
     assert (picture.width, picture.height) == (32, 24)
     for found, colour in zip(corners(picture), wanted(kind), strict=True):
         assert np.abs(found - colour).max() < 20
@@ -115,12 +115,12 @@ def test_exact_equals_opencv_from_end_to_end(size: tuple[int, int], progressive:
     full = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
     small = cv2.resize(full, (round(size[0] * scale), round(size[1] * scale)), interpolation=cv2.INTER_AREA)
     _, theirs = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 95])
-    assert make(body, PictureOptions()).data == theirs.tobytes()
+    assert make(body, RebuildConfig()).data == theirs.tobytes()
 
 
 def test_fast_is_close_to_exact() -> None:
     body = photo_jpeg(2, 1300, 1000)
-    exact, fast = make(body, PictureOptions()), make(body, PictureOptions(decode="fast"))
+    exact, fast = make(body, RebuildConfig()), make(body, RebuildConfig(decode="fast"))
     assert fast.decoder == "simplejpeg-fast"
     assert exact.data != fast.data
     assert np.sqrt(((pixels(exact) - pixels(fast)) ** 2).mean()) < 4
@@ -143,7 +143,7 @@ def test_fast_is_close_to_exact() -> None:
     ],
 )
 def test_sizes_when_only_shrinking(resize: str, size: tuple[int, int], stored: tuple[int, int]) -> None:
-    picture = make(photo_jpeg(0, *size), PictureOptions(image_size=100, resize=resize))
+    picture = make(photo_jpeg(0, *size), RebuildConfig(image_size=100, resize=resize))
     assert (picture.width, picture.height) == stored
     assert pixels(picture).shape[1::-1] == stored
     assert (picture.original_width, picture.original_height) == size
@@ -159,7 +159,7 @@ def test_sizes_when_only_shrinking(resize: str, size: tuple[int, int], stored: t
     ],
 )
 def test_sizes_when_enlarging(resize: str, stored: tuple[int, int]) -> None:
-    picture = make(photo_jpeg(0, 60, 45), PictureOptions(image_size=100, resize=resize, upscale=True))
+    picture = make(photo_jpeg(0, 60, 45), RebuildConfig(image_size=100, resize=resize, upscale=True))
     assert (picture.width, picture.height) == stored
 
 
@@ -180,34 +180,32 @@ def test_center_crop_takes_the_middle() -> None:
 @pytest.mark.parametrize(
     ("options", "size", "reason"),
     [
-        (PictureOptions(max_pixels=119_999), (400, 300), Reason.TOO_MANY_PIXELS),
-        (PictureOptions(min_side=301), (400, 300), Reason.TOO_SMALL),
-        (PictureOptions(max_aspect=1.3), (400, 300), Reason.ASPECT),
-        (PictureOptions(max_aspect=1.3), (300, 400), Reason.ASPECT),
-        (PictureOptions(upscale=True, max_pixels=1 << 20), (2, 400), Reason.TOO_MANY_PIXELS),
-        (PictureOptions(encode="webp", resize="none"), (16_384, 2), Reason.ASPECT),
+        (RebuildConfig(max_pixels=119_999), (400, 300), Reason.TOO_MANY_PIXELS),
+        (RebuildConfig(min_side=301), (400, 300), Reason.TOO_SMALL),
+        (RebuildConfig(max_aspect=1.3), (400, 300), Reason.ASPECT),
+        (RebuildConfig(max_aspect=1.3), (300, 400), Reason.ASPECT),
+        (RebuildConfig(upscale=True, max_pixels=1 << 20), (2, 400), Reason.TOO_MANY_PIXELS),
+        (RebuildConfig(encode="webp", resize="none"), (16_384, 2), Reason.ASPECT),
     ],
 )
-def test_limits_are_held_by_the_header(
-    options: PictureOptions, size: tuple[int, int], reason: Reason
-) -> None:
+def test_limits_are_held_by_the_header(options: RebuildConfig, size: tuple[int, int], reason: Reason) -> None:
     with pytest.raises(Dropped) as caught:
         make(photo_jpeg(0, *size), options)
     assert caught.value.reason is reason
 
 
 def test_limits_hold_what_they_name() -> None:
-    options = PictureOptions(max_pixels=120_000, min_side=300, max_aspect=400 / 300)
+    options = RebuildConfig(max_pixels=120_000, min_side=300, max_aspect=400 / 300)
     assert make(photo_jpeg(), options).width == 341
 
 
 MEASURE = """
 import sys
 from builder.reasons import Dropped
-from builder.rebuild.picture import PictureOptions, make
+from builder.rebuild.picture import make
 for path in sys.argv[1:]:
     try:
-        make(open(path, "rb").read(), PictureOptions())
+        make(open(path, "rb").read(), RebuildConfig())
         said = "kept"
     except Dropped as dropped:
         said = dropped.reason.value
@@ -259,8 +257,8 @@ def test_large_pictures_wait_for_each_other_and_small_ones_for_none() -> None:
     large, small = save(Image.new("RGB", (3000, 3000)), "PNG"), PICTURES["png"]()
     with ThreadPoolExecutor(2) as pool:
         with ROOM.share(ROOM.pixels):
-            waiting = pool.submit(make, large, PictureOptions())
-            assert pool.submit(make, small, PictureOptions()).result(60).width == SIZE[0]
+            waiting = pool.submit(make, large, RebuildConfig())
+            assert pool.submit(make, small, RebuildConfig()).result(60).width == SIZE[0]
             assert not waiting.done()
         assert waiting.result(60).width == 256
 
@@ -287,7 +285,7 @@ def test_room_is_given_by_weight() -> None:
 
 @pytest.mark.parametrize(("encode", "kind"), [("jpeg", "JPEG"), ("webp", "WEBP"), ("png", "PNG")])
 def test_encodes(encode: str, kind: str) -> None:
-    picture = make(PICTURES["png"](), PictureOptions(encode=encode, image_size=24))
+    picture = make(PICTURES["png"](), RebuildConfig(encode=encode, image_size=24))
     assert Image.open(io.BytesIO(picture.data)).format == kind
     assert picture.extension == ("jpg" if encode == "jpeg" else encode)
     assert picture.format == "png"
@@ -295,7 +293,7 @@ def test_encodes(encode: str, kind: str) -> None:
 
 @pytest.mark.parametrize("encode", ["jpeg", "webp"])
 def test_quality_counts(encode: str) -> None:
-    sizes = [len(make(photo_jpeg(), PictureOptions(encode=encode, quality=q)).data) for q in (30, 95)]
+    sizes = [len(make(photo_jpeg(), RebuildConfig(encode=encode, quality=q)).data) for q in (30, 95)]
     assert sizes[0] < sizes[1] / 2
 
 
@@ -311,7 +309,7 @@ def test_original_keeps_the_bytes(kind: str, decode: str) -> None:
 
 def test_small_clean_jpeg_stays_as_it_is() -> None:
     body = photo_jpeg(0, 120, 90)
-    picture = make(body, PictureOptions())
+    picture = make(body, RebuildConfig())
     assert picture.data == body
     assert picture.decoder == "simplejpeg-exact-kept"
     assert picture.phash is not None
@@ -322,23 +320,23 @@ def test_small_clean_jpeg_stays_as_it_is() -> None:
 )
 def test_what_is_not_a_clean_jpeg_is_encoded_anew(kind: str) -> None:
     body = PICTURES[kind]()
-    picture = make(body, PictureOptions())
+    picture = make(body, RebuildConfig())
     assert picture.data != body
     assert not picture.decoder.endswith("kept")
 
 
 def test_options_come_from_the_command_line() -> None:
     config = RebuildConfig(image_size=99, resize="squash", encode="webp", min_side=7, max_pixels=5)
-    options = PictureOptions.of(config)
-    assert options == PictureOptions(image_size=99, resize="squash", encode="webp", min_side=7, max_pixels=5)
+    options = config
+    assert options == RebuildConfig(image_size=99, resize="squash", encode="webp", min_side=7, max_pixels=5)
 
 
 def test_many_threads_make_the_same_picture() -> None:
     bodies = [PICTURES[kind]() for kind in PICTURES] + [photo_jpeg(seed) for seed in range(4)]
-    alone = [make(body, PictureOptions(image_size=24)).data for body in bodies]
+    alone = [make(body, RebuildConfig(image_size=24)).data for body in bodies]
     with ThreadPoolExecutor(4) as pool:
         for _ in range(3):
-            together = pool.map(lambda body: make(body, PictureOptions(image_size=24)).data, bodies)
+            together = pool.map(lambda body: make(body, RebuildConfig(image_size=24)).data, bodies)
             assert list(together) == alone
 
 
@@ -348,7 +346,7 @@ def turns_of_others(body: bytes) -> float:
 
     def decode() -> None:
         began = time.thread_time()
-        make(body, PictureOptions())
+        make(body, RebuildConfig())
         decoded.append(time.thread_time() - began)
 
     thread, began = threading.Thread(target=decode), time.thread_time()

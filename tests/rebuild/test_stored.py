@@ -9,7 +9,8 @@ import pytest
 
 from builder.picture.intact import is_intact
 from builder.reasons import Dropped, Reason
-from builder.rebuild.picture import PictureOptions, make
+from builder.rebuild.config import RebuildConfig
+from builder.rebuild.picture import make
 
 from ..picture.photos import after_start, segment, turned
 from ..pictures import PICTURES, save, scene
@@ -68,7 +69,7 @@ def test_the_judge_says_of_odd_files_what_datasets_does(name: str) -> None:
 @pytest.mark.parametrize("encode", ["jpeg", "png", "webp", "original"])
 @pytest.mark.parametrize("mode", ["exact", "fast"])
 def test_what_is_stored_opens(encode: str, mode: str) -> None:
-    options = PictureOptions(resize="none", encode=encode, decode=mode)
+    options = RebuildConfig(resize="none", encode=encode, decode=mode)
     stored, lost = {}, {}
     for name, body in (WHOLE | ODD | UNREADABLE).items():
         try:
@@ -82,7 +83,7 @@ def test_what_is_stored_opens(encode: str, mode: str) -> None:
 
 
 def test_a_jpeg_that_pillow_does_not_open_is_stored_encoded_anew() -> None:
-    plain, odd = make(JPEG, PictureOptions()), make(ODD["jpeg-jfif-of-5-bytes"], PictureOptions())
+    plain, odd = make(JPEG, RebuildConfig()), make(ODD["jpeg-jfif-of-5-bytes"], RebuildConfig())
     assert plain.decoder == "simplejpeg-exact-kept"
     assert odd.decoder == "simplejpeg-exact"
     assert plain.phash == odd.phash

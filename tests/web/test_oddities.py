@@ -9,14 +9,15 @@ from itertools import pairwise
 import pytest
 
 from builder.reasons import Dropped, Reason
-from builder.rebuild.picture import PictureOptions, make
+from builder.rebuild.config import RebuildConfig
+from builder.rebuild.picture import make
 
 from ..picture.photos import after_start, segment
 from ..pictures import save, scene, with_alpha
 from .odd import CHUNKS, ENDS, GAMUT, HEADERS, JPEGS, MODES, SCAN, chunk, icc
 
-AS_IS = PictureOptions(resize="none", encode="png")
-SERVED = [PictureOptions(resize="none", encode="original", decode=mode) for mode in ("exact", "fast")]
+AS_IS = RebuildConfig(resize="none", encode="png")
+SERVED = [RebuildConfig(resize="none", encode="original", decode=mode) for mode in ("exact", "fast")]
 
 
 def pixels(body: bytes) -> bytes:
@@ -24,7 +25,7 @@ def pixels(body: bytes) -> bytes:
     return make(body, AS_IS).data
 
 
-def reason_of(body: bytes, options: PictureOptions = AS_IS) -> Reason:
+def reason_of(body: bytes, options: RebuildConfig = AS_IS) -> Reason:
     with pytest.raises(Dropped) as caught:
         make(body, options)
     return caught.value.reason
