@@ -15,6 +15,7 @@ import functools
 import inspect
 import io
 import json
+import os
 import resource
 import shutil
 import sys
@@ -115,11 +116,16 @@ def embed(work: Work) -> Iterator[list[float]]:
 
 def stage(work: Work) -> Iterator[list[float]]:
     """All of `danqing revalidate`."""
-    from builder.revalidate import Config, run
+    from builder.cli import STAGES
+    from builder.revalidate.config import RevalidateConfig
+    from builder.revalidate.runner import run
 
+    for name, value in STAGES["revalidate"].variables.items():
+        os.environ.setdefault(name, value)
     for name in ("scores", "ledger"):
         shutil.rmtree(Path(work.root) / name, ignore_errors=True)
-    run(Config(work.root, model=work.model, dtype=work.dtype, reference=work.reference), Console(quiet=True))
+    config = RevalidateConfig(work.root, model=work.model, dtype=work.dtype, reference=work.reference)
+    run(config, Console(quiet=True))
     for path in sorted((Path(work.root) / "scores").iterdir()):
         column = pq.read_table(path, columns=["score_alt_text"])["score_alt_text"]
         yield column.to_numpy(zero_copy_only=False).tolist()
@@ -153,19 +159,19 @@ def run(work: Work) -> Took:
 
 def watched() -> dict[str, float]:
     """Have the stage count the seconds inside its parts, from here on; the counts, which grow."""
-    from builder.revalidate import decide, output, panel, pieces, runner, score
+    from builder.revalidate import panel, pieces, runner, score, scores
     from builder.towers import pixels, text
     from builder.towers import siglip2 as towers
 
     places: dict[str, list[tuple[Any, str]]] = {
-        "read": [(pieces.Cutter, "pieces"), (panel, "select")],
+        "read": [(pieces.PieceCutter, "pieces"), (panel, "select")],
         "decode": [(pixels.Squash, "fill"), (pixels.Patches, "fill")],
         "tokens": [(text.Captions, "ids")],
         "image tower": [(towers.Towers, "image")],
         "text tower": [(towers.Towers, "text")],
         "ranks": [(score.Scorer, "score")],
-        "write": [(output.Output, "add")],
-        "verdicts": [(runner, decide.decide.__name__)],
+        "write": [(scores.ScoreWriter, "add")],
+        "verdicts": [(runner, "decide")],
     }
     counts = dict.fromkeys(places, 0.0)
     lock = threading.Lock()

@@ -55,7 +55,7 @@ STAGES: Mapping[str, Row] = {
     ),
     "revalidate": Row(
         "score the pairs with SigLIP2; find the dead, moved and drifted ones",
-        "builder.revalidate.config:Config",
+        "builder.revalidate.config:RevalidateConfig",
         "builder.revalidate.runner:run",
         # Threads of a matrix product that wait for each other shall not spin: with decoding threads beside them a
         # step took 2 s instead of 0.06 s. Read once, when torch loads its OpenMP.
@@ -73,7 +73,7 @@ STAGES: Mapping[str, Row] = {
     ),
     "report": Row(
         "look at what was kept and what was not: one page, with pictures",
-        "builder.report.config:ReportConfig",
+        "builder.report.config:Config",
         "builder.report.work:run",
     ),
     "status": Row(

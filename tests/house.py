@@ -29,7 +29,7 @@ FLOORS = (
     STAGES, ("demo",), ("cli",),
 )  # fmt: skip
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
-WORK = ("work", "recipe", "rules", "config")  # of a stage; what these do not import is its plumbing
+WORK = ("work", "decide", "recipe", "rules", "config")  # of a stage; what these do not import is its plumbing
 BUILDER = sorted((ROOT / "builder").rglob("*.py"))
 PARTS = [path for part in ("cards", "benchmarks") for path in (ROOT / part).rglob("*.py")]
 SOURCES = [*sorted([*BUILDER, *(path for path in PARTS if "out" not in path.parts)]), ROOT / "danqing.py"]
@@ -155,7 +155,7 @@ def classes() -> dict[str, list[str]]:
 
 
 def plumbing(stage: str) -> dict[str, int]:
-    """Code lines of the modules of a stage that its work, recipe, rules and config do not read, directly or not."""
+    """Code lines of the modules of a stage that none of WORK reads, directly or not."""
     own = {module: path for path in BUILDER if room_of(module := module_of(path)) == stage}
     reached: set[str] = set()
     waiting = [f"builder.{stage}.{name}" for name in WORK]

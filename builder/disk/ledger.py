@@ -89,11 +89,10 @@ class ManifestRecord(TypedDict):
 
 
 class ManifestFileRecord(TypedDict):
-    """A file of a manifest. read: how the rows of a text file come about."""
+    """A file of a manifest."""
 
     rows: int
     fingerprint: str
-    read: NotRequired[Mapping[str, Any]]
 
 
 class DecisionDocument(TypedDict):

@@ -154,7 +154,7 @@ def image_schema(carried: pa.Schema | None = None) -> pa.Schema:
     return pa.schema([*PAIR, *(carried or ()), *PICTURE], metadata=HUGGINGFACE)
 
 
-def writer(path: str | Path, schema: pa.Schema) -> pq.ParquetWriter:
+def writer(path: str | Path | pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
     """A writer of Parquet with page index and content-defined chunks; the caller chooses the row groups.
 
     Pictures are compressed already: zstd over JPEG costs time at both ends and gains next to nothing.

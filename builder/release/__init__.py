@@ -12,12 +12,13 @@ from .config import Config
 
 if TYPE_CHECKING:
     from ..console import Console
-    from .summary import Preview, ReleaseSummary
+    from .preview import Preview
+    from .summary import Summary
 
 __all__ = ["Config", "run"]
 
 
-def run(config: Config, console: Console) -> ReleaseSummary | Preview:
+def run(config: Config, console: Console) -> Summary | Preview:
     """See `runner.run`; imported late so that `danqing --help` loads no Arrow and no client of the Hub."""
     from .runner import run as run_stage
 

@@ -12,8 +12,9 @@ import os
 from dataclasses import dataclass
 
 from ..errors import UsageError
-from ..options import check_values, option
+from ..options import option
 from ..reasons import KEPT, Verdict
+from ..stage.shared import Sharded
 
 MODEL = "google/siglip2-base-patch16-256"
 _KEEPABLE = ", ".join((*KEPT, Verdict.PLACEHOLDER, Verdict.DRIFTED))  # what is dead has no picture
@@ -21,10 +22,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "alpha": (1e-6, 0.5),
     "min_score": (-1, 1),
     "batch_size": (0, 65_536),
-    "limit": (0, math.inf),
-    "rank": (0, math.inf),
     "world_size": (0, math.inf),
-    "workers": (0, 1024),
 }
 
 
@@ -38,8 +36,10 @@ def batch_size(text: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class RevalidateConfig(Sharded):
     """What `danqing revalidate` was asked to do."""
+
+    REMOVED = ("scores", "scores/, embeddings/ and ledger/revalidate")
 
     root: str = option("./danqing", "root of a rebuilt data set: a folder or an fsspec URL", positional=True)
 
@@ -90,7 +90,6 @@ class Config:
         "auto", "torch.compile of both towers; auto: on cuda", choices=("auto", "on", "off")
     )
 
-    dry_run: bool = option(False, "print the plan and touch nothing", shared=True)
     limit: int = option(
         0, "pairs to score in this run, in whole shards; 0: all; a later run goes on", shared=True
     )
@@ -100,10 +99,6 @@ class Config:
         0, "runs that share the shards of one root; 0: as torchrun says, else 1", shared=True
     )
     workers: int = option(0, "threads that decode; 0: one a core", shared=True)
-    json: bool = option(False, "print the result as one JSON object", shared=True)
-    quiet: bool = option(False, "no progress", shared=True)
-    no_color: bool = option(False, "no colour, as with NO_COLOR", shared=True)
-    debug: bool = option(False, "print tracebacks", shared=True)
 
     @property
     def place(self) -> tuple[int, int]:
@@ -129,20 +124,11 @@ class Config:
 
     def check(self) -> None:
         """Raise UsageError where a value is out of its range or two of them contradict each other."""
-        optional = {} if self.min_score is None else {"min_score": BOUNDS["min_score"]}
-        check_values(self, {name: b for name, b in BOUNDS.items() if name != "min_score"} | optional)
-        rank, world = self.place
-        if rank >= world:
-            raise UsageError(f"--rank {rank}: must be from 0 to {world - 1}, one less than --world-size")
+        self.check_shared({name: ends for name, ends in BOUNDS.items() if getattr(self, name) is not None})
         if self.rank and not self.world_size:
             raise UsageError(f"--rank {self.rank}: say --world-size too")
-        if self.overwrite and world > 1:
-            raise UsageError(
-                "--overwrite: ranks would remove each other's scores; remove scores/, embeddings/ and "
-                "ledger/revalidate by hand, then run them without it"
-            )
-        if self.decide and (self.overwrite or self.reference):
-            said = "--overwrite" if self.overwrite else "--reference"
+        if self.decide and (self.overwrite or self.reference or self.dry_run):
+            said = "--overwrite" if self.overwrite else "--reference" if self.reference else "--dry-run"
             raise UsageError(f"--decide goes by the scores that are there: {said} needs a run without it")
         kind, _, number = self.device.partition(":")
         if kind not in ("auto", "cpu", "cuda") or (number and (kind != "cuda" or not number.isdecimal())):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -25,15 +25,16 @@ from ..console import Console
 from ..disk import ledger
 from ..disk.card import offer
 from ..disk.files import environment, join, remove, write_atomic
-from ..disk.ledger import WORST_HOSTS, ShardLedger
+from ..disk.ledger import WORST_HOSTS, DecisionDocument, ShardLedger
 from ..errors import InputError
 from ..stage.counts import HostCounts
-from .columns import Pairs, Scores
-from .config import Config
+from ..stage.shards import Shard, find_shards
+from .config import RevalidateConfig
 from .decision import Decision
 from .judge import PAIR, check_numbers
-from .plan import STAGE, Shard, find_shards
-from .summary import Summary
+from .plan import STAGE
+from .scores import Pairs, ShardScores
+from .summary import Verdicts
 
 THREADS = (
     8  # that read and write files; more of them would hold more tables at once, and a disk gives no more
@@ -41,16 +42,16 @@ THREADS = (
 CHECKPOINT = ("model", "name", "revision", "fingerprint", "preprocessing", "dtype", "caption", "reference")
 
 
-def decide(root: str, config: Config, console: Console) -> Summary:
+def decide(root: str, config: RevalidateConfig, console: Console) -> Verdicts:
     """Give every pair of a scored root its verdict.
 
     Of `config` alpha, min_score, keep and workers count. InputError, before anything is overwritten, where shards
     are not scored, where a file is no file of scores or does not match images/, or where two checkpoints are mixed;
     VerificationError, likewise, where too many pairs came to no numbers.
     """
-    shards = find_shards(root)
+    shards = find_shards(root, "scored")
     markers = _markers(root, shards)
-    files = [Scores(shard) for shard in shards]
+    files = [ShardScores(shard) for shard in shards]
     ends = list(accumulate((shard.rows for shard in shards), initial=0))
     spans = [slice(start, stop) for start, stop in pairwise(ends)]
     console.info(f"deciding about {ends[-1]:,} pairs in {len(files):,} shards")
@@ -67,7 +68,8 @@ def decide(root: str, config: Config, console: Console) -> Summary:
         hosts = HostCounts()
         for counted in pool.map(_Writer.write, writers):
             hosts.merge(counted)
-        document = decision.document() | {
+        document: DecisionDocument = {
+            **decision.document(),
             "hosts": {one.host: dict(one.words) for one in hosts.worst(WORST_HOSTS)},
             "checkpoint": {name: said[0].get(name) for name in CHECKPOINT} if said else {},
             "rebuild_dropped": sum(sum(one.reasons.values()) for one in ledger.read_all(root, "rebuild")),
@@ -84,7 +86,7 @@ def decide(root: str, config: Config, console: Console) -> Summary:
             f"{decision.unknown:,} pairs have no score, and so do not reach --min-score {config.min_score}: a pair "
             "with the recorded bytes has the score that the reference recorded, if any"
         )
-    summary = Summary(root, document, whole=config.place[1] == 1 and not config.limit)
+    summary = Verdicts(root, document, whole=config.place[1] == 1 and not config.limit)
     for line in summary.warnings():
         console.warn(line)
     return summary
@@ -95,18 +97,17 @@ class _Writer:
     """Writes one shard. span: its place among all pairs; done: its file bears the name of this decision already."""
 
     marker: ShardLedger
-    scores: Scores
+    scores: ShardScores
     span: slice
     done: bool
     decision: Decision
 
     def write(self) -> HostCounts:
         """Publish the file with its verdicts, then its marker; what is right is left alone. Its pairs, counted."""
-        file = self.scores.file() if self.done else None
+        file = self.scores.entry() if self.done else None
         decided = self.decision.table(self.span)
         if file is None or file != self.marker.outputs.get(self.scores.name):  # or it was changed since
-            self.scores.rewrite(decided, self.decision.name)
-            file = self.scores.file()
+            file = self.scores.rewrite(decided, self.decision.name)
         hosts = HostCounts()
         hosts.add_columns(self.scores.hosts(), decided["verdict"], decided["kept"])
         told = dataclasses.replace(
@@ -121,7 +122,7 @@ class _Writer:
         return hosts
 
 
-def _threads(config: Config) -> int:
+def _threads(config: RevalidateConfig) -> int:
     return min(THREADS, config.workers or os.cpu_count() or 1)
 
 
@@ -129,7 +130,7 @@ def _document(root: str) -> str:
     return join(root, "ledger", STAGE, "decision.json")
 
 
-def _load(scores: Scores, pairs: Pairs) -> dict[str, Any]:
+def _load(scores: ShardScores, pairs: Pairs) -> Mapping[str, Any]:
     """Fill the rows of one shard and return what its file says of itself."""
     said, pairs[:] = scores.read()
     return said
@@ -154,7 +155,7 @@ def _is_of(marker: ShardLedger | None, shard: Shard) -> bool:
     return marker.input_checksum(f"images/{shard.stem}.parquet") in (None, shard.checksum)
 
 
-def _check_same(files: Sequence[Scores], said: Sequence[dict[str, Any]]) -> None:
+def _check_same(files: Sequence[ShardScores], said: Sequence[Mapping[str, Any]]) -> None:
     """InputError where two files were not scored in the same way."""
     for scores, one in zip(files, said, strict=True):
         names = sorted({*one, *said[0]} - {"decision"})

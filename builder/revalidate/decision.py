@@ -12,12 +12,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
+from ..disk.ledger import DecisionDocument
 from ..disk.schema import DECIDED
 from ..reasons import Cause
 from . import rules
-from .columns import Pairs
-from .config import Config
+from .config import RevalidateConfig
 from .judge import CAUSES, VERDICTS, Judged
+from .scores import Pairs
 
 _LOW = CAUSES.index(Cause.MIN_SCORE)
 _VOID = CAUSES.index(Cause.NO_SCORE)
@@ -27,12 +28,15 @@ _VOID = CAUSES.index(Cause.NO_SCORE)
 class Decision:
     """What was decided of n pairs; arrays of shape (n,).
 
-    name: a hash of the options, the rules and the numbers judged by: the same decision has the same name.
+    name: a hash of the options, the rules and the numbers judged by: the same decision has the same name; alpha,
+    min_score, keep: the options.
     cause: as judged, or min_score; suspect: of kept pairs only; unknown: how many min_score drops as they have none.
     """
 
     name: str
-    asked: dict[str, Any]
+    alpha: float
+    min_score: float | None
+    keep: list[str]
     judged: Judged
     cause: npt.NDArray[np.uint8]
     suspect: npt.NDArray[np.bool_]
@@ -40,9 +44,13 @@ class Decision:
     unknown: int
 
     @classmethod
-    def of(cls, pairs: Pairs, config: Config) -> Self:
+    def of(cls, pairs: Pairs, config: RevalidateConfig) -> Self:
         """Judge the pairs, of dtype PAIR; a pair without a score does not reach --min-score."""
-        asked = {"alpha": config.alpha, "min_score": config.min_score, "keep": list(config.kept)}
+        asked: dict[str, Any] = {
+            "alpha": config.alpha,
+            "min_score": config.min_score,
+            "keep": list(config.kept),
+        }
         judged = Judged.of(pairs, config.alpha)
         kept = np.isin(judged.verdict, [VERDICTS.index(verdict) for verdict in config.kept])
         kept &= judged.cause != _VOID
@@ -54,7 +62,8 @@ class Decision:
         hasher.update(pairs.view(np.uint8).data)
         if unknown := int(np.count_nonzero(np.isnan(pairs["score"][low]))):
             hasher.update(b"null is low")  # up to 0.1.0 it was not: not the same decision
-        return cls(hasher.hexdigest(), asked, judged, cause, judged.suspect & kept, kept, unknown)
+        name, suspect = hasher.hexdigest(), judged.suspect & kept
+        return cls(name, **asked, judged=judged, cause=cause, suspect=suspect, kept=kept, unknown=unknown)
 
     @property
     def void(self) -> int:
@@ -78,7 +87,7 @@ class Decision:
         out, low = ~self.kept[span], self.cause[span] == _LOW
         return _count(self.judged.verdict[span][out & ~low], VERDICTS) | _count(self.cause[span][low], CAUSES)
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> DecisionDocument:
         """What decision.json says of the pairs of images/; bound: of the share of junk among those tested and kept."""
         judged = self.judged
         verdicts = _count(judged.verdict, VERDICTS)
@@ -86,7 +95,9 @@ class Decision:
         assert sum(verdicts.values()) == rows
         return {
             "decision": self.name,
-            **self.asked,
+            "alpha": self.alpha,
+            "min_score": self.min_score,
+            "keep": self.keep,
             "rows": rows,
             "verdicts": verdicts,
             "causes": _count(self.cause, CAUSES),
@@ -96,7 +107,7 @@ class Decision:
             "pi0": judged.pi0,
             "threshold": judged.threshold,
             "least_level": judged.least_level,
-            "bound": self.asked["alpha"] * judged.pi0,
+            "bound": self.alpha * judged.pi0,
         }
 
 

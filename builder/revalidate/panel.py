@@ -24,10 +24,12 @@ import xxhash
 
 from ..disk.digests import KEY, keys_of, unhex
 from ..disk.files import join, read_bytes, write_atomic
+from ..disk.parquet import rows_by_number
 from ..errors import InputError
+from ..stage.shards import Shard
 from . import rules
 from .judge import check_numbers
-from .plan import STAGE, Shard
+from .plan import NEEDED, STAGE, opened
 from .reference import Reference
 from .values import caption_hashes, pc
 
@@ -58,11 +60,13 @@ class Panel:
     @property
     def caption(self) -> Floats:
         """The mean of the captions that a pair has, not normalised again: scores are bilinear in it. (M, d)."""
-        return mean_caption(list(self.captions.values()))
+        captions = list(self.captions.values())
+        count = np.sum([caption.any(axis=1) for caption in captions], axis=0)
+        return np.asarray(sum(captions[1:], captions[0]) / np.maximum(count, 1)[:, None], np.float32)
 
     @property
     def digest(self) -> str:
-        """Of all of it: scores say which panel they were ranked in."""
+        """Hash of the whole panel: scores say which one they were ranked in."""
         hasher = xxhash.xxh3_128(self.keys.tobytes() + self.identities.tobytes() + self.image.tobytes())
         for name, caption in self.captions.items():
             hasher.update(name.encode() + caption.tobytes())
@@ -83,18 +87,11 @@ class Panel:
 
     def write(self, root: str) -> None:
         """Publish panel.npz: the arrays by name, keys as 32 hex characters."""
-        keys = np.array([key.hex().encode() for key in _raw(self.keys)], "S32")
+        keys = np.frombuffer(self.keys.tobytes().hex().encode(), "S32")
         arrays = {"keys": keys, "identities": self.identities, "image": self.image, "caption": self.caption}
         sink = io.BytesIO()
         np.savez(sink, **arrays, **(self.captions if len(self.captions) > 1 else {}))  # type: ignore[arg-type]
         write_atomic(_path(root), sink.getvalue())
-
-
-def mean_caption(captions: Sequence[Floats]) -> Floats:
-    """Of embeddings (n, d) that are zero where there is no caption, the mean of those that are there. (n, d)."""
-    count = sum((caption.any(axis=1) for caption in captions), np.zeros(len(captions[0]), np.int32))
-    total = sum(captions[1:], captions[0])
-    return np.asarray(total / np.maximum(count, 1)[:, None], np.float32)
 
 
 def read_panel(root: str, columns: Sequence[str]) -> Panel | None:
@@ -175,7 +172,7 @@ def _places(shard: Shard, reference: Reference, columns: Sequence[str]) -> tuple
     places = np.zeros(shard.rows, PLACE)
     if not shard.rows:
         return places, 0
-    with shard.opened(columns) as file:
+    with opened(shard, (*NEEDED, *columns)) as file:
         names = [name for name in ("key", "sha256") if name in file.schema_arrow.names]
         table = file.read(columns=names)
     keys, valid = keys_of(table["key"])
@@ -186,8 +183,8 @@ def _places(shard: Shard, reference: Reference, columns: Sequence[str]) -> tuple
     if "sha256" in names:
         digest, hashed = unhex(table["sha256"], 32)
         places["sha256"] = np.ascontiguousarray(digest).view("S32").reshape(-1)
-        places["same"] = found.hashed & hashed & (digest == found.sha256).all(axis=1)
-    return places, int(found.known.sum())
+        places["same"] = found["hashed"] & hashed & (digest == found["sha256"]).all(axis=1)
+    return places, int(found["known"].sum())
 
 
 def _first(places: npt.NDArray[np.void], count: int) -> npt.NDArray[np.void]:
@@ -242,47 +239,29 @@ def _works(
 
     taken: list[npt.NDArray[np.intp]] = []
     parts: list[pa.Table] = []
+
+    def work() -> ToEmbed:
+        table, tag = pa.concat_tables(parts), np.concatenate(taken)
+        captions = texts_of(table, columns)
+        hashes[tag], _ = caption_hashes(captions)
+        return ToEmbed(tag, pc.struct_field(table["image"], "bytes").to_pylist(), captions)
+
     for number in np.unique(places["shard"]):
         inside = np.flatnonzero(places["shard"] == number)
-        for rows, table in _rows(shards[number], places["row"][inside], columns):
-            taken.append(inside[rows])
-            parts.append(table)
-            if sum(map(len, taken)) >= CHUNK:
-                yield _work(ToEmbed, taken, parts, columns, hashes)
-                taken, parts = [], []
+        with opened(shards[number], (*NEEDED, *columns)) as file:
+            for rows, table in rows_by_number(file, places["row"][inside], ["image.bytes", *columns]):
+                taken.append(inside[rows])
+                parts.append(table)
+                if sum(map(len, taken)) >= CHUNK:
+                    yield work()
+                    taken, parts = [], []
     if taken:
-        yield _work(ToEmbed, taken, parts, columns, hashes)
-
-
-def _work(
-    kind: Any, taken: list[npt.NDArray[np.intp]], parts: list[pa.Table], columns: Sequence[str],
-    hashes: npt.NDArray[np.uint64],
-) -> ToEmbed:  # fmt: skip
-    table, tag = pa.concat_tables(parts), np.concatenate(taken)
-    captions = texts_of(table, columns)
-    hashes[tag], _ = caption_hashes(captions)
-    work: ToEmbed = kind(tag, pc.struct_field(table["image"], "bytes").to_pylist(), captions)
-    return work
+        yield work()
 
 
 def texts_of(table: pa.Table, columns: Sequence[str]) -> tuple[list[str | None], ...]:
     """The captions of rows, by column; an empty one is none."""
     return tuple([text or None for text in table[name].to_pylist()] for name in columns)
-
-
-def _rows(
-    shard: Shard, rows: npt.NDArray[np.int32], columns: Sequence[str]
-) -> Iterator[tuple[npt.NDArray[np.intp], pa.Table]]:
-    """Some rows of a shard, a row group at a time: which of `rows`, and the table of their pictures and captions."""
-    with shard.opened(columns) as file:
-        start = 0
-        for group in range(file.num_row_groups):
-            stop = start + file.metadata.row_group(group).num_rows
-            inside = np.flatnonzero((rows >= start) & (rows < stop))
-            if len(inside):
-                table = file.read_row_group(group, columns=["image.bytes", *columns])
-                yield inside, table.take(rows[inside] - start)
-            start = stop
 
 
 def identities(
@@ -298,7 +277,3 @@ def identities(
 
 def _bytes(values: npt.NDArray[Any], width: int) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(values).view(np.uint8).reshape(-1, width)
-
-
-def _raw(keys: npt.NDArray[np.bytes_]) -> list[bytes]:
-    return [row.tobytes() for row in _bytes(keys, KEY.itemsize)]

@@ -6,8 +6,8 @@ the panel was made. Where no row of a row group is left, its pictures are not re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..disk.digests import keys_of, unhex
+from ..disk.digests import KEY, keys_of, unhex
+from ..stage.shards import Shard
 from .panel import Panel, identities, texts_of
-from .plan import Shard
-from .reference import Found, Reference
-from .values import Bools, caption_hashes, pc
+from .plan import NEEDED, opened
+from .reference import FOUND, Reference
+from .values import caption_hashes, pc
 
 ROWS = 1024  # pictures in a piece from which on no further row group is added to it
 BYTES = 64 << 20  # ... or so many bytes of them
@@ -27,28 +28,45 @@ Indices = npt.NDArray[np.intp]
 Pictures = list[bytes | None]
 
 
+# What is known of a row before it is seen. found: what the reference records; same: the bytes are the recorded ones;
+# hashed: it is known whether; captioned: it has a caption; place: in the panel, -1 where it is not in it.
+ROW = np.dtype(
+    [
+        ("key", KEY),
+        ("found", FOUND),
+        ("same", "?"),
+        ("hashed", "?"),
+        ("caption_hash", "<u8"),
+        ("captioned", "?"),
+        ("place", "<i8"),
+    ]
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some rows of a shard, n of them. last: the shard ends with it.
+    """Some rows of a shard, n of them. last: the shard ends with it; table: url, captions and what else is small.
 
-    rows: url, captions and what else is small; forward: which rows have to be embedded; places: of each row in
-    the panel, -1 where it is not in it; same: the bytes are the recorded ones; hashed: it is known whether.
+    rows: as ROW (n,).
     """
 
     shard: Shard
     last: bool
-    rows: pa.Table
-    keys: npt.NDArray[np.bytes_]
-    found: Found
-    same: Bools
-    hashed: Bools
-    caption_hash: npt.NDArray[np.uint64]
-    captioned: Bools
-    places: Indices
-    forward: Indices
+    table: pa.Table
+    rows: npt.NDArray[np.void]
+
+    @property
+    def forward(self) -> Indices:
+        """The rows that have to be embedded."""
+        return to_embed(self.rows)
 
 
-class Cutter:
+def to_embed(rows: npt.NDArray[np.void]) -> Indices:
+    """Which rows, as ROW, have to be embedded: neither the recorded bytes, nor embedded when the panel was made."""
+    return np.flatnonzero(~rows["same"] & (rows["place"] < 0))
+
+
+class PieceCutter:
     """Cuts shards into pieces. captions: names of the columns to score."""
 
     def __init__(self, reference: Reference, panel: Panel, captions: tuple[str, ...]) -> None:
@@ -61,32 +79,37 @@ class Cutter:
 
         InputError where the file is damaged or lacks a column.
         """
-        with shard.opened(self.captions) as file:
+        with opened(shard, (*NEEDED, *self.captions)) as file:
             columns = ("key", "url", "sha256", "phash", *self.captions)
             small = [name for name in columns if name in file.schema_arrow.names]
-            parts: list[Piece] = []
+            tables: list[pa.Table] = []
+            parts: list[npt.NDArray[np.void]] = []
             pictures: Pictures = []
             for group in range(file.num_row_groups):
-                parts.append(self._piece(shard, file.read_row_group(group, columns=small)))
-                pictures += _pictures(file, group, parts[-1].forward)
+                tables.append(file.read_row_group(group, columns=small))
+                parts.append(self._rows(tables[-1]))
+                pictures += _pictures(file, group, to_embed(parts[-1]))
                 full = len(pictures) >= ROWS or sum(len(picture or b"") for picture in pictures) >= BYTES
                 if full and group + 1 < file.num_row_groups:
-                    yield _joined(parts, last=False), pictures
-                    parts, pictures = [], []
-            yield _joined(parts or [self._piece(shard, file.read(columns=small))], last=True), pictures
+                    yield Piece(shard, False, pa.concat_tables(tables), np.concatenate(parts)), pictures
+                    tables, parts, pictures = [], [], []
+            tables = tables or [file.read(columns=small)]
+            rows = np.concatenate(parts or [self._rows(tables[0])])
+            yield Piece(shard, True, pa.concat_tables(tables), rows), pictures
 
-    def _piece(self, shard: Shard, rows: pa.Table) -> Piece:
-        keys, _ = keys_of(rows["key"])
-        found = self._reference.lookup(keys)
-        digests, digested = np.zeros((len(keys), 32), np.uint8), np.zeros(len(keys), np.bool_)
-        if "sha256" in rows.column_names:
-            digests, digested = unhex(rows["sha256"], 32)
-        hashed = found.hashed & digested
-        same = hashed & (digests == found.sha256).all(axis=1)
-        caption_hash, captioned = caption_hashes(texts_of(rows, self.captions))
-        places = self._places(keys, digests, caption_hash)
-        forward = np.flatnonzero(~same & (places < 0))
-        return Piece(shard, True, rows, keys, found, same, hashed, caption_hash, captioned, places, forward)
+    def _rows(self, table: pa.Table) -> npt.NDArray[np.void]:
+        """The rows of a table as ROW."""
+        rows = np.zeros(len(table), ROW)
+        rows["key"], _ = keys_of(table["key"])
+        rows["found"] = found = self._reference.lookup(rows["key"])
+        digests = np.zeros((len(table), 32), np.uint8)
+        if "sha256" in table.column_names:
+            digests, digested = unhex(table["sha256"], 32)
+            rows["hashed"] = found["hashed"] & digested
+        rows["same"] = rows["hashed"] & (digests == found["sha256"]).all(axis=1)
+        rows["caption_hash"], rows["captioned"] = caption_hashes(texts_of(table, self.captions))
+        rows["place"] = self._places(rows["key"], digests, rows["caption_hash"])
+        return rows
 
     def _places(
         self, keys: npt.NDArray[np.bytes_], digests: Any, captions: npt.NDArray[np.uint64]
@@ -111,22 +134,3 @@ def _pictures(file: pq.ParquetFile, group: int, rows: Indices) -> Pictures:
     image = file.read_row_group(group, columns=["image.bytes"])["image"]
     found: Pictures = pc.struct_field(image, "bytes").take(pa.array(rows)).to_pylist()
     return found
-
-
-def _joined(parts: Sequence[Piece], *, last: bool) -> Piece:
-    """The parts, which follow each other in one shard, as one piece."""
-    starts = np.cumsum([0, *(len(part.same) for part in parts)])
-
-    def together(name: str) -> Any:
-        return np.concatenate([getattr(part, name) for part in parts])
-
-    names = ("keys", "same", "hashed", "caption_hash", "captioned", "places")
-    founds = [part.found for part in parts]
-    return Piece(
-        shard=parts[0].shard,
-        last=last,
-        rows=pa.concat_tables(part.rows for part in parts),
-        found=Found(*(np.concatenate([getattr(one, f.name) for one in founds]) for f in fields(Found))),
-        forward=np.concatenate([part.forward + start for part, start in zip(parts, starts, strict=False)]),
-        **{name: together(name) for name in names},
-    )

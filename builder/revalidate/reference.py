@@ -33,7 +33,7 @@ from ..manifest.find import find
 from ..manifest.probe import probe
 from ..manifest.source import Format, Source
 from ..stage.hold import alone
-from .values import Bools, Bytes, blobs
+from .values import blobs
 
 if TYPE_CHECKING:
     from ..towers import Checkpoint
@@ -49,6 +49,7 @@ RECORD = np.dtype(
         ("coded", "?"),
     ]
 )
+FOUND = np.dtype([*RECORD.descr, ("known", "?")])  # known: whether anything is recorded
 BATCH = 65_536  # rows read at once
 BUCKET = 500_000  # rows sorted at once: 45 MB, and twice that while they are
 PARALLEL = 16
@@ -92,18 +93,6 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What is recorded of n pairs. known: whether anything; sha256 (n, 32), code (n, 32), scores (n, 2) of SCORES."""
-
-    known: Bools
-    hashed: Bools
-    coded: Bools
-    sha256: Bytes
-    code: Bytes
-    scores: npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
 class Reference:
     """The index: keys ascending, and a RECORD of each."""
 
@@ -115,17 +104,19 @@ class Reference:
         """The reference that knows nothing."""
         return cls(np.empty(0, KEY), np.empty(0, RECORD))
 
-    def lookup(self, keys: npt.NDArray[np.bytes_]) -> Found:
-        """What is recorded of pairs, by their keys (n,); of a key that was recorded twice, the first.
+    def lookup(self, keys: npt.NDArray[np.bytes_]) -> npt.NDArray[np.void]:
+        """What is recorded of pairs, by their keys (n,), as FOUND; of a key that was recorded twice, the first.
 
         A code of zeros is none: builds up to 0.1.0 gave it to an embedding without numbers.
         """
         places, known = locate(self.keys, keys)
-        rows = np.zeros(len(keys), RECORD)
-        rows[known] = self.records[places[known]]
-        scores = np.where(known[:, None], rows["scores"], np.float32("nan"))
-        coded = rows["coded"] & rows["code"].any(axis=1)
-        return Found(known, rows["hashed"], coded, rows["sha256"], rows["code"], scores)
+        found = np.zeros(len(keys), FOUND)
+        found["scores"], found["known"] = np.nan, known
+        records = self.records[places[known]]
+        for name in RECORD.names or ():
+            found[name][known] = records[name]
+        found["coded"] &= found["code"].any(axis=1)
+        return found
 
 
 def find_parts(source: str) -> Parts:
@@ -252,12 +243,12 @@ def _tables(rows: Source, scores: Source) -> Iterator[pa.Table]:
     """The columns of a part, some rows at a time; of a root, whose two files go together, a shard at a time."""
     wanted = ("key", "sha256", "code", "score", "kept", *SCORES)
     if rows is scores:
-        with parquet(rows.url) as file:
+        with parquet(_where(rows)) as file:
             names = [name for name in wanted if name in rows.schema.names]
             for batch in file.iter_batches(BATCH, columns=names):
                 yield pa.Table.from_batches([batch])
         return
-    with parquet(rows.url) as images, parquet(scores.url) as scored:
+    with parquet(_where(rows)) as images, parquet(_where(scores)) as scored:
         table = scored.read(columns=[name for name in wanted if name in scores.schema.names])
         hashes = images.read(columns=[name for name in ("key", "sha256") if name in rows.schema.names])
         if not table["key"].equals(hashes["key"]):
@@ -265,6 +256,10 @@ def _tables(rows: Source, scores: Source) -> Iterator[pa.Table]:
         if "sha256" in hashes.column_names:
             table = table.append_column("sha256", hashes["sha256"])
         yield table.filter(table["kept"])
+
+
+def _where(source: Source) -> str:
+    return source.path if source.local else source.url
 
 
 def _records(table: pa.Table, recorded: Recorded) -> npt.NDArray[np.void]:

@@ -102,10 +102,11 @@ class Scorer:
         own = torch.from_numpy(self._own(piece, rows)).to(image.device)
         codes = embedded.encode(image, self._projection)
         # Only changed pairs are tested: by the code where one was recorded, by the caption where there is one.
-        changed = ~piece.same[rows]
-        coded = np.flatnonzero(changed & piece.found.coded[rows])
+        known = piece.rows[rows]
+        changed = ~known["same"]
+        coded = np.flatnonzero(changed & known["found"]["coded"])
         told = np.flatnonzero(changed & torch.stack(there).any(dim=0).cpu().numpy())
-        both = (embedded.signs(some) for some in (piece.found.code[rows[coded]], codes[coded]))
+        both = (embedded.signs(some) for some in (known["found"]["code"][coded], codes[coded]))
         recorded, new = (torch.from_numpy(signs).to(image.device) for signs in both)
         p_code, distance = self._p_code(recorded, new, own[coded])
         p_caption = self._p_caption(image[told], mean[told], own[told])
@@ -129,9 +130,9 @@ class Scorer:
         """The rows of a piece that are embedded, now or in the panel, m of them; pictures and captions (m, d)."""
         import torch
 
-        intact, inside = np.flatnonzero(made.intact), np.flatnonzero(piece.places >= 0)
+        intact, inside = np.flatnonzero(made.intact), np.flatnonzero(piece.rows["place"] >= 0)
         picked = torch.from_numpy(intact).to(made.image.device)
-        known = torch.from_numpy(piece.places[inside]).to(made.image.device)
+        known = torch.from_numpy(piece.rows["place"][inside]).to(made.image.device)
         pairs = zip((made.image, *made.captions), (self._image, *self._each), strict=True)
         image, *each = (torch.cat([new[picked], old[known]]) for new, old in pairs)
         return np.concatenate([piece.forward[intact], inside]), image, each
@@ -140,8 +141,9 @@ class Scorer:
         """Of each row the place in the panel of the pair with its key, which it is not ranked among; -1: none."""
         if not len(self._keys):
             return np.full(len(rows), -1, np.int64)
-        at = np.minimum(np.searchsorted(self._keys, piece.keys[rows]), len(self._keys) - 1)
-        return np.where(self._keys[at] == piece.keys[rows], self._order[at], -1).astype(np.int64)
+        keys = piece.rows["key"][rows]
+        at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return np.where(self._keys[at] == keys, self._order[at], -1).astype(np.int64)
 
     def _p_caption(self, image: Tensor, caption: Tensor, own: Tensor) -> Floats:
         """p_caption of m pairs; image, caption: (m, d); own: (m,)."""
@@ -175,43 +177,44 @@ class Scorer:
 
     def _columns(self, piece: Piece, ranked: Ranked) -> list[Any]:
         """The columns SCORED; of a pair whose bytes are the recorded ones, what was recorded."""
-        n, rows = len(piece.same), ranked.rows
+        known, rows = piece.rows, ranked.rows
+        n, found = len(known), known["found"]
         there = np.zeros(n, np.bool_)
         there[rows] = True
-        copied = piece.same & ~there
+        copied = known["same"] & ~there
         scores, changes = {}, []
         for i, name in enumerate(SCORES):
             values = np.full(n, np.nan, np.float32)
             column = name.removeprefix("score_")
             if column in self._captions:
                 values[rows] = ranked.scores[column]
-                changes.append(np.where(piece.same, np.float32("nan"), values - piece.found.scores[:, i]))
-                values[copied] = piece.found.scores[copied, i]
+                changes.append(np.where(known["same"], np.float32("nan"), values - found["scores"][:, i]))
+                values[copied] = found["scores"][copied, i]
             scores[name] = values
-        code, coded = np.zeros((n, CODE_BITS // 8), np.uint8), there | (copied & piece.found.coded)
-        code[copied], code[rows] = piece.found.code[copied], ranked.code
+        code, coded = np.zeros((n, CODE_BITS // 8), np.uint8), there | (copied & found["coded"])
+        code[copied], code[rows] = found["code"][copied], ranked.code
         coded[ranked.void] = True  # all zero, by which a decision knows them
-        phash, hashed = _phash(piece.rows)
+        phash, hashed = _phash(piece.table)
         made: dict[str, Any] = {
-            "key": piece.rows["key"],
-            "host": pa.array([host_of(url) for url in piece.rows["url"].to_pylist()], pa.string()),
+            "key": piece.table["key"],
+            "host": pa.array([host_of(url) for url in piece.table["url"].to_pylist()], pa.string()),
             **{name: _floats(values) for name, values in scores.items()},
             "code": _blobs(code, coded),
             "p_code": _floats(_spread(n, rows, ranked.p_code)),
             "p_caption": _floats(_spread(n, rows, ranked.p_caption)),
-            "same": pa.array(piece.same, mask=~piece.hashed),
+            "same": pa.array(known["same"], mask=~known["hashed"]),
             "code_distance": _floats(_spread(n, rows, ranked.distance)).cast(pa.int16()),
             "score_change": _floats(_mean(changes)),
             "phash": pa.array(phash, mask=~hashed),
-            "caption_hash": pa.array(piece.caption_hash, mask=~piece.captioned),
+            "caption_hash": pa.array(known["caption_hash"], mask=~known["captioned"]),
         }
         return [made[name] for name in SCORED.names]
 
     def _embeddings(self, piece: Piece, ranked: Ranked) -> pa.Table:
         """key, image and the captions as lists of `dim` float16; null where nothing was embedded."""
-        columns: dict[str, Any] = {"key": piece.rows["key"]}
+        columns: dict[str, Any] = {"key": piece.table["key"]}
         for name, values in ranked.embeddings.items():
-            every = np.zeros((len(piece.same), self._dim), np.float16)
+            every = np.zeros((len(piece.rows), self._dim), np.float16)
             there = np.zeros(len(every), np.bool_)
             every[ranked.rows], there[ranked.rows] = values, values.any(axis=1)
             flat = pa.array(every.reshape(-1), HALF)

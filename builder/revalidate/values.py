@@ -18,11 +18,11 @@ Bools = npt.NDArray[np.bool_]
 
 def blobs(column: Any, width: int) -> tuple[Bytes, Bools]:
     """Binary values of one width as bytes (n, width), and which are such; the others are zeros."""
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     valid = pc.fill_null(pc.equal(pc.binary_length(column), width), False)
-    filled = pc.if_else(valid, column, bytes(width))
-    data = b"".join(filled.to_pylist())
-    flags = valid.combine_chunks() if isinstance(valid, pa.ChunkedArray) else valid
-    return np.frombuffer(data, np.uint8).reshape(-1, width), flags.to_numpy(zero_copy_only=False)
+    filled = pc.if_else(valid, column, bytes(width)).cast(pa.binary(width))
+    data = filled.buffers()[1] if len(filled) else b""
+    return np.frombuffer(data, np.uint8)[: width * len(filled)].reshape(-1, width), valid.to_numpy(False)
 
 
 def caption_hashes(captions: Sequence[Sequence[str | None]]) -> tuple[npt.NDArray[np.uint64], Bools]:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from builder.cli import main
 from builder.console import Console
 from builder.disk.schema import SCORED
-from builder.revalidate.plan import Shard, find_shards
+from builder.stage.shards import Shard, find_shards
 from builder.towers import Options, Siglip, find
 from builder.towers.checkpoint import TINY
 from tests.drift import Planted, plant
@@ -58,7 +58,7 @@ def column(table: pa.Table, name: str) -> list[Any]:
 
 
 def shards(root: Path) -> tuple[Shard, ...]:
-    return find_shards(str(root))
+    return find_shards(str(root), "scored")
 
 
 def rewrite(file: Path, table: pa.Table) -> None:

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from builder.console import Console
+from builder.disk import ledger
 from builder.disk.ledger import ShardLedger, Tally
 from builder.disk.parquet import writer
 from builder.disk.schema import SCORED, pair_key
-from builder.revalidate.config import Config
+from builder.revalidate.config import RevalidateConfig
 from builder.revalidate.decide import decide
 from builder.web.hostname import host_of
 
@@ -77,11 +78,15 @@ def make(root: Path) -> Path:
     """The whole root, scored and not decided."""
     for stem in STEMS:
         shard(root, stem, scored(stem))
+    plan: ledger.PlanDocument = {
+        "stage": "revalidate", "rows": {"train": 2 * ROWS, "validation": ROWS}, "shards": {"train": 2, "validation": 1}
+    }  # fmt: skip
+    ledger.write_plan(str(root), "revalidate", plan)
     return root
 
 
 def run(root: Path, **options: Any) -> dict[str, Any]:
-    return decide(str(root), Config(root=str(root), **options), Console(quiet=True)).as_dict()
+    return decide(str(root), RevalidateConfig(root=str(root), **options), Console(quiet=True)).as_dict()
 
 
 def rows_of(root: Path) -> list[dict[str, Any]]:

@@ -18,9 +18,9 @@ from builder.disk.ledger import ShardLedger, Tally, WrittenFile
 from builder.disk.schema import DECIDED, SCORED, SCORES
 from builder.reasons import Verdict
 from builder.revalidate import decide as stage
-from builder.revalidate.columns import Scores
-from builder.revalidate.config import Config
+from builder.revalidate.config import RevalidateConfig
 from builder.revalidate.decide import decide
+from builder.revalidate.scores import ShardScores
 from tests.revalidate.smallroot import SAID, STEMS, files_of, make, rows_of, run, scored, shard
 
 
@@ -53,7 +53,7 @@ def test_a_card_that_is_not_ours_stays_and_is_named(
 ) -> None:
     if card:
         (root / "README.md").write_text(card)
-    decide(str(root), Config(root=str(root)), Console())
+    decide(str(root), RevalidateConfig(root=str(root)), Console())
     assert f"{root}/README.md is not the card that danqing writes" in capsys.readouterr().err
     assert {name: text for name, text in files_of(root).items() if name == "README.md"} == (
         {"README.md": card.encode()} if card else {}
@@ -88,7 +88,9 @@ def test_markers_count_what_was_dropped_and_name_the_file(root: Path) -> None:
         path = f"scores/{one.shard}.parquet"
         assert (
             one.outputs[path]
-            == Scores(next(s for s in stage.find_shards(str(root)) if s.stem == one.shard)).file()
+            == ShardScores(
+                next(s for s in stage.find_shards(str(root), "scored") if s.stem == one.shard)
+            ).entry()
         )
         assert sum(dropped for _, dropped in one.hosts.values()) == 10
 
@@ -145,9 +147,9 @@ def test_from_whatever_a_kill_leaves_it_ends_in_the_same_bytes(root: Path, done:
         for name in names:
             (root / name).write_bytes(before[name])
     if done < len(STEMS):
-        (root / "scores" / f".{STEMS[done]}.parquet.tmp").write_bytes(b"half a file")
+        (root / "scores" / f".{STEMS[done]}.parquet.77.tmp").write_bytes(b"half a file")
     (root / "ledger/revalidate/decision.json").unlink()
-    run(root)
+    assert main(["revalidate", str(root), "--decide", "--quiet"]) == 0
     assert files_of(root) == after
 
 
@@ -189,7 +191,7 @@ def test_rows_that_rebuild_dropped_are_dead(root: Path) -> None:
 
 def test_a_root_of_no_pairs(tmp_path: Path) -> None:
     shard(tmp_path, "train-00000-of-00001", {"key": []})
-    summary = decide(str(tmp_path), Config(), Console(quiet=True))
+    summary = decide(str(tmp_path), RevalidateConfig(), Console(quiet=True))
     assert (summary.as_dict()["rows"], summary.as_dict()["kept"]) == (0, 0)
     assert (
         summary.lines()[-1]
@@ -198,7 +200,7 @@ def test_a_root_of_no_pairs(tmp_path: Path) -> None:
 
 
 def test_the_summary_for_people(root: Path) -> None:
-    lines = decide(str(root), Config(root=str(root)), Console(quiet=True)).lines()
+    lines = decide(str(root), RevalidateConfig(root=str(root)), Console(quiet=True)).lines()
     assert lines[0] == f"{root}: 150 of 180 pairs kept (83.3%)"
     assert lines[2:10] == [
         "verdict      pairs   share",
@@ -241,7 +243,7 @@ def test_a_root_in_a_store_ends_in_the_same_bytes(root: Path) -> None:
     store = fsspec.filesystem("memory")
     url = f"memory://{root.name}"
     store.put(str(root) + "/", f"/{root.name}/", recursive=True)
-    decide(url, Config(root=url), Console(quiet=True))
+    decide(url, RevalidateConfig(root=url), Console(quiet=True))
     run(root)
     stored = {
         path.removeprefix(f"/{root.name}/"): store.cat_file(path) for path in store.find(f"/{root.name}")

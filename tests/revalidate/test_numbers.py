@@ -16,15 +16,16 @@ from safetensors.torch import load_file, save_file
 
 from builder.cli import main
 from builder.disk.digests import KEY
+from builder.disk.ledger import PlanDocument, write_plan
 from builder.disk.schema import pair_key, saying
 from builder.errors import VerificationError
 from builder.revalidate import rules
 from builder.revalidate.clusters import NONE
-from builder.revalidate.config import Config
+from builder.revalidate.config import RevalidateConfig
 from builder.revalidate.decision import Decision
 from builder.revalidate.judge import Judged
 from builder.revalidate.panel import Panel, make_panel, read_panel
-from builder.revalidate.pieces import Cutter
+from builder.revalidate.pieces import PieceCutter
 from builder.revalidate.reference import Reference, open_reference
 from builder.revalidate.score import Scorer
 from builder.towers import Embedded, ToEmbed
@@ -74,7 +75,7 @@ def test_a_pair_without_numbers_has_drifted_and_is_not_tested() -> None:
     assert words(judged)[:3] == ["drifted no_score"] * 2 + ["matching caption"]
     assert judged.tested == 498
     assert np.isnan(judged.p[:2]).all()
-    kept = Decision.of(every, Config(keep="matching,drifted")).kept
+    kept = Decision.of(every, RevalidateConfig(keep="matching,drifted")).kept
     assert kept.tolist() == [False] * 2 + [True] * 498
 
 
@@ -84,11 +85,11 @@ def test_they_are_no_cluster() -> None:
 
 def test_a_score_that_is_not_there_does_not_reach_the_least() -> None:
     every = pairs(3, p_caption=1e-5, score=[0.2, NAN, 0.05])
-    assert Decision.of(every, Config()).kept.all()
-    decision = Decision.of(every, Config(min_score=0.1))
+    assert Decision.of(every, RevalidateConfig()).kept.all()
+    decision = Decision.of(every, RevalidateConfig(min_score=0.1))
     assert decision.kept.tolist() == [True, False, False]
     assert decision.unknown == 1
-    assert Decision.of(every, Config(min_score=-1)).kept.tolist() == [True, False, True]
+    assert Decision.of(every, RevalidateConfig(min_score=-1)).kept.tolist() == [True, False, True]
 
 
 def scored_by_0_1_0(root: Path, void: int) -> None:
@@ -106,6 +107,8 @@ def scored_by_0_1_0(root: Path, void: int) -> None:
         "caption_hash": np.arange(1, count + 1).astype(np.uint64),
     }
     shard(root, "train-00000-of-00001", columns)
+    plan: PlanDocument = {"stage": "revalidate", "rows": {"train": count}, "shards": {"train": 1}}
+    write_plan(str(root), "revalidate", plan)
 
 
 def test_scores_of_an_old_build_are_decided_without_its_nan(tmp_path: Path) -> None:
@@ -132,8 +135,8 @@ def test_rows_of_a_piece_that_came_to_no_numbers_are_written_down(
     monkeypatch.setattr(rules, "PANEL", 8)
     write_root(tmp_path, planted(20), later=True, shard=20)
     panel = make_panel(shards(tmp_path), Reference.empty(), siglip(), ("alt_text",))
-    ((piece, pictures),) = Cutter(Reference.empty(), panel, ("alt_text",)).pieces(shards(tmp_path)[0])
-    work = ToEmbed(piece, pictures, (column(piece.rows.take(piece.forward), "alt_text"),))
+    ((piece, pictures),) = PieceCutter(Reference.empty(), panel, ("alt_text",)).pieces(shards(tmp_path)[0])
+    work = ToEmbed(piece, pictures, (column(piece.table.take(piece.forward), "alt_text"),))
     (made,) = siglip().embed([work])
     image, caption = made.image.clone(), made.captions[0].clone()
     image[0], caption[1] = torch.nan, torch.nan
@@ -198,8 +201,8 @@ def test_a_code_of_zeros_is_not_recorded(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     index = open_reference(look(str(tmp_path / "m.parquet"), checkpoint), tmp_path / "work")
     found = index.lookup(np.array([bytes.fromhex(key) for key in keys], KEY))
-    assert found.coded.tolist() == [False, True, False]
-    assert np.isfinite(found.scores[:, 0]).tolist() == [False, True, False]
+    assert found["coded"].tolist() == [False, True, False]
+    assert np.isfinite(found["scores"][:, 0]).tolist() == [False, True, False]
 
 
 def test_histograms_and_floats_leave_out_what_is_no_number() -> None:

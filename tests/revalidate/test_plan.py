@@ -10,8 +10,9 @@ import pytest
 from builder.disk.files import file_digest
 from builder.disk.ledger import ShardLedger, Tally, WrittenFile
 from builder.errors import InputError, UsageError
-from builder.revalidate.config import Config
-from builder.revalidate.plan import Plan, find_shards, make_plan
+from builder.revalidate.config import RevalidateConfig
+from builder.revalidate.plan import ScoringPlan, make_plan
+from builder.stage.shards import find_shards
 from builder.towers import Checkpoint
 from tests.roots import make_root
 
@@ -38,9 +39,11 @@ def with_ledger(root: Path, done: int = 3, config: dict[str, Any] | None = None)
     (root / "ledger" / "rebuild" / "plan.json").write_text(json.dumps(plan))
 
 
-def plan_of(root: Path, reference: str | None = None, **options: Any) -> Plan:
+def plan_of(root: Path, reference: str | None = None, **options: Any) -> ScoringPlan:
     """A plan, written down as a run does."""
-    plan = make_plan(Config(str(root), **options), find_shards(str(root)), CHECKPOINT, reference)
+    plan = make_plan(
+        RevalidateConfig(str(root), **options), find_shards(str(root), "scored"), CHECKPOINT, reference
+    )
     plan = plan.settled({"dtype": "float32", "preprocessing": "squash"})
     plan.write(str(root))
     return plan
@@ -48,7 +51,7 @@ def plan_of(root: Path, reference: str | None = None, **options: Any) -> Plan:
 
 def test_shards_come_in_order_with_their_rows(root: Path) -> None:
     make_root(root, shards=1, rows=4, split="validation")
-    found = find_shards(str(root))
+    found = find_shards(str(root), "scored")
     assert [shard.stem for shard in found] == [*STEMS, "validation-00000-of-00001"]
     assert [shard.rows for shard in found] == [5, 5, 5, 4]
     assert [shard.number for shard in found] == [0, 1, 2, 3]
@@ -56,16 +59,16 @@ def test_shards_come_in_order_with_their_rows(root: Path) -> None:
 
 def test_the_ledger_of_rebuild_is_believed(root: Path) -> None:
     with_ledger(root)
-    found = find_shards(str(root))
+    found = find_shards(str(root), "scored")
     assert [shard.checksum for shard in found] == [file_digest(Path(shard.url)) for shard in found]
 
 
 def test_without_a_ledger_the_checksum_changes_with_the_file(root: Path) -> None:
-    before = find_shards(str(root))
+    before = find_shards(str(root), "scored")
     (root / "images" / f"{STEMS[1]}.parquet").write_bytes(
         (root / "images" / f"{STEMS[2]}.parquet").read_bytes()
     )
-    after = find_shards(str(root))
+    after = find_shards(str(root), "scored")
     assert [a.checksum == b.checksum for a, b in zip(before, after, strict=True)] == [True, False, True]
 
 
@@ -74,7 +77,7 @@ def test_a_root_half_rebuilt_is_refused(root: Path, done: int, said: str) -> Non
     (root / "ledger" / "rebuild").mkdir(parents=True)
     with_ledger(root, done)
     with pytest.raises(InputError, match=f"half rebuilt, {said}; run danqing rebuild to its end"):
-        find_shards(str(root))
+        find_shards(str(root), "scored")
 
 
 def test_a_shard_that_is_missing_or_of_another_size_is_named(root: Path) -> None:
@@ -83,29 +86,29 @@ def test_a_shard_that_is_missing_or_of_another_size_is_named(root: Path) -> None
     whole = file.read_bytes()
     file.write_bytes(whole[:-100])
     with pytest.raises(InputError, match=rf"{STEMS[1]}.parquet: .* bytes, but .* remove .*train-00001.json"):
-        find_shards(str(root))
+        find_shards(str(root), "scored")
     file.unlink()
     with pytest.raises(InputError, match=rf"{STEMS[1]}.parquet: missing"):
-        find_shards(str(root))
+        find_shards(str(root), "scored")
 
 
 def test_what_is_no_root_of_parquet_is_told_from_one_another(root: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="give the OUTPUT of danqing rebuild"):
-        find_shards(str(tmp_path))
+        find_shards(str(tmp_path), "scored")
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "train-00000-of-00001.tar").touch()
     with pytest.raises(InputError, match="a root of tars"):
-        find_shards(str(tmp_path))
+        find_shards(str(tmp_path), "scored")
     with_ledger(root, config={"format": "webdataset"})
     with pytest.raises(InputError, match="a root of tars"):
-        find_shards(str(root))
+        find_shards(str(root), "scored")
 
 
 def test_files_that_are_not_named_as_shards_are_no_root(tmp_path: Path) -> None:
     make_root(tmp_path, shards=1, rows=1)
     (tmp_path / "images" / "train-00000-of-00001.parquet").rename(tmp_path / "images" / "pairs.parquet")
     with pytest.raises(InputError, match="named as a shard is"):
-        find_shards(str(tmp_path))
+        find_shards(str(tmp_path), "scored")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +134,7 @@ def test_scores_of_two_models_never_mix(root: Path) -> None:
     plan_of(root)
     other = Checkpoint(Path("x"), "org/tiny", "tiny", None, "e" * 32, naflex=False)
     with pytest.raises(UsageError, match=r"--model tiny f+ then, tiny e+ now: use the same, or --overwrite"):
-        make_plan(Config(str(root)), find_shards(str(root)), other, None)
+        make_plan(RevalidateConfig(str(root)), find_shards(str(root), "scored"), other, None)
 
 
 def test_what_decides_no_score_does_not_change_the_hash(root: Path) -> None:
@@ -142,6 +145,8 @@ def test_what_decides_no_score_does_not_change_the_hash(root: Path) -> None:
 def test_the_same_checkpoint_by_another_path_goes_on_under_its_first_name(root: Path) -> None:
     first = plan_of(root)
     moved = dataclasses.replace(CHECKPOINT, model="/elsewhere/tiny")
-    again = make_plan(Config(str(root), model="/elsewhere/tiny"), find_shards(str(root)), moved, None)
+    again = make_plan(
+        RevalidateConfig(str(root), model="/elsewhere/tiny"), find_shards(str(root), "scored"), moved, None
+    )
     assert again == first
     assert again.checkpoint["model"] == "org/tiny"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,7 +16,7 @@ from builder.console import Console
 from builder.disk.digests import keys_of
 from builder.errors import InputError
 from builder.revalidate import reference
-from builder.revalidate.reference import Found, Recorded, Reference, find_parts, open_reference
+from builder.revalidate.reference import Recorded, Reference, find_parts, open_reference
 from builder.towers import Checkpoint
 from tests.roots import make_root
 from tests.scored import CHECKPOINT as SCORED_BY
@@ -62,7 +63,7 @@ def index(source: str, work: Path) -> Reference:
     return open_reference(look(source, CHECKPOINT), work)
 
 
-def found(index: Reference, keys: list[str]) -> Found:
+def found(index: Reference, keys: list[str]) -> npt.NDArray[np.void]:
     return index.lookup(keys_of(pa.array(keys))[0])
 
 
@@ -74,13 +75,13 @@ def test_every_key_is_found_with_what_was_recorded(
     source = manifest(tmp_path / "m", code=codes(), score=[i / 100 for i in range(len(KEYS))])
     got = found(index(source, tmp_path / "work"), [*reversed(KEYS), "12" * 16, "ff" * 16])
     numbers = [*reversed(range(len(KEYS)))]
-    assert got.known.tolist() == [True] * len(KEYS) + [False] * 2
-    assert [bytes(row).hex() for row in got.sha256[:-2]] == [digest(i) for i in numbers]
-    assert got.code[:-2, 31].tolist() == numbers
-    assert np.allclose(got.scores[:-2, 0], np.array(numbers) / 100)
-    assert np.isnan(got.scores[:, 1]).all()
-    assert np.isnan(got.scores[-2:, 0]).all()
-    assert not got.hashed[-2:].any()
+    assert got["known"].tolist() == [True] * len(KEYS) + [False] * 2
+    assert [bytes(row).hex() for row in got["sha256"][:-2]] == [digest(i) for i in numbers]
+    assert got["code"][:-2, 31].tolist() == numbers
+    assert np.allclose(got["scores"][:-2, 0], np.array(numbers) / 100)
+    assert np.isnan(got["scores"][:, 1]).all()
+    assert np.isnan(got["scores"][-2:, 0]).all()
+    assert not got["hashed"][-2:].any()
 
 
 def test_the_index_is_built_once(tmp_path: Path) -> None:
@@ -88,7 +89,7 @@ def test_the_index_is_built_once(tmp_path: Path) -> None:
     index(source, tmp_path / "work")
     (built,) = (tmp_path / "work").glob("reference-*")
     before = (built / "records").stat().st_ino
-    assert found(index(source, tmp_path / "work"), KEYS).known.all()
+    assert found(index(source, tmp_path / "work"), KEYS)["known"].all()
     assert (built / "records").stat().st_ino == before
     assert sorted(file.name for file in built.iterdir()) == ["keys", "records"]
 
@@ -98,9 +99,9 @@ def test_nulls_are_not_recorded_and_the_first_of_a_key_counts(tmp_path: Path) ->
     hashes = [digest(0), digest(1), digest(9), digest(3), digest(4), None]
     pq.write_table(pa.table({"key": keys, "sha256": hashes}), tmp_path / "m.parquet")
     got = found(index(str(tmp_path / "m.parquet"), tmp_path / "work"), KEYS[:3])
-    assert got.known.tolist() == [True, True, False]
-    assert bytes(got.sha256[1]).hex() == digest(1)
-    assert not got.coded.any()
+    assert got["known"].tolist() == [True, True, False]
+    assert bytes(got["sha256"][1]).hex() == digest(1)
+    assert not got["coded"].any()
 
 
 def test_hashes_alone_are_a_reference_for_any_model(tmp_path: Path) -> None:
@@ -108,8 +109,8 @@ def test_hashes_alone_are_a_reference_for_any_model(tmp_path: Path) -> None:
         tmp_path / "m", score=[0.5] * len(KEYS), meta={"fingerprint": "e" * 32, "caption": "alt_text"}
     )
     got = found(index(source, tmp_path / "work"), KEYS)
-    assert got.hashed.all()
-    assert np.isnan(got.scores).all()
+    assert got["hashed"].all()
+    assert np.isnan(got["scores"]).all()
 
 
 @pytest.mark.parametrize(
@@ -143,9 +144,9 @@ def test_of_an_earlier_root_what_was_kept_is_recorded(tmp_path: Path) -> None:
     keys = make_root(tmp_path / "root", shards=2)
     rows = make_scored(tmp_path / "root")
     got = found(index(str(tmp_path / "root"), tmp_path / "work"), keys)
-    assert got.known.tolist() == [row["kept"] for row in rows]
-    assert [bytes(row) for row in got.code[got.known]] == [row["code"] for row in rows if row["kept"]]
-    assert bytes(got.sha256[got.known][0]).hex() == f"{int(np.argmax(got.known)):064x}"
+    assert got["known"].tolist() == [row["kept"] for row in rows]
+    assert [bytes(row) for row in got["code"][got["known"]]] == [row["code"] for row in rows if row["kept"]]
+    assert bytes(got["sha256"][got["known"]][0]).hex() == f"{int(np.argmax(got['known'])):064x}"
 
 
 def test_a_root_without_verdicts_is_no_reference(tmp_path: Path) -> None:

@@ -55,10 +55,10 @@ def test_every_row_of_a_rebuild_from_a_release_is_found_in_it(tmp_path: Path, wh
     found = open_reference(look(source, CHECKPOINT), tmp_path / "work").lookup(
         keys_of(pa.array(keys_of_rows(table)))[0]
     )
-    assert found.known.all()
-    assert found.code[:, 0].tolist() == list(range(30))
-    assert found.sha256[:, 31].tolist() == list(range(30))
-    assert np.allclose(found.scores[:, 0], np.arange(30) / 100)
+    assert found["known"].all()
+    assert found["code"][:, 0].tolist() == list(range(30))
+    assert found["sha256"][:, 31].tolist() == list(range(30))
+    assert np.allclose(found["scores"][:, 0], np.arange(30) / 100)
 
 
 def test_a_release_of_images_is_no_reference(tmp_path: Path) -> None:
@@ -81,6 +81,6 @@ def test_a_release_on_the_hub_is_a_reference(hub: Any, tmp_path: Path) -> None:
         source = "hf://datasets/tester/x@{revision}"
         index = open_reference(Recorded.of(source, find_parts(source), checkpoint), Path("{tmp_path}/work"))
         keys = {pairs(URLS)["key"].to_pylist()!r}
-        print(json.dumps(index.lookup(keys_of(pa.array(keys))[0]).code[:, 5].tolist()))
+        print(json.dumps(index.lookup(keys_of(pa.array(keys))[0])["code"][:, 5].tolist()))
     """
     assert answers(code, client_env(hub, tmp_path, xet=False)) == list(range(30))

@@ -11,7 +11,8 @@ import pytest
 from builder.cli import main, parse
 from builder.disk.files import Lock
 from builder.errors import UsageError
-from builder.revalidate import Config, rules
+from builder.revalidate import rules
+from builder.revalidate.config import RevalidateConfig
 from tests.checkpoints import make_fixed
 from tests.drift import write_root
 
@@ -171,8 +172,8 @@ def test_options_that_make_no_sense_are_refused(wrong: str) -> None:
 def test_torchrun_says_the_rank_where_no_flag_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "3")
     monkeypatch.setenv("WORLD_SIZE", "8")
-    assert Config().place == (3, 8)
-    assert Config(rank=1, world_size=2).place == (1, 2)
+    assert RevalidateConfig().place == (3, 8)
+    assert RevalidateConfig(rank=1, world_size=2).place == (1, 2)
 
 
 def test_overwrite_removes_scores_alone_and_tells_so_before(

@@ -18,7 +18,7 @@ import pytest
 
 from builder.console import Console
 from builder.disk.ledger import read_all
-from builder.revalidate import pieces, rules, runner
+from builder.revalidate import pieces, rules, work
 from builder.stage.stop import Stop
 from tests import renames
 from tests.drift import write_manifest, write_root
@@ -113,7 +113,7 @@ def test_a_crash_before_any_file_appears_changes_nothing_in_the_end(
 
 KILLED = """
 import os, signal, sys
-from builder.revalidate import pieces, rules, runner
+from builder.revalidate import pieces, rules, work
 from builder.stage.stop import Stop
 rules.PANEL = 25
 def hear(event, arguments):
@@ -220,7 +220,7 @@ def test_neither_row_groups_nor_pieces_nor_rounds_change_anything(
     for file in (root / "images").glob("*"):
         pq.write_table(pq.read_table(file), file, row_group_size=4)
     monkeypatch.setattr(pieces, "ROWS", 3)
-    monkeypatch.setattr(runner, "ROUND", 10)
+    monkeypatch.setattr(work, "ROUND", 10)
     assert revalidate(root) == 0
     same_but_for_noise(scored(root), scored(untouched))
 

@@ -13,7 +13,7 @@ import xxhash
 from builder.disk.digests import keys_of, unhex
 from builder.revalidate import rules
 from builder.revalidate.panel import Panel, make_panel
-from builder.revalidate.pieces import Cutter, Piece
+from builder.revalidate.pieces import Piece, PieceCutter
 from builder.revalidate.reference import RECORD, Reference
 from builder.revalidate.score import Scorer
 from builder.towers import Embedded, ToEmbed, embedded
@@ -31,7 +31,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def embed(piece: Piece, pictures: list[bytes | None], captions: tuple[str, ...]) -> Embedded:
-    texts = tuple(column(piece.rows.take(piece.forward), name) for name in captions)
+    texts = tuple(column(piece.table.take(piece.forward), name) for name in captions)
     (made,) = siglip().embed([ToEmbed(piece, pictures, texts)])
     return made
 
@@ -41,7 +41,7 @@ def one_piece(
 ) -> tuple[pa.Table, Panel, Piece]:
     """The rows of scores of a root of one shard, in a piece."""
     panel = make_panel(shards(root), reference, siglip(), captions)
-    ((piece, pictures),) = Cutter(reference, panel, captions).pieces(shards(root)[0])
+    ((piece, pictures),) = PieceCutter(reference, panel, captions).pieces(shards(root)[0])
     table, embeddings = Scorer(siglip(), panel, captions, embeddings=False).score(
         piece, embed(piece, pictures, captions)
     )
@@ -144,7 +144,7 @@ def test_p_code_is_the_rank_of_the_new_code_among_the_panel(tmp_path: Path) -> N
     tested = [row for row in table.to_pylist() if row["p_code"] is not None]
     assert {row["key"] for row in tested} == {row["key"] for row in table.to_pylist() if not row["same"]}
     for row in tested:
-        recorded = reference.lookup(keys_of(pa.array([row["key"]]))[0]).code[0]
+        recorded = reference.lookup(keys_of(pa.array([row["key"]]))[0])["code"][0]
         distance = {key: int((np.unpackbits(recorded) != bits).sum()) for key, bits in now.items()}
         others = [key for key in inside if key != row["key"]]
         hits = sum(distance[key] <= distance[row["key"]] for key in others)
@@ -156,12 +156,12 @@ def test_same_bytes_are_not_embedded_and_copy_what_was_recorded(tmp_path: Path) 
     root, reference = root_of(tmp_path / "root"), before(tmp_path / "before", codes=True)
     table, _, piece = one_piece(root, reference)
     truth = [pair.kind == "same" for pair in PAIRS]
-    assert column(table, "same") == piece.same.tolist() == truth
-    assert not piece.same[piece.forward].any()
+    assert column(table, "same") == piece.rows["same"].tolist() == truth
+    assert not piece.rows["same"][piece.forward].any()
     rows = [row for row in table.to_pylist() if row["same"]]
     recorded = reference.lookup(keys_of(pa.array([row["key"] for row in rows]))[0])
-    assert [row["code"] for row in rows] == [value.tobytes() for value in recorded.code]
-    assert np.allclose([row["score_alt_text"] for row in rows], recorded.scores[:, 0], atol=1e-6)
+    assert [row["code"] for row in rows] == [value.tobytes() for value in recorded["code"]]
+    assert np.allclose([row["score_alt_text"] for row in rows], recorded["scores"][:, 0], atol=1e-6)
     assert not [row for row in rows if row["p_caption"] or row["p_code"] or row["score_change"]]
 
 
@@ -178,7 +178,7 @@ def test_the_change_of_score_is_the_new_one_less_the_recorded(tmp_path: Path) ->
     table, _, _ = one_piece(root, reference)
     for row in table.to_pylist():
         if not row["same"]:
-            recorded = reference.lookup(keys_of(pa.array([row["key"]]))[0]).scores[0, 0]
+            recorded = reference.lookup(keys_of(pa.array([row["key"]]))[0])["scores"][0, 0]
             assert row["score_change"] == pytest.approx(row["score_alt_text"] - recorded, abs=1e-6)
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from builder.revalidate.config import Config
-from builder.revalidate.statistics import benjamini_hochberg, combine, least_level, storey
-from builder.revalidate.summary import Summary
+from builder.revalidate.config import RevalidateConfig
+from builder.revalidate.judge import benjamini_hochberg, combine, least_level, storey
+from builder.revalidate.summary import Verdicts
 
 NAN = float("nan")
 
@@ -104,9 +104,9 @@ def test_the_level_that_is_advised_keeps_some(p: float) -> None:
         "alpha": 1e-6,
         "least_level": least_level(values),
     }
-    (said,) = Summary("root", document).warnings()
+    (said,) = Verdicts("root", document).warnings()
     level = said.rpartition("from --alpha ")[2].removesuffix(" on some are")
-    Config(alpha=float(level)).check()
+    RevalidateConfig(alpha=float(level)).check()
     assert benjamini_hochberg(values, float(level))[0].any()
 
 
@@ -114,5 +114,5 @@ def test_the_level_that_is_advised_keeps_some(p: float) -> None:
 def test_a_level_that_is_refused_is_never_advised(p: float) -> None:
     values = np.array([p], np.float32)
     document = {"kept": 1, "tested": 1, "threshold": 0, "alpha": 0.01, "least_level": least_level(values)}
-    (said,) = Summary("root", document).warnings()
+    (said,) = Verdicts("root", document).warnings()
     assert said.endswith("no --alpha up to 0.5, the highest, keeps any")

@@ -30,7 +30,7 @@ def test_nothing_kept_or_nearly_all_lost_for_one_reason(lost: Lost, reason: str 
 @pytest.mark.parametrize("reason", [*Reason, *Verdict, Cause.MIN_SCORE])
 def test_every_reason_has_a_likely_cause_and_flags_that_there_are(reason: str) -> None:
     from builder.rebuild.config import RebuildConfig
-    from builder.revalidate.config import Config as Revalidate
+    from builder.revalidate.config import RevalidateConfig as Revalidate
 
     flags = {flag for flag in LIKELY[reason].flags.split() if flag.startswith("--")}
     config = RebuildConfig if reason in list(Reason) else Revalidate

@@ -398,8 +398,8 @@ def test_what_half_an_installation_says() -> None:
 
 
 def test_options_come_with_what_the_command_line_says() -> None:
-    from builder.revalidate.config import Config
+    from builder.revalidate.config import RevalidateConfig
 
-    config = Config()
+    config = RevalidateConfig()
     for name in Options.__dataclass_fields__:
         assert getattr(config, name) == getattr(Options(), name)

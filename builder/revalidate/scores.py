@@ -1,4 +1,6 @@
-"""One file of scores/ as numbers to decide by, and written anew with what was decided.
+"""The files of a scored shard: scores/ and, where they are wanted, embeddings/, with a marker that is written last.
+
+pieces in order ─▶ ScoreWriter ─▶ scores/ without verdicts ─▶ ShardScores: numbers to decide by, then the verdicts in it
 
 Everything that a file must be is checked while it is read, before any is overwritten.
 """
@@ -6,7 +8,8 @@ Everything that a file must be is checked while it is read, before any is overwr
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
@@ -18,15 +21,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as pq
+import xxhash
 
 from ..disk import ledger
-from ..disk.files import fetched, is_local, join, local_path, publish
+from ..disk.files import fetched, join, publish, write_atomic
+from ..disk.ledger import ShardLedger, Tally, WrittenFile
 from ..disk.parquet import parquet, writer
 from ..disk.schema import CODE_BITS, DECIDED, SCORED, SCORES, floats, said_by, saying, tested, unlike_scores
 from ..errors import InputError
+from ..stage.shards import Shard
 from .clusters import NONE, hash_codes
 from .judge import PAIR
-from .plan import STAGE, Shard
+from .plan import STAGE, opened
+from .values import blobs
 
 pc: Any = compute  # its stubs know no mix of column and constant
 Pairs = npt.NDArray[np.void]  # of dtype PAIR
@@ -39,12 +46,53 @@ _OTHERS = {
     "caption_hash": ("caption", 0),
     "code_distance": ("distance", -1),
 }
-_SCORES = ("score_alt_text", "score_recaption")
-_READ = ["key", "code", *_SCORES, *_FLOATS, *_OTHERS]
+_READ = ["key", "code", "score_alt_text", "score_recaption", *_FLOATS, *_OTHERS]
+
+
+class ScoreWriter:
+    """Takes the pieces of shards in order, and publishes each shard when its last piece came.
+
+    said: metadata of the files, which name checkpoint, panel and reference; made_from: `config` of the markers.
+    """
+
+    def __init__(self, root: str, temporary: Path, said: Mapping[str, object], made_from: str) -> None:
+        self._root, self._temporary, self._said, self._made_from = root, temporary, said, made_from
+        self._parts: dict[str, list[pa.Table]] = {}
+        self._began = time.monotonic()
+
+    def add(self, shard: Shard, tables: Mapping[str, pa.Table], *, last: bool) -> ShardLedger | None:
+        """Take the rows of one piece, by the folder that they belong to; with the last, the marker of the shard."""
+        for folder, table in tables.items():
+            self._parts.setdefault(folder, []).append(table)
+        return self._published(shard) if last else None
+
+    def _published(self, shard: Shard) -> ShardLedger:
+        outputs: dict[str, WrittenFile] = {}
+        for folder, parts in sorted(self._parts.items(), reverse=True):
+            name = f"{folder}/{shard.stem}.parquet"
+            table = pa.concat_tables(parts).combine_chunks()
+            table = table.replace_schema_metadata(saying(table.schema, self._said).metadata)
+            with writer(self._temporary, table.schema) as file:
+                file.write_table(table)
+            outputs[name] = ledger.entry(self._temporary, len(table))
+            publish(self._temporary, join(self._root, name))
+        rows = sum(map(len, self._parts["scores"]))
+        marker = ShardLedger.of(
+            STAGE,
+            shard.stem,
+            Tally(rows=rows, kept=rows),
+            inputs={f"images/{shard.stem}.parquet": {"rows": shard.rows, "xxh3_128": shard.checksum}},
+            outputs=outputs,
+            config=self._made_from,
+            seconds=round(time.monotonic() - self._began, 3),
+        )
+        marker.write(self._root)
+        self._parts, self._began = {}, time.monotonic()
+        return marker
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class ShardScores:
     """The scores of one shard."""
 
     shard: Shard
@@ -59,7 +107,7 @@ class Scores:
         """The path or URL of the file."""
         return join(self.shard.root, self.name)
 
-    def read(self) -> tuple[dict[str, Any], Pairs]:
+    def read(self) -> tuple[Mapping[str, Any], Pairs]:
         """What its metadata say, and its rows as numbers.
 
         InputError when it cannot be read, is no file of scores, or its keys are not those of images/.
@@ -87,7 +135,7 @@ class Scores:
             ) from error
 
     def _check_keys(self, keys: Any) -> None:
-        with self.shard.remedy(), parquet(self.shard.url) as file:
+        with opened(self.shard, ("key",)) as file:
             of_images = file.read(columns=["key"])["key"]
         if len(keys) != len(of_images):
             raise InputError(f"{self.path}: {len(keys):,} rows, but images/ has {len(of_images):,}")
@@ -100,20 +148,18 @@ class Scores:
             pairs[field] = floats(table[column])
         for column, (field, null) in _OTHERS.items():
             pairs[field] = pc.fill_null(table[column], null).to_numpy()
-        code = table["code"].combine_chunks()
-        try:
-            codes = code.drop_null().cast(pa.binary(CODE_BITS // 8))
-        except pa.ArrowInvalid as error:
-            raise InputError(f"{self.path}: a code that has not {CODE_BITS} bits") from error
-        pairs["decoded"] = decoded = code.is_valid().to_numpy(zero_copy_only=False)
-        pairs["code"][decoded] = np.where(_bytes_of(codes).any(axis=1), hash_codes(_bytes_of(codes)), NONE)
+        codes, there = blobs(table["code"], CODE_BITS // 8)
+        pairs["decoded"] = table["code"].is_valid().to_numpy()
+        if not np.array_equal(there, pairs["decoded"]):
+            raise InputError(f"{self.path}: a code that has not {CODE_BITS} bits")
+        pairs["code"] = np.where(codes.any(axis=1), hash_codes(codes), NONE)
         pairs["score"] = tested(table, ("alt_text", "recaption"))
         # So does a caption without a score: builds up to 0.1.0 gave such pairs p-values all the same.
         pairs["code"][(pairs["caption"] != NONE) & np.isnan(pairs["score"]) & ~pairs["same"]] = NONE
         return pairs
 
-    def rewrite(self, decided: pa.Table, decision: str) -> None:
-        """Publish the file anew with `decided`, the columns DECIDED, under the name of the decision.
+    def rewrite(self, decided: pa.Table, decision: str) -> WrittenFile:
+        """Publish the file anew with `decided`, the columns DECIDED, under the name of the decision; its entry.
 
         The rows, their groups and the other metadata stay as they are, so the same decision gives the same bytes.
         """
@@ -123,13 +169,15 @@ class Scores:
             table = file.read(columns=SCORED.names)
         schema = saying(SCORES, said)
         table = pa.Table.from_arrays([*table.columns, *decided.select(DECIDED.names).columns], schema=schema)
-        with _beside(self.path) as local:
-            with writer(local, schema) as out:
-                for start, rows in zip(accumulate(groups, initial=0), groups, strict=False):
-                    out.write_table(table.slice(start, rows))
-            publish(local, self.path)
+        sink = pa.BufferOutputStream()
+        with writer(sink, schema) as out:
+            for start, rows in zip(accumulate(groups, initial=0), groups, strict=False):
+                out.write_table(table.slice(start, rows))
+        data = sink.getvalue().to_pybytes()
+        write_atomic(self.path, data)
+        return {"rows": len(table), "bytes": len(data), "xxh3_128": xxhash.xxh3_128_hexdigest(data)}
 
-    def file(self) -> ledger.WrittenFile:
+    def entry(self) -> WrittenFile:
         """What the marker says of the file: rows, bytes and checksum."""
         with tempfile.TemporaryDirectory() as work, fetched(self.path, Path(work)) as local:
             return ledger.entry(local, self.shard.rows)
@@ -138,27 +186,3 @@ class Scores:
         """The column host."""
         with self._opened() as file:
             return file.read(columns=["host"])["host"]
-
-
-@contextmanager
-def _beside(url: str) -> Iterator[Path]:
-    """A temporary local path from which `url` is published, always the same: what a kill leaves is overwritten."""
-    if is_local(url):
-        target = local_path(url)
-        path = target.with_name(f".{target.name}.tmp")
-        try:
-            yield path
-        finally:
-            path.unlink(missing_ok=True)
-    else:
-        with tempfile.TemporaryDirectory() as work:
-            yield Path(work) / "scores.parquet"
-
-
-def _bytes_of(codes: Any) -> npt.NDArray[np.uint8]:
-    """Codes without nulls as (n, 32) bytes, without a copy."""
-    width = CODE_BITS // 8
-    if not len(codes):
-        return np.zeros((0, width), np.uint8)
-    data: npt.NDArray[np.uint8] = np.frombuffer(codes.buffers()[1], np.uint8)
-    return data[codes.offset * width : (codes.offset + len(codes)) * width].reshape(-1, width)
