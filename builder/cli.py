@@ -83,7 +83,7 @@ STAGES: Mapping[str, Row] = {
     ),
     "demo": Row(
         "the main job on a small web of its own, without a network",
-        "builder.demo.config:Config",
+        "builder.demo.config:DemoConfig",
         "builder.demo.steps:run",
     ),
 }

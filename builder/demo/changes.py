@@ -15,27 +15,29 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image, ImageDraw, ImageEnhance
 
 from ..reasons import Reason
 from .host import Route
 from .pictures import file, save
-from .scene import Attributes, attributes, scene
-from .web import TRUTH, target_of, thumbnail
+from .scene import RGB, Attributes, attributes, scene
+from .web import PlantedRow, target_of, thumbnail, write_truth
 
 REPLACED, BANNER, GONE = "replaced", "banner", "gone"
-BANNERS = 4  # different ones
+# Size, ground and ink of those that stand where a picture was.
+BANNERS = (
+    ((400, 300), (238, 240, 242), (150, 156, 164)),
+    ((320, 320), (36, 40, 48), (220, 224, 230)),
+    ((480, 280), (252, 246, 226), (188, 60, 40)),
+    ((300, 400), (222, 234, 246), (40, 70, 120)),
+)
 FEWEST = 4  # addresses that show one banner: fewer are no cluster
-LATER = TRUTH.append(pa.field("change", pa.string()))  # null: the same bytes as before, or nothing as before
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Alteration(NamedTuple):
     """A name; the share of the pairs that it is planted in; what makes the new file of a harmless one."""
 
     name: str
@@ -69,37 +71,43 @@ def _marked(image: Image.Image) -> tuple[str, bytes]:
     return _jpeg(made)
 
 
-CHANGES: tuple[Change, ...] = (
-    Change(REPLACED, 0.06),
-    Change(BANNER, 0.06),
-    Change(GONE, 0.05),
-    Change("lower quality", 0.05, lambda image: _jpeg(image, 55)),
-    Change("other format", 0.04, lambda image: ("webp", save(image, "WEBP", quality=75, method=0))),
-    Change("smaller", 0.05, _smaller),
-    Change("cropped", 0.04, _cropped),
-    Change("brighter", 0.04, lambda image: _jpeg(ImageEnhance.Brightness(image).enhance(1.08))),
-    Change("watermark", 0.03, _marked),
+CHANGES: tuple[Alteration, ...] = (
+    Alteration(REPLACED, 0.06),
+    Alteration(BANNER, 0.06),
+    Alteration(GONE, 0.05),
+    Alteration("lower quality", 0.05, lambda image: _jpeg(image, 55)),
+    Alteration("other format", 0.04, lambda image: ("webp", save(image, "WEBP", quality=75, method=0))),
+    Alteration("smaller", 0.05, _smaller),
+    Alteration("cropped", 0.04, _cropped),
+    Alteration("brighter", 0.04, lambda image: _jpeg(ImageEnhance.Brightness(image).enhance(1.08))),
+    Alteration("watermark", 0.03, _marked),
 )
-HARMLESS = tuple(change.name for change in CHANGES if change.write)
+WRITERS = {one.name: one.write for one in CHANGES if one.write}  # of the harmless ones
 
 
-@dataclass(frozen=True, slots=True)
-class File:
-    """What an address serves now: a file and what is seen in it; None where there is nothing any more."""
+class Served(NamedTuple):
+    """What an address serves now: a file and what is seen in it; no path where there is nothing any more."""
 
     path: Path | None
     kind: str | None = None
     seen: bytes | None = None
 
-    def of(self, route: Route) -> Route:
-        """The route that serves this in place of what `route` served, and misbehaves as it did."""
+    def route(self, before: Route) -> Route:
+        """The route that serves this in place of what `before` served, and misbehaves as it did."""
         if self.path is None:
-            return replace(route, status=404, file=None, content_type="text/html")
-        return replace(route, file=self.path, content_type=f"image/{self.kind}")
+            return replace(before, status=404, file=None, content_type="text/html")
+        return replace(before, file=self.path, content_type=f"image/{self.kind}")
+
+    def truth(self, before: PlantedRow, change: str) -> PlantedRow:
+        """The truth of a row that was changed so."""
+        row: PlantedRow = {**before, "kind": self.kind, "thumbnail": self.seen, "change": change}
+        if self.path is None:
+            row |= {"outcome": "dropped", "reason": Reason.HTTP_4XX.value}
+        return row
 
 
 def write(
-    folder: Path, seed: int, rows: Sequence[Mapping[str, Any]], routes: Mapping[str, Route]
+    folder: Path, seed: int, rows: Sequence[PlantedRow], routes: Mapping[str, Route]
 ) -> dict[str, Route]:
     """Write the changed web beside the first one; `rows` are those of truth.parquet, in its order.
 
@@ -108,58 +116,40 @@ def write(
     web = folder / "web-later"
     web.mkdir()
     plan = _plan(rows, seed)
-    maker = _Maker(web, seed, len(rows), _banners(web, [i for i, name in plan.items() if name == BANNER]))
+    maker = _Alterer(web, seed, len(rows), _banners(web, [i for i, name in plan.items() if name == BANNER]))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        made = dict(zip(plan, pool.map(maker.file, plan.keys(), plan.values()), strict=True))
-    later = dict(routes)
+        made = dict(zip(plan, pool.map(maker.serve, plan.keys(), plan.values()), strict=True))
+    later, truth = dict(routes), list(rows)
     for index, one in made.items():
-        for target in (target_of(rows[index]["url"]), f"/moved/{index}"):
+        truth[index] = one.truth(rows[index], plan[index])
+        for target in (target_of(rows[index]["url"] or ""), f"/moved/{index}"):
             if target in routes and routes[target].status == 200:
-                later[target] = one.of(routes[target])
-    truth = [{**row, "change": plan.get(index), **_seen(made.get(index))} for index, row in enumerate(rows)]
-    pq.write_table(pa.Table.from_pylist(truth, LATER), folder / "truth-later.parquet")
+                later[target] = one.route(routes[target])
+    write_truth(folder / "truth-later.parquet", truth)
     return later
 
 
-def _plan(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[int, str]:
+def _plan(rows: Sequence[PlantedRow], seed: int) -> dict[int, str]:
     """Index of a row -> its change, each in its share of the pairs with a picture of their own."""
     own = [index for index, row in enumerate(rows) if row["outcome"] == "kept" and row["kind"]]
-    names = [change.name for change in CHANGES for _ in range(max(FEWEST, round(change.share * len(own))))]
+    names = [one.name for one in CHANGES for _ in range(max(FEWEST, round(one.share * len(own))))]
     order = np.random.default_rng((seed, 17)).permutation(own).tolist()
     return dict(zip(order, names, strict=False))
 
 
-def _seen(made: File | None) -> dict[str, Any]:
-    """What the truth of a row says now where it was changed."""
-    if made is None:
-        return {}
-    if made.path is None:
-        gone = {"outcome": "dropped", "reason": Reason.HTTP_4XX.value}
-        return {**gone, "kind": None, "thumbnail": None}
-    return {"kind": made.kind, "thumbnail": made.seen}
-
-
-def _banners(web: Path, rows: Sequence[int]) -> dict[int, File]:
+def _banners(web: Path, rows: Sequence[int]) -> dict[int, Served]:
     """Index of a row -> the picture that its host sends in place of what it no longer shows, FEWEST rows each."""
     made = []
-    for number in range(max(1, min(BANNERS, len(rows) // FEWEST))):
-        path = web / f"_banner-{number}.png"
-        image = _banner(number)
+    for number, look in enumerate(BANNERS[: max(1, len(rows) // FEWEST)]):
+        path, image = web / f"_banner-{number}.png", _banner(*look)
         image.save(path)
-        made.append(File(path, "png", thumbnail(image)))
+        made.append(Served(path, "png", thumbnail(image)))
     return dict(zip(rows, itertools.cycle(made), strict=False))
 
 
-def _banner(number: int) -> Image.Image:
-    """A card with a frame, a crossed box and lines that stand for writing; each in its own size and tones."""
-    size = ((400, 300), (320, 320), (480, 280), (300, 400))[number]
-    back, ink = (
-        ((238, 240, 242), (150, 156, 164)),
-        ((36, 40, 48), (220, 224, 230)),
-        ((252, 246, 226), (188, 60, 40)),
-        ((222, 234, 246), (40, 70, 120)),
-    )[number]
-    image = Image.new("RGB", size, back)
+def _banner(size: tuple[int, int], ground: RGB, ink: RGB) -> Image.Image:
+    """A card with a frame, a crossed box and lines that stand for writing."""
+    image = Image.new("RGB", size, ground)
     brush = ImageDraw.Draw(image)
     width, height = size
     brush.rectangle((8, 8, width - 9, height - 9), outline=ink, width=3)
@@ -173,32 +163,29 @@ def _banner(number: int) -> Image.Image:
 
 
 @dataclass(frozen=True, slots=True)
-class _Maker:
+class _Alterer:
     """Makes the changed files, in any order and in threads: everything follows from the index and the seed."""
 
     web: Path
     seed: int
     pairs: int
-    banners: dict[int, File]
+    banners: dict[int, Served]
 
-    def file(self, index: int, change: str) -> File:
+    def serve(self, index: int, change: str) -> Served:
         """What row `index` serves after its change."""
         if change == GONE:
-            return File(None)
+            return Served(None)
         if change == BANNER:
             return self.banners[index]
         before = file(index, self.seed)
         if change == REPLACED:
-            image = scene(self._other(index, before.scene.attributes), self.seed).image
-            return self._store(index, *_jpeg(image))
-        harmless = next(one.write for one in CHANGES if one.name == change and one.write)
-        return self._store(index, *harmless(before.seen))
-
-    def _store(self, index: int, kind: str, data: bytes) -> File:
+            kind, data = _jpeg(scene(self._other(index, before.scene.attributes), self.seed).image)
+        else:
+            kind, data = WRITERS[change](before.seen)
         path = self.web / f"{index:06d}.{kind}"
         path.write_bytes(data)
         with Image.open(path) as image:
-            return File(path, kind, thumbnail(image))
+            return Served(path, kind, thumbnail(image))
 
     def _other(self, index: int, shown: Attributes) -> int:
         """The index of a scene outside this web that no caption of `shown` can mean: all that is told differs."""

@@ -6,24 +6,21 @@ import math
 from dataclasses import dataclass
 
 from ..options import check_values, option
+from ..stage.shared import Shared
 
 FEWEST = 100  # pairs: with fewer the faults would be most of the web
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class DemoConfig(Shared):
     """What `danqing demo` was asked to do."""
 
     output: str = option(
         "./demo", "folder of the demo; made anew if it is one, else it must be empty", positional=True
     )
     pairs: int = option(1200, "rows of the manifest")
-
     seed: int = option(0, "of the pictures and of where the faults are", shared=True)
-    json: bool = option(False, "print the result as one JSON object", shared=True)
     quiet: bool = option(False, "no commentary", shared=True)
-    no_color: bool = option(False, "no colour, as with NO_COLOR", shared=True)
-    debug: bool = option(False, "print tracebacks", shared=True)
 
     def check(self) -> None:
         """Raise UsageError for values that make no demo."""

@@ -10,12 +10,15 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..console import table
 from ..errors import VerificationError
-from .config import Config
+from .config import DemoConfig
 from .host import Host
 from .truth import Truth
 
@@ -28,7 +31,7 @@ TIMEOUT = 3  # seconds that a rebuild waits for a picture; twice, for those that
 class Demo:
     """What the steps share."""
 
-    config: Config
+    config: DemoConfig
     folder: Path
     host: Host
     truth: Truth = field(default_factory=lambda: Truth([]))
@@ -53,11 +56,6 @@ class Demo:
         """The data set that the same manifest makes a year later."""
         return self.folder / "danqing-later"
 
-    @property
-    def again(self) -> Path:
-        """The data set that the released manifest makes."""
-        return self.folder / "danqing-again"
-
     def released(self, what: str) -> Path:
         """The folder of a release: of its images, or of its manifest."""
         return self.folder / "released" / what
@@ -67,19 +65,29 @@ class Demo:
         if not (self.config.quiet or self.config.json):
             print("\n".join(lines), flush=True)
 
+    def show(self, *lines: str) -> None:
+        """Tell lines of a step, indented."""
+        self.say(*(f"  {line}" for line in lines))
+
+    def count(self, counts: Counter[str]) -> None:
+        """Tell counts by name."""
+        self.show(*table([(name, f"{count:,}") for name, count in counts.items()]))
+
     def differ(self, lines: list[str], equal: str) -> None:
         """Tell that all is `equal`, or what is not, and remember it for the exit code."""
         self.differences += lines
         more = [f"... and {len(lines) - SHOWN:,} more"] if len(lines) > SHOWN else []
-        self.say(*[f"  DIFFERS {line}" for line in lines[:SHOWN]], *more) if lines else self.say(f"  {equal}")
+        self.say(*[f"  DIFFERS {line}" for line in lines[:SHOWN]], *more) if lines else self.show(equal)
 
-    def rebuild(self, root: Path, source: str = "") -> list[str]:
-        """The words of the command that a user would type; source: a manifest that is not the demo's own."""
+    def rebuild(self, root: Path, *manifest: str) -> list[str]:
+        """The words of the command that a user would type.
+
+        manifest: one that is not the demo's own, and options; a release has a validation split of its own.
+        """
+        options = f"--image-size 256 --min-side 32 --timeout {TIMEOUT} --retries 1 --allow-private".split()
         shard = max(50, -(-self.config.pairs // 6))
-        options = f"--image-size 256 --min-side 32 --timeout {TIMEOUT} --retries 1 --shard-size {shard}"
-        options += " --allow-private"
-        split = [] if source else ["--validation", "0.05"]  # a release has a validation split of its own
-        return ["rebuild", source or str(self.folder / "manifest"), str(root), *options.split(), *split]
+        source, *more = manifest or (str(self.folder / "manifest"), "--validation", "0.05")
+        return ["rebuild", source, str(root), *options, "--shard-size", str(shard), *more]
 
     def open(self, root: Path, split: str, **options: Any) -> Any:
         """A split of a root as an IterableDataset, opened as a training script does."""
@@ -89,17 +97,15 @@ class Demo:
 
         return load_dataset("danqing", data_dir=str(root.absolute()), split=split, streaming=True, **options)
 
-    def danqing(self, words: list[str]) -> subprocess.Popen[str]:
+    def danqing(self, words: Sequence[str]) -> subprocess.Popen[str]:
         """Start `danqing` in its own process group, as a user would; its stdout is a pipe."""
-        self.say(f"  $ danqing {shlex.join(words)}")
+        self.show(f"$ danqing {shlex.join(words)}")
         quiet = ["--quiet"] if self.config.quiet or self.config.json else []
-        command = [sys.executable, "-m", f"{__package__.rsplit('.', 1)[0]}.cli", *words, *quiet]
+        command = [sys.executable, "-m", f"{__package__.rpartition('.')[0]}.cli", *words, *quiet]
         pipe = subprocess.PIPE
-        return subprocess.Popen(  # noqa: S603
-            command, stdout=pipe, encoding="utf-8", start_new_session=True
-        )
+        return subprocess.Popen(command, stdout=pipe, encoding="utf-8", start_new_session=True)  # noqa: S603
 
-    def run(self, words: list[str], shown: int | None = None) -> list[str]:
+    def run(self, words: Sequence[str], shown: int | None = None) -> list[str]:
         """Run `danqing` to its end and print the first lines that it prints; all of them are returned.
 
         Raises VerificationError when it fails.
@@ -109,7 +115,7 @@ class Demo:
             lines = process.communicate()[0].splitlines()
         finally:
             end(process)
-        self.say(*[f"  {line}" for line in lines[:shown]])
+        self.show(*lines[:shown])
         if process.returncode:
             raise VerificationError(
                 f"danqing {words[0]} ended with exit code {process.returncode}; see above"

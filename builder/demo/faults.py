@@ -65,10 +65,7 @@ FORMS: tuple[tuple[float, str], ...] = (
     (0.08, "http://{host}/图片/{words}/{name}"),
     (0.06, "http://{host}/my photos/{words} 副本 {name}"),
     (0.06, "http://{host}/%E5%9B%BE%E7%89%87/{name}"),
-    (
-        0.06,
-        "http://{host}/image_search/src=http%3A%2F%2Fimg.example.cn%2F{name}&refer=http%3A%2F%2Fexample.cn",
-    ),
+    (0.06, "http://{host}/image_search/src=http%3A%2F%2Fimg.example.cn%2F{name}&refer=http%3A%2F%2Fexample.cn"),
     (0.06, "http://{host}/u/{name}?sign=aB%2f%7Ez%3D&t=1700000000"),
     (0.04, "http://{host}/search?q=图片&file={name}"),
     (0.03, "http://{host}//cdn//{name}"),
@@ -76,4 +73,4 @@ FORMS: tuple[tuple[float, str], ...] = (
     (0.03, "//{host}/photo/{name}"),
     (0.03, "  http://{host}/photo/{name} "),
     (0.02, "http://{host}/photo/{name}#原图"),
-)
+)  # fmt: skip

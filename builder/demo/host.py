@@ -55,7 +55,6 @@ class Host:
         self._count = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()  # one a connection
         self._thread = threading.Thread(target=self._run, name="demo-host", daemon=True)
 
     def __enter__(self) -> Host:
@@ -68,6 +67,11 @@ class Host:
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(LONGEST)
         self._closed.close()
+
+    @property
+    def netlocs(self) -> list[str]:
+        """Its addresses as they stand in a URL: ip:port."""
+        return [f"{address}:{self.port}" for address in self.addresses]
 
     def forget(self) -> None:
         """Start a new count of requests, also for the routes that fail only once."""
@@ -96,21 +100,14 @@ class Host:
         for _ in range(10):
             await asyncio.sleep(0)
         for server in servers:
-            server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+            server.close()  # the runner ends the connections, each a task
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         try:
             with contextlib.suppress(OSError, EOFError, ValueError, TimeoutError, asyncio.LimitOverrunError):
                 while await self._request(reader, writer):
                     pass
         finally:
-            self._tasks.discard(task)
             writer.transport.abort() if self._stopping.is_set() else writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()

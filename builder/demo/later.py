@@ -1,4 +1,4 @@
-"""The second half of `danqing demo`: the release is scored, a year passes, and what is left of it is judged.
+"""The second half of `danqing demo`: the root is scored, a year passes, and what is left of it is judged.
 
 The verdicts are held against what `changes.py` planted. It needs the extras siglip2 and report; `missing` says so.
 """
@@ -10,21 +10,23 @@ import hashlib
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.util import find_spec
 from itertools import dropwhile, islice
 from pathlib import Path
-from typing import Any
 
 from ..console import table
 from ..errors import VerificationError
-from . import changes, planted
+from . import changes, truth
 from .drive import PATIENCE, Demo, end
-from .truth import Truth, outcomes_of
+from .truth import Share, Truth, outcomes_of, verdicts_of
+from .web import PlantedRow
 
 NEEDED = ("torch", "transformers", "matplotlib", "jinja2", "mlcroissant")
+# Both captions are scored, because a third of the alt texts say little: 红色圆形 fits one picture in 56.
+MODEL = ("--model", "tiny", "--caption", "both")
 # Among 900 pairs no p is below 0.001, and the caption is all that speaks for a pair.
-RELEASE = ("--alpha", "0.05")
+ALONE = (*MODEL, "--alpha", "0.05")
 SHOWN = 4  # pairs of a stream
 PICTURE, PLACEHOLDER = "a picture of its own", "placeholder"
 
@@ -35,36 +37,28 @@ def missing() -> str:
     return f"no {', '.join(names)} here" if names else ""
 
 
-def revalidate(root: Path, *options: str) -> list[str]:
-    """The words of the command that a user would type.
-
-    Both captions are scored, because a third of the alt texts say little: 红色圆形 fits one picture in 56.
-    """
-    return ["revalidate", str(root), "--model", "tiny", "--caption", "both", *options]
-
-
-def score(demo: Demo, words: list[str]) -> None:
+def score(demo: Demo, root: Path, *options: str) -> None:
     """Run a re-validation and print what it kept, and what it says of the level; the tables are the demo's own."""
-    lines = demo.run(words, shown=1)
-    demo.say(*(f"  {line}" for line in lines[-2:]))
+    lines = demo.run(["revalidate", str(root), *options], shown=1)
+    demo.show(*lines[-2:])
 
 
-def score_the_release(demo: Demo) -> None:
+def score_the_root(demo: Demo) -> None:
     """Score what was rebuilt: no reference is there yet, so a caption and its picture are all that is known."""
-    score(demo, revalidate(demo.root, *RELEASE))
-    verdicts = planted.verdicts_of(demo.root)
-    rows = [row for row in demo.truth.rows if row["outcome"] == "kept"]
-    counts = planted.cross(rows, verdicts, lambda row: PICTURE if row["kind"] else PLACEHOLDER)
-    demo.say("", *(f"  {line}" for line in planted.lines(counts)))
-    judge(demo, planted.shares_alone(counts, PLACEHOLDER, PICTURE))
+    score(demo, demo.root, *ALONE)
+    verdicts = verdicts_of(demo.root)
+    counts = truth.cross(demo.truth.kept, verdicts, lambda row: PICTURE if row["kind"] else PLACEHOLDER)
+    demo.say("")
+    demo.show(*truth.crossed(counts))
+    judge(demo, truth.shares_alone(counts, PLACEHOLDER, PICTURE))
 
 
-def judge(demo: Demo, shares: list[planted.Share]) -> None:
+def judge(demo: Demo, shares: list[Share]) -> None:
     """Print the shares with their bounds; one that is out of them is a difference, where the pairs are enough."""
-    header = ("", "pairs", "of", "share", "wanted")
-    demo.say("", *(f"  {line}" for line in table([header, *(share.cells() for share in shares)])))
-    if demo.config.pairs < planted.ENOUGH:
-        demo.say(f"  the bounds are asserted from {planted.ENOUGH:,} pairs: the least p is about 1 / pairs")
+    demo.say("")
+    demo.show(*table([("", "pairs", "of", "share", "wanted"), *(share.cells() for share in shares)]))
+    if demo.config.pairs < truth.ENOUGH:
+        demo.show(f"the bounds are asserted from {truth.ENOUGH:,} pairs: the least p is about 1 / pairs")
         return
     demo.differ([str(share) for share in shares if not share.holds], "all within their bounds")
 
@@ -72,7 +66,7 @@ def judge(demo: Demo, shares: list[planted.Share]) -> None:
 def kill_and_resume(demo: Demo) -> None:
     """Kill -9 the scoring of the second root half-way, then give the same command again."""
     ledger = demo.killed / "ledger" / "revalidate"
-    process = demo.danqing(revalidate(demo.killed, *RELEASE))
+    process = demo.danqing(["revalidate", str(demo.killed), *ALONE])
     try:
         give_up = time.monotonic() + PATIENCE
         while process.returncode is None and len(markers(ledger)) < 3 and time.monotonic() < give_up:
@@ -83,8 +77,8 @@ def kill_and_resume(demo: Demo) -> None:
     before = markers(ledger)
     if not before:
         raise VerificationError(f"danqing revalidate finished no shard in {PATIENCE:.0f} s")
-    demo.say(f"  killed when {len(before)} shards were scored")
-    score(demo, revalidate(demo.killed, *RELEASE))
+    demo.show(f"killed when {len(before)} shards were scored")
+    score(demo, demo.killed, *ALONE)
     first, second = digests(demo.root), digests(demo.killed)
     others = [f"scores/{name}" for name in first | second if first.get(name) != second.get(name)]
     demo.differ(others, f"the {len(first)} files of scores are those of the undisturbed run, byte for byte")
@@ -106,8 +100,8 @@ def a_year_passes(demo: Demo) -> None:
     demo.host.routes = changes.write(demo.folder, demo.config.seed, demo.truth.rows, demo.host.routes)
     demo.truth_later = Truth.read(demo.folder / "truth-later.parquet")
     counts = Counter(row["change"] for row in demo.truth_later.rows if row["change"])
-    demo.say(f"  of {len(demo.truth_later.rows):,} rows, {counts.total():,} show something else or nothing:")
-    demo.say(*(f"  {line}" for line in table([*((name, f"{count:,}") for name, count in counts.items())])))
+    demo.show(f"of {len(demo.truth_later.rows):,} rows, {counts.total():,} show something else or nothing:")
+    demo.count(counts)
 
 
 def rebuild(demo: Demo) -> None:
@@ -118,44 +112,46 @@ def rebuild(demo: Demo) -> None:
     demo.differ(demo.truth_later.differences(outcomes), f"all {len(outcomes):,} rows as planted")
 
 
-def score_against_the_release(demo: Demo) -> None:
-    """Score what was rebuilt a year later, and compare it with what the release recorded."""
-    score(demo, revalidate(demo.later, "--reference", str(demo.root)))
-    verdicts = planted.verdicts_of(demo.later)
+def score_against_the_first(demo: Demo) -> None:
+    """Score what was rebuilt a year later, and compare it with what was recorded then."""
+    score(demo, demo.later, *MODEL, "--reference", str(demo.root))
+    verdicts = verdicts_of(demo.later)
     counts = crossed(demo, verdicts)
     demo.verdicts = dict(sum(counts.values(), Counter[str]()))
-    demo.say("", *(f"  {line}" for line in planted.lines(counts)))
-    judge(demo, planted.shares_later(counts))
-    wrong = planted.same_differences(there(demo), verdicts, planted.verdicts_of(demo.root))
+    judge(demo, truth.shares_later(counts))
+    wrong = truth.same_differences(there(demo), verdicts, verdicts_of(demo.root))
     demo.differ(wrong, "same, and dead: exactly what has the released bytes, and what is gone")
 
 
-def there(demo: Demo) -> list[dict[str, Any]]:
+def there(demo: Demo) -> list[PlantedRow]:
     """The rows that had a picture a year ago."""
     return [row for row in demo.truth_later.rows if row["change"] or row["outcome"] == "kept"]
 
 
 def crossed(demo: Demo, verdicts: dict[str, str]) -> dict[str, Counter[str]]:
-    """Counts by change and verdict, what is harmless first."""
+    """Counts by change and verdict, what is harmless first; they are printed too."""
 
-    def name(row: Mapping[str, Any]) -> str:
-        return row["change"] or (planted.SAME if row["kind"] else planted.BEFORE)
+    def name(row: PlantedRow) -> str:
+        return row["change"] or (truth.SAME if row["kind"] else truth.BEFORE)
 
-    counts = planted.cross(there(demo), verdicts, name)
-    bad = (changes.REPLACED, changes.BANNER, planted.BEFORE, changes.GONE)
-    return {one: counts[one] for one in (planted.SAME, *changes.HARMLESS, *bad) if one in counts}
+    counts = truth.cross(there(demo), verdicts, name)
+    bad = (changes.REPLACED, changes.BANNER, truth.BEFORE, changes.GONE)
+    counts = {one: counts[one] for one in (truth.SAME, *changes.WRITERS, *bad) if one in counts}
+    demo.say("")
+    demo.show(*truth.crossed(counts))
+    return counts
 
 
 def decide(demo: Demo) -> None:
     """Take another level: the scores are there, so it takes seconds and no model."""
-    score(demo, ["revalidate", str(demo.later), "--decide", "--alpha", "0.05"])
-    demo.say("", *(f"  {line}" for line in planted.lines(crossed(demo, planted.verdicts_of(demo.later)))))
+    score(demo, demo.later, "--decide", "--alpha", "0.05")
+    crossed(demo, verdicts_of(demo.later))
 
 
 def status(demo: Demo) -> None:
     """Ask how far the root is, from its ledger alone; of the rebuild it says what it said before."""
     lines = demo.run(["status", str(demo.later)], shown=0)
-    demo.say(*(f"  {line}" for line in dropwhile(lambda line: not line.startswith("revalidate:"), lines)))
+    demo.show(*dropwhile(lambda line: not line.startswith("revalidate:"), lines))
 
 
 def report(demo: Demo) -> None:
@@ -165,19 +161,19 @@ def report(demo: Demo) -> None:
 
 def stream(demo: Demo) -> None:
     """Stream what was kept, as a training script does, and then what was not."""
-    for told, options in (("", {}), (', verdicts=("drifted",)', {"verdicts": ("drifted",)})):
+    for more, options in (("", {}), (', verdicts=("drifted",)', {"verdicts": ("drifted",)})):
         where = f'"danqing", data_dir="{demo.later}", split="train", streaming=True'
-        demo.say(f"  >>> for pair in load_dataset({where}{told}).take({SHOWN}): ...")
+        demo.show(f">>> for pair in load_dataset({where}{more}).take({SHOWN}): ...")
         for pair in islice(demo.open(demo.later, "train", **options), SHOWN):
-            demo.say(f"  {pair['verdict']}  {pair['score_alt_text']:.3f}  {pair['alt_text']}")
+            demo.show(f"{pair['verdict']}  {pair['score_alt_text']:.3f}  {pair['alt_text']}")
 
 
 STEPS: tuple[tuple[str, Callable[[Demo], None]], ...] = (
-    ("Score the release with a small SigLIP", score_the_release),
+    ("Score the root with a small SigLIP", score_the_root),
     ("Kill a scoring half-way, and resume it", kill_and_resume),
     ("A year passes: the same addresses serve other things", a_year_passes),
     ("Rebuild the same manifest", rebuild),
-    ("Re-validate it against the release", score_against_the_release),
+    ("Re-validate it against the first root", score_against_the_first),
     ("Take another level, without the model", decide),
     ("Ask for the status of the root", status),
     ("Make the report", report),

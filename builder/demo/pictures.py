@@ -22,15 +22,11 @@ from PIL import Image, ImageOps, features
 from .scene import Scene, attributes, scene
 
 SMALL = 480  # pixels of the long side, for kinds that are slow to write
-_TURNS = {  # EXIF orientation -> what makes the stored picture of the upright one
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
+# What makes the stored picture of the upright one, for the orientations of EXIF from 2 on.
+_T = Image.Transpose
+_TURNS = (
+    _T.FLIP_LEFT_RIGHT, _T.ROTATE_180, _T.FLIP_TOP_BOTTOM, _T.TRANSPOSE, _T.ROTATE_90, _T.TRANSVERSE, _T.ROTATE_270,
+)  # fmt: skip
 _ORIENTATION = 0x0112
 
 
@@ -71,14 +67,8 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    return b"".join(
-        (
-            b"\x89PNG\r\n\x1a\n",
-            chunk(b"IHDR", header),
-            chunk(b"IDAT", zlib.compress(rows, 1)),
-            chunk(b"IEND", b""),
-        )
-    )
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows, 1)), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def _deep_png(image: Image.Image, index: int) -> bytes:
@@ -103,10 +93,9 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 
 def _turned_jpeg(image: Image.Image, index: int) -> bytes:
-    orientation = 2 + index % 7
     exif = Image.Exif()
-    exif[_ORIENTATION] = orientation
-    return save(image.transpose(_TURNS[orientation]), "JPEG", quality=85, exif=exif)
+    exif[_ORIENTATION] = 2 + index % 7
+    return save(image.transpose(_TURNS[index % 7]), "JPEG", quality=85, exif=exif)
 
 
 def _frames(form: str, **options: object) -> Callable[[Image.Image, int], bytes]:

@@ -9,50 +9,30 @@ pictures uses it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageChops, ImageDraw
 
 RGB = tuple[int, int, int]
 
 COLOURS: dict[str, RGB] = {
-    "红色": (208, 36, 44),
-    "橙色": (242, 134, 28),
-    "黄色": (246, 212, 48),
-    "绿色": (38, 150, 72),
-    "蓝色": (34, 88, 204),
-    "紫色": (122, 54, 160),
-    "白色": (246, 246, 246),
-    "黑色": (24, 24, 24),
-}
+    "红色": (208, 36, 44), "橙色": (242, 134, 28), "黄色": (246, 212, 48), "绿色": (38, 150, 72),
+    "蓝色": (34, 88, 204), "紫色": (122, 54, 160), "白色": (246, 246, 246), "黑色": (24, 24, 24),
+}  # fmt: skip
 GROUNDS: dict[str, RGB] = {
-    "灰色": (136, 136, 136),
-    "白色": (250, 250, 250),
-    "黑色": (34, 34, 34),
-    "青色": (96, 204, 204),
-    "粉色": (246, 176, 198),
-    "棕色": (126, 84, 52),
-    "蓝色": (58, 112, 214),
-    "绿色": (84, 168, 98),
-}
+    "灰色": (136, 136, 136), "白色": (250, 250, 250), "黑色": (34, 34, 34), "青色": (96, 204, 204),
+    "粉色": (246, 176, 198), "棕色": (126, 84, 52), "蓝色": (58, 112, 214), "绿色": (84, 168, 98),
+}  # fmt: skip
 NEUTRAL = ("灰色", "白色", "黑色")  # what stays true in a picture without colour
 PATTERNS = ("纯色", "条纹", "格子", "圆点")
 COUNTS = ("一个", "两个", "三个", "四个")
 # Where the shapes stand: the centre of their group, in shares of width and height.
 PLACES: dict[str, tuple[float, float]] = {
-    "左上方": (0.26, 0.26),
-    "上方": (0.5, 0.26),
-    "右上方": (0.74, 0.26),
-    "左侧": (0.26, 0.5),
-    "正中央": (0.5, 0.5),
-    "右侧": (0.74, 0.5),
-    "左下方": (0.26, 0.74),
-    "下方": (0.5, 0.74),
-    "右下方": (0.74, 0.74),
-}
+    "左上方": (0.26, 0.26), "上方": (0.5, 0.26), "右上方": (0.74, 0.26),
+    "左侧": (0.26, 0.5), "正中央": (0.5, 0.5), "右侧": (0.74, 0.5),
+    "左下方": (0.26, 0.74), "下方": (0.5, 0.74), "右下方": (0.74, 0.74),
+}  # fmt: skip
 # For each count the radius of one shape and the centres of all, in shares of the short side around the place.
 LAYOUTS: dict[str, tuple[float, list[tuple[float, float]]]] = {
     "一个": (0.18, [(0, 0)]),
@@ -89,16 +69,10 @@ class Scene:
     attributes: Attributes
 
 
-def _star(angle: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.where(np.round(angle * 5 / np.pi) % 2 == 0, 1.12, 0.45)
-
-
-def _outline(
-    corners: int, radius: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
-) -> list[tuple[float, float]]:
-    """The corners of a shape around (0, 0), the first at the top; `radius` is a function of the angle."""
+def _outline(corners: int, *radii: float) -> list[tuple[float, float]]:
+    """The corners of a shape around (0, 0), the first at the top, at the radii by turns."""
     angle = np.arange(corners) * 2 * np.pi / corners
-    r = radius(angle)
+    r = np.resize(radii, corners)
     return list(zip((r * np.sin(angle)).tolist(), (-r * np.cos(angle)).tolist(), strict=True))
 
 
@@ -112,11 +86,11 @@ def _heart() -> list[tuple[float, float]]:
 _ARM = 0.34
 # Outlines in units of the radius; the ring is the circle with a hole.
 SHAPES: dict[str, list[tuple[float, float]]] = {
-    "圆形": _outline(72, np.ones_like),
-    "圆环": _outline(72, np.ones_like),
-    "三角形": _outline(3, lambda angle: np.full_like(angle, 1.15)),
+    "圆形": _outline(72, 1),
+    "圆环": _outline(72, 1),
+    "三角形": _outline(3, 1.15),
     "正方形": [(-0.88, -0.88), (0.88, -0.88), (0.88, 0.88), (-0.88, 0.88)],
-    "五角星": _outline(10, _star),
+    "五角星": _outline(10, 1.12, 0.45),
     "爱心": _heart(),
     "十字": [
         (-_ARM, -1), (_ARM, -1), (_ARM, -_ARM), (1, -_ARM), (1, _ARM), (_ARM, _ARM),
@@ -201,7 +175,9 @@ def draw(shown: Attributes, rng: np.random.Generator) -> Image.Image:
         if shown.shape == "圆环":
             hole = radius * 0.52
             box = (round(x - hole), round(y - hole), round(x + hole), round(y + hole))
-            image.paste(ground.crop(box), box[:2], _disc(box[2] - box[0], box[3] - box[1]))
+            disc = Image.new("L", (box[2] - box[0], box[3] - box[1]))
+            ImageDraw.Draw(disc).ellipse((0, 0, disc.width - 1, disc.height - 1), 255)
+            image.paste(ground.crop(box), box[:2], disc)
     if over > 1:
         image = image.resize(shown.size, Image.Resampling.BOX)
     return _light(image, rng)
@@ -210,12 +186,6 @@ def draw(shown: Attributes, rng: np.random.Generator) -> Image.Image:
 def _tint(colour: RGB, rng: np.random.Generator) -> RGB:
     red, green, blue = np.clip(np.array(colour) + rng.normal(0, 4, 3), 0, 255).astype(int).tolist()
     return red, green, blue
-
-
-def _disc(width: int, height: int) -> Image.Image:
-    mask = Image.new("L", (width, height), 0)
-    ImageDraw.Draw(mask).ellipse((0, 0, width - 1, height - 1), 255)
-    return mask
 
 
 def _ground(shown: Attributes, size: tuple[int, int], rng: np.random.Generator) -> Image.Image:

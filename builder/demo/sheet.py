@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 CELL, GAP, COLUMNS, LINE = 176, 12, 6, 18  # pixels; columns
-FOLDERS = (
-    "/usr/share/fonts",
-    "/usr/local/share/fonts",
-    "~/.fonts",
-    "~/.local/share/fonts",
-    "/System/Library/Fonts",
-)
 FONTS = (
-    "NotoSansCJK*",
-    "NotoSansSC*",
-    "SourceHanSans*",
-    "wqy-*",
-    "DroidSansFallback*",
-    "PingFang*",
-    "STHeiti*",
-)
+    "NotoSansCJK-Regular.ttc", "NotoSansSC-Regular.otf", "SourceHanSansSC-Regular.otf", "wqy-microhei.ttc",
+    "wqy-zenhei.ttc", "DroidSansFallbackFull.ttf", "DroidSansFallback.ttf", "PingFang.ttc", "STHeiti Light.ttc",
+)  # fmt: skip
 
 
-def chinese_font() -> Path | None:
-    """A font with Chinese characters, if the machine has one of the usual."""
-    found = (path for folder in FOLDERS for name in FONTS for path in Path(folder).expanduser().rglob(name))
-    return next((path for path in found if path.suffix.lower() in (".ttc", ".ttf", ".otf")), None)
+def chinese_font() -> ImageFont.FreeTypeFont | None:
+    """A font with Chinese characters, if the machine has one of the usual where its fonts lie."""
+    for name in FONTS:
+        with contextlib.suppress(OSError):
+            return ImageFont.truetype(name, 13)
+    return None
 
 
 def draw(pairs: Sequence[tuple[str, Image.Image]], path: Path) -> bool:
     """Write the sheet of (caption, picture) as a PNG; False when no font was there for the captions."""
-    file = chinese_font()
-    font = ImageFont.truetype(str(file), 13) if file else None
+    font = chinese_font()
     across, down = CELL + GAP, CELL + GAP + (2 * LINE if font else 0)
     rows = -(-len(pairs) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * across + GAP, rows * down + GAP), "white")

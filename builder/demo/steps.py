@@ -1,4 +1,4 @@
-"""The steps of `danqing demo` in order: here those of the rebuild; later.py re-validates, publish.py releases.
+"""The steps of `danqing demo` in order: here those of the rebuild; later.py re-validates, release.py releases.
 
 Each step tells what it does, drives danqing by its command line or its public module, and adds a line to
 `differences` for whatever came out otherwise than planted.
@@ -6,10 +6,11 @@ Each step tells what it does, drives danqing by its command line or its public m
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from typing import Any
 from ..console import Console, in_time, table
 from ..disk.files import environment
 from ..errors import InputError, VerificationError
-from . import later, publish, sheet, web
-from .config import Config
+from . import later, release, sheet, web
+from .config import DemoConfig
 from .drive import PATIENCE, Demo, end
 from .host import Host
 from .truth import Truth, outcomes_of
@@ -32,8 +33,8 @@ MADE = (
 SHEET = 24  # pairs on the contact sheet
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+@dataclasses.dataclass(frozen=True, slots=True)
+class DemoSummary:
     """What the demo did.
 
     requests_repeated: of rows that one request answers, after kill -9 and resume; verdicts: a year later, counted;
@@ -58,31 +59,25 @@ class Summary:
 
     def as_dict(self) -> dict[str, Any]:
         """The summary as JSON."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return dataclasses.asdict(self)
 
 
 def write_the_web(demo: Demo) -> None:
     """Write a small web: picture files, a manifest, and the truth about every row."""
-    host = demo.host
-    address = web.Address(tuple(f"{one}:{host.port}" for one in host.addresses), host.refused_port)
-    host.routes = web.write(demo.folder, demo.config.pairs, demo.config.seed, address)
+    demo.host.routes = web.write(demo.folder, demo.config.pairs, demo.config.seed, demo.host)
     demo.truth = Truth.read(demo.folder / "truth.parquet")
     faults = demo.truth.by_fault()
+    kinds = Counter(row["kind"] for row in demo.truth.rows if row["kind"]).most_common()
     size = sum(path.stat().st_size for path in (demo.folder / "web").iterdir())
-    demo.say(
-        f"  {demo.config.pairs:,} rows over {len(host.addresses)} addresses of this machine, {size / 1e6:.0f} MB:",
-        *(f"  {line}" for line in kinds(demo.truth)),
-        f"  {len(demo.truth.rows) - len(faults['none']):,} rows have one of {len(faults) - 1} faults",
+    rows = f"{demo.config.pairs:,} rows over {len(demo.host.addresses)} addresses of this machine"
+    demo.show(
+        f"{rows}, {size / 1e6:.0f} MB:",
+        *(
+            "  " + ", ".join(f"{count} {name}" for name, count in kinds[start : start + 6])
+            for start in range(0, len(kinds), 6)
+        ),
+        f"{len(demo.truth.rows) - len(faults['none']):,} rows have one of {len(faults) - 1} faults",
     )
-
-
-def kinds(truth: Truth) -> list[str]:
-    """How many files there are of each kind, six to a line."""
-    names = [row["kind"] for row in truth.rows if row["kind"]]
-    counts = [
-        f"{names.count(name)} {name}" for name in sorted(set(names), key=lambda name: -names.count(name))
-    ]
-    return [", ".join(counts[start : start + 6]) for start in range(0, len(counts), 6)]
 
 
 def rebuild(demo: Demo) -> None:
@@ -90,7 +85,7 @@ def rebuild(demo: Demo) -> None:
     demo.host.forget()
     demo.run(demo.rebuild(demo.root), shown=2)
     demo.requests = demo.host.served()
-    demo.say(f"  the host was asked {demo.requests:,} times")
+    demo.show(f"the host was asked {demo.requests:,} times")
 
 
 def compare(demo: Demo) -> None:
@@ -102,7 +97,7 @@ def compare(demo: Demo) -> None:
         wanted = rows[0]["reason"] or "kept"
         right = sum(reasons.get(row["key"]) == wanted for row in rows)
         lines.append((fault, f"{len(rows):,}", wanted, f"{right:,}"))
-    demo.say(*(f"  {line}" for line in table(lines)))
+    demo.show(*table(lines))
     demo.differ(demo.truth.differences(outcomes), f"all {len(outcomes):,} rows as planted")
 
 
@@ -113,51 +108,45 @@ def status(demo: Demo) -> None:
 
 def stream(demo: Demo) -> None:
     """Stream the pairs as a training script does, shuffled."""
-    demo.say(f'  >>> pairs = load_dataset("danqing", data_dir="{demo.root}", split="train", streaming=True)')
+    demo.show(f'>>> pairs = load_dataset("danqing", data_dir="{demo.root}", split="train", streaming=True)')
     pairs = [*islice(demo.open(demo.root, "train").shuffle(seed=0, buffer_size=1000), SHEET)]
-    demo.say("  >>> for pair in pairs.shuffle(seed=0, buffer_size=1000).take(5): ...")
-    demo.say(*(f"  {pair['alt_text']}  {pair['image'].size}" for pair in pairs[:5]))
+    demo.show(
+        ">>> for pair in pairs.shuffle(seed=0, buffer_size=1000).take(5): ...",
+        *(f"{pair['alt_text']}  {pair['image'].size}" for pair in pairs[:5]),
+    )
     captions = sheet.draw([(pair["alt_text"], pair["image"]) for pair in pairs], demo.folder / "pairs.png")
     without = "" if captions else ", without captions: no Chinese font here"
-    demo.say(f"  {len(pairs)} pairs drawn on {demo.folder / 'pairs.png'}{without}")
+    demo.show(f"{len(pairs)} pairs drawn on {demo.folder / 'pairs.png'}{without}")
 
 
 def look(demo: Demo) -> None:
     """Look at every picture of both splits: upright, first frame, true colours, the one of its caption."""
     splits = ("train", "validation")
     pairs = ((pair["key"], pair["image"]) for split in splits for pair in demo.open(demo.root, split))
-    demo.differ(
-        demo.truth.picture_differences(pairs), f"all {demo.truth.kept:,} pictures show what they should"
-    )
+    wrong = demo.truth.picture_differences(pairs)
+    demo.differ(wrong, f"all {len(demo.truth.kept):,} pictures show what they should")
 
 
 def kill_and_resume(demo: Demo) -> None:
     """Kill -9 a second rebuild half-way, then give the same command again."""
     demo.host.forget()
-    process = demo.danqing(demo.rebuild(demo.killed))
+    process, half = demo.danqing(demo.rebuild(demo.killed)), demo.requests // 2
     try:
-        half_way = demo.host.wait_for(demo.requests // 2, PATIENCE)
+        half_way = demo.host.wait_for(half, PATIENCE)
     finally:
         end(process)
     if not half_way:
-        raise VerificationError(
-            f"danqing rebuild sent no {demo.requests // 2:,} requests in {PATIENCE:.0f} s"
-        )
+        raise VerificationError(f"danqing rebuild sent no {half:,} requests in {PATIENCE:.0f} s")
     asked = demo.host.served()
-    demo.say(f"  killed with its workers after {asked:,} requests")
+    demo.show(f"killed with its workers after {asked:,} requests")
     demo.run(demo.rebuild(demo.killed), shown=2)
-    demo.repeated = sum(demo.host.requests[target] - 1 for target in once(demo) if demo.host.requests[target])
-    demo.say(
-        f"  of {asked:,} requests {demo.repeated:,} were repeated: what was in flight, or not yet written"
+    routes, requests = demo.host.routes, demo.host.requests
+    once = (target for target, route in routes.items() if route.act == "send" and route.status == 200)
+    demo.repeated = sum(requests[target] - 1 for target in once if requests[target])
+    demo.show(
+        f"of {asked:,} requests {demo.repeated:,} were repeated: what was in flight, or not yet written"
     )
     demo.differ(demo.truth.differences(outcomes_of(demo.killed)), "again all rows as planted, none twice")
-
-
-def once(demo: Demo) -> Iterator[str]:
-    """The targets that one request answers for good."""
-    return (
-        target for target, route in demo.host.routes.items() if route.act == "send" and route.status == 200
-    )
 
 
 STEPS: tuple[tuple[str, Callable[[Demo], None]], ...] = (
@@ -171,32 +160,28 @@ STEPS: tuple[tuple[str, Callable[[Demo], None]], ...] = (
 )
 
 
-def run(config: Config, console: Console) -> Summary:
-    """Run the steps of both halves, or of the first where the second is not installed; see `builder.demo.run`."""
+def run(config: DemoConfig, console: Console) -> DemoSummary:
+    """Run the steps of all parts, or of the first where the others are not installed.
+
+    VerificationError when something came out otherwise than planted, InputError for the folder.
+    """
     began = time.monotonic()
     folder = prepare(Path(config.output))
     missing = later.missing()
-    steps = STEPS if missing else (*STEPS, *later.STEPS, *publish.STEPS)
+    steps = STEPS if missing else (*STEPS, *later.STEPS, *release.STEPS)
     with Host() as host:
         demo = Demo(config, folder, host)
         for number, (heading, step) in enumerate(steps, 1):
             demo.say("", f"{number}. {heading}")
             step(demo)
-    demo.say(
-        "",
-        *(
-            [f"{missing}: for the second half, pip install 'danqing[siglip2,report,release]'"]
-            if missing
-            else []
-        ),
-    )
+    told = f"{missing}: for the second half, pip install 'danqing[siglip2,report,release]'"
+    demo.say("", *([told] if missing else []))
     if demo.differences:
-        first = demo.differences[0]
         raise VerificationError(
-            f"{len(demo.differences):,} results are not as planted in {folder}; the first: {first}"
+            f"{len(demo.differences):,} results are not as planted in {folder}; the first: {demo.differences[0]}"
         )
-    seconds = round(time.monotonic() - began, 1)
-    return Summary(str(folder), config.pairs, demo.truth.kept, seconds, demo.repeated, demo.verdicts)
+    seconds, kept = round(time.monotonic() - began, 1), len(demo.truth.kept)
+    return DemoSummary(str(folder), config.pairs, kept, seconds, demo.repeated, demo.verdicts)
 
 
 def prepare(folder: Path) -> Path:

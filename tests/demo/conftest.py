@@ -10,7 +10,7 @@ import pytest
 
 from builder.demo.host import Host
 from builder.demo.truth import Truth
-from builder.demo.web import Address, write
+from builder.demo.web import write
 
 PAIRS = 160
 
@@ -21,16 +21,10 @@ class Site:
     host: Host
     truth: Truth
 
-    @property
-    def address(self) -> Address:
-        netlocs = tuple(f"{one}:{self.host.port}" for one in self.host.addresses)
-        return Address(netlocs, self.host.refused_port)
-
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("demo")
     with Host() as host:
-        address = Site(folder, host, Truth([])).address
-        host.routes = write(folder, PAIRS, 0, address)
+        host.routes = write(folder, PAIRS, 0, host)
         yield Site(folder, host, Truth.read(folder / "truth.parquet"))

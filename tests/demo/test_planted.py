@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from builder.demo import planted
-from builder.demo.planted import Share
+from builder.demo import truth
+from builder.demo.truth import Share
 
 
 def row(key: str, change: str | None = None) -> dict[str, Any]:
@@ -24,7 +24,7 @@ RIGHT = {"a": "same", "b": "moved", "c": "placeholder", "e": "drifted"}
 
 
 def counts_of(verdicts: dict[str, str]) -> dict[str, Counter[str]]:
-    return planted.cross(ROWS, verdicts, lambda one: one["change"] or planted.SAME)
+    return truth.cross(ROWS, verdicts, lambda one: one["change"] or truth.SAME)
 
 
 def test_verdicts_are_read_from_all_shards(tmp_path: Path) -> None:
@@ -32,18 +32,18 @@ def test_verdicts_are_read_from_all_shards(tmp_path: Path) -> None:
     for number, (key, verdict) in enumerate(RIGHT.items()):
         table = pa.table({"key": [key], "verdict": [verdict], "score": [0.1]})
         pq.write_table(table, tmp_path / "scores" / f"train-{number:05d}-of-00004.parquet")
-    assert planted.verdicts_of(tmp_path) == RIGHT
+    assert truth.verdicts_of(tmp_path) == RIGHT
 
 
 def test_the_table_has_a_row_for_each_planting_and_only_verdicts_that_came() -> None:
-    head, *body = planted.lines(counts_of(RIGHT))
+    head, *body = truth.crossed(counts_of(RIGHT))
     assert head.split() == ["planted", "dead", "same", "placeholder", "moved", "drifted"]
     assert [line.split()[-1] for line in body] == ["1"] * 5
 
 
 def test_all_right_is_within_every_bound() -> None:
-    assert [share.holds for share in planted.shares_later(counts_of(RIGHT))] == [True] * 4
-    assert planted.same_differences(ROWS, RIGHT, RELEASED) == []
+    assert [share.holds for share in truth.shares_later(counts_of(RIGHT))] == [True] * 4
+    assert truth.same_differences(ROWS, RIGHT, RELEASED) == []
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_all_right_is_within_every_bound() -> None:
     ],
 )
 def test_a_wrong_verdict_breaks_its_bounds(wrong: dict[str, str], broken: list[str]) -> None:
-    shares = planted.shares_later(counts_of(RIGHT | wrong))
+    shares = truth.shares_later(counts_of(RIGHT | wrong))
     assert [share.name for share in shares if not share.holds] == broken
 
 
@@ -68,12 +68,12 @@ def test_a_wrong_verdict_breaks_its_bounds(wrong: dict[str, str], broken: list[s
     ],
 )
 def test_same_and_dead_are_exact(wrong: dict[str, str], told: str) -> None:
-    assert planted.same_differences(ROWS, RIGHT | wrong, RELEASED) == [told]
+    assert truth.same_differences(ROWS, RIGHT | wrong, RELEASED) == [told]
 
 
 def test_what_the_release_dropped_is_the_same_as_nothing() -> None:
-    assert planted.same_differences(ROWS, RIGHT | {"a": "moved"}, RELEASED | {"a": "drifted"}) == []
-    assert planted.same_differences(ROWS, RIGHT, RELEASED | {"a": "drifted"}) != []
+    assert truth.same_differences(ROWS, RIGHT | {"a": "moved"}, RELEASED | {"a": "drifted"}) == []
+    assert truth.same_differences(ROWS, RIGHT, RELEASED | {"a": "drifted"}) != []
 
 
 def test_a_share_says_what_it_is_of_and_what_was_wanted() -> None:
@@ -86,6 +86,6 @@ def test_a_share_says_what_it_is_of_and_what_was_wanted() -> None:
 
 def test_without_a_reference_placeholders_must_go_and_pictures_stay() -> None:
     counts = {"own": Counter(matching=99, drifted=1), "banner": Counter(placeholder=3, matching=1)}
-    caught, lost = planted.shares_alone(counts, "banner", "own")
+    caught, lost = truth.shares_alone(counts, "banner", "own")
     assert (caught.hits, caught.of, caught.holds) == (3, 4, False)
     assert (lost.hits, lost.of, lost.holds) == (1, 100, True)

@@ -11,9 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder.cli import main
-from builder.demo import Config, later, planted, publish, sheet, steps
+from builder.demo import later, release, sheet, steps
+from builder.demo.config import DemoConfig
 from builder.demo.drive import Demo
 from builder.demo.steps import compare, prepare
+from builder.demo.truth import Share
 from builder.errors import EnvironmentProblem, InputError
 
 from .conftest import Site
@@ -25,7 +27,7 @@ def test_the_demo_ends_well_and_tells_each_step(
     monkeypatch.setattr(later, "missing", lambda: "")
     assert main(["demo", str(tmp_path / "d"), "--pairs", "100"]) == 0
     told = capfd.readouterr().out
-    steps_told = enumerate((*steps.STEPS, *later.STEPS, *publish.STEPS), 1)
+    steps_told = enumerate((*steps.STEPS, *later.STEPS, *release.STEPS), 1)
     assert all(f"{number}. {heading}" in told for number, (heading, _) in steps_told)
     assert (told.count("$ danqing rebuild"), told.count("$ danqing revalidate")) == (5, 5)
     assert (told.count("$ danqing release"), told.count("it holds what it says")) == (3, 2)
@@ -44,7 +46,7 @@ def test_json_is_all_there_is_on_stdout(
 ) -> None:
     monkeypatch.setattr(steps, "STEPS", steps.STEPS[:1])
     monkeypatch.setattr(later, "STEPS", ())
-    monkeypatch.setattr(publish, "STEPS", ())
+    monkeypatch.setattr(release, "STEPS", ())
     assert main(["demo", str(tmp_path), "--pairs", "100", "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["pairs"] == 100
 
@@ -57,7 +59,7 @@ def test_another_outcome_is_named(site: Site, capsys: pytest.CaptureFixture[str]
     pq.write_table(
         pa.Table.from_pylist(rows), tmp_path / "danqing" / "outcomes" / "train-00000-of-00001.parquet"
     )
-    demo = Demo(Config(), tmp_path, site.host, site.truth)
+    demo = Demo(DemoConfig(), tmp_path, site.host, site.truth)
     compare(demo)
     assert demo.differences == [f"{changed['url']} (opt-out): planted opt_out, came out as kept"]
     assert f"DIFFERS {demo.differences[0]}" in capsys.readouterr().out
@@ -68,7 +70,7 @@ def test_a_difference_ends_the_command_with_1(
 ) -> None:
     monkeypatch.setattr(steps, "STEPS", (("Differ", lambda demo: demo.differ(["this row"], "")),))
     monkeypatch.setattr(later, "STEPS", ())
-    monkeypatch.setattr(publish, "STEPS", ())
+    monkeypatch.setattr(release, "STEPS", ())
     assert main(["demo", str(tmp_path), "--pairs", "100"]) == 1
     assert "1 results are not as planted" in capsys.readouterr().err
 
@@ -109,7 +111,7 @@ def test_the_sheet_is_drawn_with_any_number_of_pairs(tmp_path: Path, site: Site)
 
 
 def test_the_summary_is_one_object_and_two_lines_or_four() -> None:
-    summary = steps.Summary("demo", 100, 80, 3.0, 2, {})
+    summary = steps.DemoSummary("demo", 100, 80, 3.0, 2, {})
     assert summary.as_dict()["kept"] == 80
     assert len(summary.lines()) == 2
     told = replace(summary, verdicts={"same": 70, "drifted": 10}).lines()
@@ -133,8 +135,8 @@ def test_without_the_extras_the_first_half_runs_and_the_rest_is_named(
 def test_shares_out_of_their_bounds_are_differences_where_the_pairs_are_enough(
     tmp_path: Path, site: Site
 ) -> None:
-    wrong = [planted.Share("intact dropped", 5, 100, 0.02)]
-    few, many = (Demo(Config(pairs=pairs), tmp_path, site.host, site.truth) for pairs in (999, 1000))
+    wrong = [Share("intact dropped", 5, 100, 0.02)]
+    few, many = (Demo(DemoConfig(pairs=pairs), tmp_path, site.host, site.truth) for pairs in (999, 1000))
     later.judge(few, wrong)
     later.judge(many, wrong)
     assert few.differences == []

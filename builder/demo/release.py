@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
-from itertools import chain
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain, compress
 from pathlib import Path
+from typing import Any
 
-import pyarrow.parquet as pq
-
-from ..console import table
 from ..web.hostname import host_of
 from .drive import Demo
-from .truth import outcomes_of
+from .truth import outcomes_of, read_rows
 
 FIRST, SECOND = "v2025.11", "v2026.11"
 # Shards of so few pairs; the license is of pictures and captions that were made up here.
@@ -49,7 +47,7 @@ def release_a_year_later(demo: Demo) -> None:
 
 def taken_out(demo: Demo) -> str:
     """The host whose pictures are taken out: of those that serve a picture, the one that serves fewest."""
-    hosts = Counter(host_of(row["url"]) for row in demo.truth.rows if row["outcome"] == "kept")
+    hosts = Counter(host_of(row["url"]) for row in demo.truth.kept)
     return min((count, host) for host, count in hosts.items() if host)[1]
 
 
@@ -63,13 +61,14 @@ def stream(demo: Demo) -> None:
     """Stream the release with stock `datasets`, and compare every pair with the root."""
     from datasets import load_dataset
 
-    folder = demo.released("images")
-    demo.say(f'  >>> load_dataset("{folder.absolute()}", streaming=True)')
-    splits = load_dataset(str(folder.absolute()), streaming=True)
-    pairs = chain.from_iterable(split.decode(False) for split in splits.values())
-    found = {pair["key"]: hashlib.sha256(pair["image"]["bytes"]).hexdigest() for pair in pairs}
-    demo.say(*(f"  {pair['alt_text']}  {pair['image'].size}" for pair in splits["train"].take(SHOWN)))
-    wanted = kept_a_year_later(demo)
+    folder = str(demo.released("images").absolute())
+    demo.show(f'>>> load_dataset("{folder}", streaming=True)')
+    splits = load_dataset(folder, streaming=True)
+    found = digests(chain.from_iterable(split.decode(False) for split in splits.values()))
+    demo.show(*(f"{pair['alt_text']}  {pair['image'].size}" for pair in splits["train"].take(SHOWN)))
+    pairs, scores = read_rows(demo.later, "images"), read_rows(demo.later, "scores", "kept")
+    out, kept = taken_out(demo), [row["kept"] for row in scores]
+    wanted = digests(pair for pair in compress(pairs, kept) if host_of(pair["url"]) != out)
     wrong = [
         f"{key}: {'not streamed' if key not in found else 'not released' if key not in wanted else 'changed'}"
         for key in sorted(wanted.keys() | found.keys())
@@ -78,15 +77,9 @@ def stream(demo: Demo) -> None:
     demo.differ(wrong, f"the {len(wanted):,} pairs that were kept, and their pictures byte for byte")
 
 
-def kept_a_year_later(demo: Demo) -> dict[str, str]:
-    """SHA-256 of the stored picture of each pair that the second release has, by key."""
-    out, found = taken_out(demo), {}
-    for path in sorted((demo.later / "images").glob("*.parquet")):
-        kept = pq.read_table(demo.later / "scores" / path.name, columns=["kept"])["kept"].to_pylist()
-        for pair, is_kept in zip(pq.read_table(path).to_pylist(), kept, strict=True):
-            if is_kept and host_of(pair["url"]) != out:
-                found[pair["key"]] = hashlib.sha256(pair["image"]["bytes"]).hexdigest()
-    return found
+def digests(pairs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """SHA-256 of the stored picture of each pair, by key."""
+    return {pair["key"]: hashlib.sha256(pair["image"]["bytes"]).hexdigest() for pair in pairs}
 
 
 def rebuild_the_first(demo: Demo) -> None:
@@ -94,31 +87,27 @@ def rebuild_the_first(demo: Demo) -> None:
 
     What the newer release took out is not asked for.
     """
+    again, removals = demo.folder / "danqing-again", str(demo.released("images"))
     demo.host.forget()
-    options = ["--verify-hash", "--removals", str(demo.released("images"))]
-    demo.run([*demo.rebuild(demo.again, str(demo.released("manifest"))), *options], shown=2)
-    outcomes = outcomes_of(demo.again)
+    words = demo.rebuild(again, str(demo.released("manifest")), "--verify-hash", "--removals", removals)
+    demo.run(words, shown=2)
+    outcomes = outcomes_of(again)
     counts = Counter(row["reason"] or "kept" for row in outcomes)
-    demo.say(*(f"  {line}" for line in table([(name, f"{count:,}") for name, count in counts.most_common()])))
-    now, then, out = hashes(demo.later), hashes(demo.root), taken_out(demo)
-    urls = {row["key"]: row["url"] for row in demo.truth.rows}
+    demo.count(counts)
+    out, urls = taken_out(demo), {row["key"]: row["url"] for row in demo.truth.rows}
+    then, now = (
+        {row["key"]: row["sha256"] for row in read_rows(root, "images", "key", "sha256")}
+        for root in (demo.root, demo.later)
+    )
     wrong = []
     for row in outcomes:
-        url = urls[row["key"]]
+        url, found = urls[row["key"]], row["reason"] or "kept"
         same = now.get(row["key"]) == then[row["key"]]
         wanted = "removed" if host_of(url) == out else "kept" if same else None
-        found = row["reason"] or "kept"
         if found != wanted and (wanted or found in ("kept", "removed")):
             wrong.append(f"{url}: {found}, wanted {wanted or 'dropped'}")
-    demo.differ(
-        wrong, f"all {counts['kept']:,} pairs of the released bytes, and nothing of what was taken out"
-    )
-
-
-def hashes(root: Path) -> dict[str, str]:
-    """SHA-256 of the bytes as fetched, by key."""
-    files = (pq.read_table(path, columns=["key", "sha256"]) for path in (root / "images").glob("*.parquet"))
-    return {row["key"]: row["sha256"] for file in files for row in file.to_pylist()}
+    all_right = f"all {counts['kept']:,} pairs of the released bytes, and nothing of what was taken out"
+    demo.differ(wrong, all_right)
 
 
 STEPS: tuple[tuple[str, Callable[[Demo], None]], ...] = (
