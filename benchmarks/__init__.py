@@ -1,1 +1,1 @@
-"""Benchmarks, each run by its name from the repository: `python benchmarks/rebuild.py`; see README.md."""
+"""Benchmarks, each run by its name from the repository: `python benchmarks/rebuild.py`; see README.md beside this."""

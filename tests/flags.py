@@ -12,7 +12,7 @@ from typing import Any
 
 from builder.cli import STAGES, load
 from builder.console import in_words
-from builder.options import byte_size
+from builder.options import byte_size, flags
 
 ROOT = Path(__file__).parents[1]
 MARKED = re.compile(r"(<!-- flags of (\w+) -->\n).*?(<!-- end of flags -->)", re.DOTALL)
@@ -36,8 +36,9 @@ def line(one: dataclasses.Field[Any]) -> str:
 
 def table(stage: str) -> str:
     """The flags of a stage as Markdown, those that every stage has at its end."""
-    flags = sorted(dataclasses.fields(load(stage).Config), key=lambda one: bool(one.metadata.get("shared")))
-    return "\n".join(["| flag | default | |", "|---|---|---|", *map(line, flags), ""])
+    return "\n".join(
+        ["| flag | default | |", "|---|---|---|", *map(line, flags(load(STAGES[stage].config))), ""]
+    )
 
 
 def written(text: str) -> str:

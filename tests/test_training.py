@@ -1,4 +1,4 @@
-"""What the README says of training where stock `datasets` surprises: each behaviour, and the way that works."""
+"""What docs/load.md says of training where stock `datasets` surprises: each behaviour, and the way that works."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_another_world_size_goes_on_by_the_count_of_pairs(root, before, after, s
 
 
 def test_a_state_of_another_world_size_does_not_go_on(root):
-    """If this fails, `datasets` has learnt it, and the README should say so."""
+    """If this fails, `datasets` has learnt it, and docs/load.md should say so."""
     states = []
     for rank in range(2):
         part = split_dataset_by_node(stream(root), rank, 2)
