@@ -202,6 +202,7 @@ def test_limits_hold_what_they_name() -> None:
 MEASURE = """
 import sys
 from builder.reasons import Dropped
+from builder.rebuild.config import RebuildConfig
 from builder.rebuild.picture import make
 for path in sys.argv[1:]:
     try:
