@@ -42,7 +42,6 @@ from datasets.builder import Key
 
 __version__ = "0.2.0"
 NAME = "danqing"
-SPLITS = ("train", "validation", "test")
 
 log = logging.getLogger(NAME)
 skipped: Counter[str] = Counter()  # shard -> rows that this process left out because their picture is broken

@@ -73,7 +73,7 @@ STAGES: Mapping[str, Row] = {
     ),
     "report": Row(
         "look at what was kept and what was not: one page, with pictures",
-        "builder.report.config:Config",
+        "builder.report.config:ReportConfig",
         "builder.report.work:run",
     ),
     "status": Row(

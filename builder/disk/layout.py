@@ -25,9 +25,9 @@ from ..web.tokens import third_host
 from .asked import JUDGED
 from .batches import words_of
 from .location import read_from
+from .schema import SPLITS
 
 log = logging.getLogger("danqing")
-SPLITS = ("train", "validation", "test")
 PLAN, DECISION = "ledger/rebuild/plan.json", "ledger/revalidate/decision.json"
 Dated = dict[str, Any]  # files by URL, each with its date or ETag
 FOLDERS = {"outcomes": "outcomes", "scores": "scores"}  # of a config; images/ for all others

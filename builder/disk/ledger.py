@@ -89,10 +89,11 @@ class ManifestRecord(TypedDict):
 
 
 class ManifestFileRecord(TypedDict):
-    """A file of a manifest."""
+    """A file of a manifest. read: how the rows of a text file come about."""
 
     rows: int
     fingerprint: str
+    read: NotRequired[Mapping[str, Any]]
 
 
 class DecisionDocument(TypedDict):

@@ -144,6 +144,15 @@ def read_pairs(path: Path) -> Iterator[tuple[documents.Document, str, bytes]]:
         raise InputError(f"{path}: {error}: damaged or truncated") from error
 
 
+def read_columns(file: BinaryIO) -> Iterator[dict[str, Any]]:
+    """The columns of every pair of a tar of ours, in order; the pictures are passed over."""
+    with tarfile.open(fileobj=file, mode="r:") as tar:
+        for member in tar:
+            columns = tar.extractfile(member) if member.name.endswith(".json") else None
+            if columns is not None:
+                yield documents.parse(columns.read(documents.LIMIT + 1), finite=False)
+
+
 class TarReader:
     """The members of a tar of anybody's, from its beginning on: a block of it is held, and what is read of a member.
 

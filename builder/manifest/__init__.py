@@ -27,14 +27,13 @@ from .columns import SCHEMAS, ColumnMap, ManifestOptions, Preset, column_map
 from .find import FoundFile, find
 from .probe import probe
 from .readers import RowReader, open_reader, surveyed
-from .shapes import as_json, fields_from
+from .shapes import fields_from
 from .source import Format, Source, kind_of
 from .text import UTF8, known_encoding
 
 __all__ = [
     "SCHEMAS",
     "Manifest",
-    "ManifestFile",
     "ManifestOptions",
     "Preset",
     "known_encoding",
@@ -42,27 +41,6 @@ __all__ = [
 ]
 
 PARALLEL = 8  # files looked at together: their footers are a few requests each
-
-
-@dataclass(frozen=True, slots=True)
-class ManifestFile:
-    """One file of a manifest.
-
-    path: a local path or a URL; size: bytes; rows: those that count, under a limit; fingerprint: of its size
-    and its first and last 64 KiB, 32 hex characters; read: how text was read, None of Parquet.
-    """
-
-    path: str
-    size: int
-    rows: int
-    split: str
-    fingerprint: str
-    read: Mapping[str, Any] | None
-
-    def as_json(self) -> Mapping[str, object]:
-        """The record of the file in plan.json, which `open_manifest` takes back."""
-        record = {"rows": self.rows, "fingerprint": self.fingerprint}
-        return record if self.read is None else {**record, "read": self.read}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +53,11 @@ class Manifest:
     that are not carried as they are, for people.
     """
 
-    files: list[ManifestFile]
+    files: list[Source]
     rows: dict[str, int]
     fingerprint: str
     schema: pa.Schema
     hash_column: tuple[str, str] | None
-    sources: list[Source]  # one for each of `files`
     columns: ColumnMap
     notes: tuple[str, ...]
 
@@ -103,10 +80,9 @@ class _Cursor:
     """Reads row ranges of one split over file borders, with at most one file open."""
 
     def __init__(self, manifest: Manifest, split: str) -> None:
-        chosen = [(f, s) for f, s in zip(manifest.files, manifest.sources, strict=True) if f.split == split]
         self._columns = manifest.columns
-        self._sources = [source for _, source in chosen]
-        self._starts = list(itertools.accumulate((file.rows for file, _ in chosen), initial=0))
+        self._sources = [file for file in manifest.files if file.split == split]
+        self._starts = list(itertools.accumulate((file.counted for file in self._sources), initial=0))
         self._reader: RowReader | None = None
 
     def take(self, start: int, stop: int) -> pa.Table:
@@ -154,29 +130,24 @@ def open_manifest(
     """
     fs, entries = find(source)
     _one_kind(source, [kind for entry in entries if (kind := kind_of(entry.name))])
-    files: list[ManifestFile] = []
-    sources: list[Source] = []
+    files: list[Source] = []
     notes: list[str] = []
     rows: Counter[str] = Counter()
     for entry, probed, said in _planned(fs, entries, columns, limit, known or {}):
         counted = min(probed.rows or 0, limit - rows.total()) if limit else probed.rows or 0
-        files.append(
-            ManifestFile(probed.url, probed.size, counted, entry.split, probed.fingerprint, _read(probed))
-        )
-        sources.append(probed)
+        files.append(dataclasses.replace(probed, split=entry.split, counted=counted))
         notes += said
         rows[entry.split] += counted
-    _one_kind(source, [probed.kind for probed in sources])
-    plan = column_map([(probed.url, probed.schema) for probed in sources], columns)
+    _one_kind(source, [file.kind for file in files])
+    plan = column_map([(file.url, file.schema) for file in files], columns)
     if not rows.total():
-        raise InputError(f"{source}: the manifest has no rows ({len(files)} {sources[0].kind} files)")
+        raise InputError(f"{source}: the manifest has no rows ({len(files)} {files[0].kind} files)")
     return Manifest(
         files,
         {s: n for s, n in rows.items() if n},
         _fingerprint([entry.name for entry in entries], files),
         plan.schema,
         plan.hash_column,
-        sources,
         plan,
         (*notes, *plan.notes),
     )
@@ -212,18 +183,6 @@ def _planned(
                 yield from pool.map(look, entries[start : start + PARALLEL])
 
 
-def _read(source: Source) -> Mapping[str, Any] | None:
-    """How the rows of a text file come about, for plan.json; None of Parquet, which says so itself."""
-    if source.kind is Format.PARQUET:
-        return None
-    quoting = "double" if source.quoted else "none"
-    return {
-        "quoting": None if source.kind is Format.JSON_LINES else quoting,
-        "encoding": source.encoding,
-        "types": as_json(pa.struct(list(source.schema))),
-    }
-
-
 def _as_planned(source: Source, record: Mapping[str, Any], limit: int) -> Source | None:
     """A text file with the rows and types of its record in an earlier plan; None where that is of another."""
     try:
@@ -235,7 +194,7 @@ def _as_planned(source: Source, record: Mapping[str, Any], limit: int) -> Source
             f"{source.url}: plan.json does not tell how it was read ({error!r}); --overwrite starts anew"
         ) from error
     known = dataclasses.replace(source, schema=schema, rows=rows, cut=rows == limit)
-    return known if _read(known) == record["read"] else None
+    return known if known.read == record["read"] else None
 
 
 def _one_kind(source: str, kinds: list[str]) -> None:
@@ -247,8 +206,8 @@ def _one_kind(source: str, kinds: list[str]) -> None:
         )
 
 
-def _fingerprint(names: list[str], files: list[ManifestFile]) -> str:
+def _fingerprint(names: list[str], files: list[Source]) -> str:
     state = hashlib.blake2b(digest_size=16)
     for name, file in zip(names, files, strict=False):  # a limit leaves the last names without a file
-        state.update(f"{name}\0{file.size}\0{file.rows}\0{file.fingerprint}\n".encode())
+        state.update(f"{name}\0{file.size}\0{file.counted}\0{file.fingerprint}\n".encode())
     return state.hexdigest()

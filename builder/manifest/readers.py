@@ -19,11 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..disk.parquet import group_starts
-from ..disk.reading import opened, reading
+from ..disk.reading import reading
 from ..errors import InputError
 from .delimited import Records
 from .json_lines import blocks, parse, survey
-from .source import Format, Source, decoded
+from .source import Format, Source, decoded, stored
 
 BATCH = 8192  # rows decoded at once from Parquet: 3 MB of captions and URLs
 BUFFER = 1 << 20  # bytes read at once from a column chunk of a local file
@@ -93,11 +93,7 @@ class ParquetReader(RowReader):
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         with reading(source.url, source.size):
-            if source.local:
-                file: pa.NativeFile = self._open.enter_context(pa.OSFile(source.path, "rb"))
-            else:
-                raw = self._open.enter_context(opened(source.fs, source.path))
-                file = self._open.enter_context(pa.PythonFile(raw, mode="r"))
+            file = self._open.enter_context(stored(source))
             self._file = self._open.enter_context(self._parquet(file))
             groups = self._file.metadata
             if groups.num_rows != source.rows:

@@ -8,16 +8,18 @@ the bytes too.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 import fsspec
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
+from ..disk.ledger import ManifestFileRecord
 from ..disk.reading import opened
+from .shapes import as_json
 from .text import UTF8
 
 Codec = Literal["gzip", "zstd"]
@@ -47,15 +49,16 @@ MAGIC: dict[bytes, Codec] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file, ready to be read.
+    """One file of a manifest, ready to be read.
 
-    path: inside `fs`; url: what to call it; size: bytes; fingerprint: of its size and its two ends;
-    schema: of the file as it stands; rows: in it, or of it where a limit ends the reading (`cut`). Of text both are
-    known when it was read through once. quoting: as the user said; encoding: of the text.
+    at: its path inside `fs`; url: what to call it, of a local file its path; size: bytes; fingerprint: of its size and
+    its first and last 64 KiB, 32 hex characters; schema: of the file as it stands; rows: in it, or of it where a limit
+    ends the reading (`cut`). Of text both are known when it was read through once. quoting: as the user said;
+    encoding: of the text; counted: rows that are of the manifest, under a limit.
     """
 
     fs: fsspec.AbstractFileSystem
-    path: str
+    at: str
     url: str
     size: int
     fingerprint: str
@@ -66,6 +69,27 @@ class Source:
     quoting: str = "auto"
     encoding: str = UTF8
     cut: bool = False
+    split: str = "train"
+    counted: int = 0
+
+    @property
+    def read(self) -> Mapping[str, Any] | None:
+        """How the rows of a text file come about, for plan.json; None of Parquet, which says so itself."""
+        if self.kind is Format.PARQUET:
+            return None
+        quoting = "double" if self.quoted else "none"
+        return {
+            "quoting": None if self.kind is Format.JSON_LINES else quoting,
+            "encoding": self.encoding,
+            "types": as_json(pa.struct(list(self.schema))),
+        }
+
+    def as_json(self) -> ManifestFileRecord:
+        """The record of the file in plan.json, which `open_manifest` takes back."""
+        record = ManifestFileRecord(rows=self.counted, fingerprint=self.fingerprint)
+        if self.read is not None:
+            record["read"] = self.read
+        return record
 
     @property
     def delimiter(self) -> str:
@@ -102,14 +126,22 @@ def compression_of(head: bytes) -> Codec | None:
 
 
 @contextlib.contextmanager
+def stored(source: Source, *, ahead: bool = False) -> Iterator[pa.NativeFile]:
+    """The file as it lies; ahead: it is read through, in large blocks."""
+    if source.local:
+        with pa.OSFile(source.at, "rb") as file:
+            yield file
+    else:
+        with opened(source.fs, source.at, ahead=ahead) as raw, pa.PythonFile(raw, mode="r") as file:
+            yield file
+
+
+@contextlib.contextmanager
 def decoded(source: Source) -> Iterator[pa.NativeFile]:
     """The file as a stream of uncompressed bytes; a truncated gzip or zstd one raises OSError at its end."""
-    with contextlib.ExitStack() as stack:
-        if source.local:
-            file: pa.NativeFile = stack.enter_context(pa.OSFile(source.path, "rb"))
+    with stored(source, ahead=True) as file:
+        if source.compression is None:
+            yield file
         else:
-            raw = stack.enter_context(opened(source.fs, source.path, ahead=True))
-            file = stack.enter_context(pa.PythonFile(raw, mode="r"))
-        if source.compression:
-            file = stack.enter_context(pa.CompressedInputStream(file, source.compression))
-        yield file
+            with pa.CompressedInputStream(file, source.compression) as plain:
+                yield plain

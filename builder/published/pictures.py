@@ -18,6 +18,7 @@ from ..disk.parquet import dictionaries
 from ..errors import DanqingError
 from ..hub.store import Store
 from ..picture.container import recognised
+from ..picture.header import check as check_header
 from ..picture.limits import MAX_PIXELS
 from .differences import Differences
 from .shards import Footer, damage, opened
@@ -102,13 +103,13 @@ def _fault(picture: SampledPicture) -> str | None:
     if picture.data is None:
         return "no bytes"
     try:
-        with recognised(picture.data) as image:
-            if image.size != (picture.width, picture.height):
-                wanted = f"{picture.width} × {picture.height} as the columns say"
-                return f"width and height should be {wanted}, they are {image.width} × {image.height}"
-            if image.width * image.height > MAX_PIXELS:
-                return f"{image.width:,} × {image.height:,} pixels are too many to be decoded here"
-            image.load()
+        width, height = check_header(picture.data).upright
+        if (width, height) != (picture.width, picture.height):
+            wanted = f"{picture.width} × {picture.height} as the columns say"
+            return f"width and height should be {wanted}, they are {width} × {height}"
+        if width * height > MAX_PIXELS:
+            return f"{width:,} × {height:,} pixels are too many to be decoded here"
+        recognised(picture.data).load()
     except DanqingError:
         raise
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error ...

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import cast
 
-from ..disk.ledger import ManifestFileRecord, PlanDocument, read_plan
+from ..disk.ledger import PlanDocument, read_plan
 from ..errors import InputError, UsageError
 from ..manifest import Manifest, ManifestOptions, known_encoding, open_manifest
 from ..stage import plan as plans
@@ -64,9 +63,7 @@ class RebuildPlan:
             "config_hash": self.config_hash,
             "manifest": {
                 "fingerprint": self.manifest.fingerprint,
-                "files": {
-                    file.path: cast(ManifestFileRecord, file.as_json()) for file in self.manifest.files
-                },
+                "files": {file.url: file.as_json() for file in self.manifest.files},
             },
         }
 
@@ -139,7 +136,7 @@ def _same(root: str, old: PlanDocument, plan: RebuildPlan) -> None:
     for file in plan.manifest.files:
         if file.fingerprint in read and read[file.fingerprint] != file.read:
             raise InputError(
-                f"{root}: its plan.json does not say that {file.path} was read as text is now (quoting, encoding, "
+                f"{root}: its plan.json does not say that {file.url} was read as text is now (quoting, encoding, "
                 "types), so its rows may be others: load it as it is, use another root, or --overwrite"
             )
     if old["config_hash"] != plan.config_hash:

@@ -12,13 +12,12 @@ from .config import Config
 
 if TYPE_CHECKING:
     from ..console import Console
-    from .preview import Preview
-    from .summary import Summary
+    from .summary import Preview, ReleaseSummary
 
 __all__ = ["Config", "run"]
 
 
-def run(config: Config, console: Console) -> Summary | Preview:
+def run(config: Config, console: Console) -> ReleaseSummary | Preview:
     """See `runner.run`; imported late so that `danqing --help` loads no Arrow and no client of the Hub."""
     from .runner import run as run_stage
 

@@ -8,31 +8,32 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 
 from .. import __version__
 from ..card import funnel
+from ..card.readme import REPOSITORY, write_card
 from ..console import Console
 from ..disk import release as document
 from ..disk.files import filesystem, join, write_atomic
 from ..disk.release import Release
 from ..disk.removals import PATH as REMOVALS
-from ..disk.removals import Removals
-from .config import Config
+from . import changes
+from .publication import Publication
 from .staging import Staging
 
 SEALED = (
-    "sealed.json"  # in the work folder: release.json of a release that is complete and only to be published
+    "sealed.json"  # in the work folder: release.json of a release that is complete, and only to be published
 )
 
 
 class Assembly:
-    """Puts together the files of one release in the folder of its staging. removals: dated."""
+    """Puts together the files of one release in the folder of its staging."""
 
-    def __init__(self, config: Config, staging: Staging, removals: Removals) -> None:
-        self._config, self._staging, self._removals = config, staging, removals
+    def __init__(self, publication: Publication, staging: Staging) -> None:
+        self._publication, self._staging, self._plan = publication, staging, staging.plan
+        self._removals = publication.removals.dated(staging.plan.version)
 
     def sealed(self) -> Release | None:
         """The release that an earlier run put together and did not finish publishing."""
@@ -45,33 +46,29 @@ class Assembly:
 
     def build(self, console: Console) -> Release:
         """Write everything but the shards; the release as release.json tells it."""
-        from ..card.readme import REPOSITORY, write_card
-
-        folder, config = self._staging.folder, self._config
+        folder, config = self._staging.folder, self._publication.config
         console.info("writing changes, card and figures")
-        files = self._staging.entries()
+        shards = self._staging.entries()
         dropped = self._write_changes()
         if len(self._removals):
             self._removals.write(folder / REMOVALS)
-        files |= {
-            name: entry(folder / name)
-            for name in _files(folder)
-            if name.startswith(("changes/", "removals/"))
-        }
-        release = self._release(dict(sorted(files.items())), dropped)
+        listed = [name for name in _files(folder) if name.startswith(("changes/", "removals/"))]
+        release = self._release(shards | {name: entry(folder / name) for name in listed}, dropped)
         if not config.repository_id:
             console.warn(f"the card says {REPOSITORY}: say --repository if this folder goes to the Hub")
         repository = config.repository_id or REPOSITORY
         write_card(folder, release, self._staging.columns.schema, config.name, repository)
-        for name in _files(folder):
-            if name not in files and name != document.NAME:
-                files[name] = entry(folder / name)
+        left = [name for name in _files(folder) if name not in release.files and name != document.NAME]
+        files = release.files | {name: entry(folder / name) for name in left}
         release = replace(release, files=dict(sorted(files.items())))
         write_atomic(str(folder / document.NAME), release.as_json())
         return release
 
-    def _release(self, files: dict[str, dict[str, Any]], dropped: dict[str, int]) -> Release:
-        config, plan, root = self._config, self._staging.plan, self._staging.root
+    def _release(self, files: dict[str, dict[str, object]], dropped: dict[str, int]) -> Release:
+        config, plan, root, before = self._publication.config, self._plan, self._publication.root, None
+        if plan.previous is not None:  # where a release of the same tag is replaced, the one before that
+            same = plan.previous.version == plan.version
+            before = plan.previous.previous if same else plan.previous.version
         return Release(
             what=config.what,
             version=plan.version,
@@ -81,49 +78,35 @@ class Assembly:
             license_name=config.license_name,
             license_link=config.license_link,
             source=config.source,
-            files=files,
+            files=dict(sorted(files.items())),
             counts=self._staging.counts().as_dict(),
-            funnel=self._funnel(),
+            funnel={
+                **funnel.of_root(root.url, root.rows),
+                **{name: plan.rows[name] for name in ("removed", "duplicates")},
+                "revisions": funnel.revisions(plan.previous),
+                "made_from": plan.made_from,
+                "pinned": plan.pinned,
+            },
             model=root.model,
-            previous=self._before(),
+            previous=before,
             dropped=dropped,
             removed=len(self._removals),
             danqing=__version__,
         )
 
-    def _before(self) -> str | None:
-        """The tag before this one; where a release of the same tag is replaced, the one before that."""
-        plan = self._staging.plan
-        if plan.previous is None:
-            return None
-        return plan.previous.previous if plan.previous.version == plan.version else plan.previous.version
-
-    def _funnel(self) -> dict[str, Any]:
-        plan, root = self._staging.plan, self._staging.root
-        told = funnel.of_root(root.url, root.rows)
-        told |= {name: plan.rows[name] for name in ("removed", "duplicates")}
-        return told | {
-            "revisions": funnel.revisions(plan.previous),
-            "made_from": plan.made_from,
-            "pinned": plan.pinned,
-        }
-
     def _write_changes(self) -> dict[str, int]:
         """changes/ of this release and of those before it; how many pairs went for each reason."""
-        plan, folder = self._staging.plan, self._staging.folder
-        if plan.previous is None:
+        folder, previous = self._staging.folder, self._publication.previous(self._plan)
+        if previous is None:
             return {}
-        from . import changes
-
-        where = self._staging.target.url(plan.previous.version)
-        for name in plan.previous.files:
+        for name in previous.release.files:
             if name.startswith("changes/"):
-                fetch(join(where, name), folder / name)
-        path = folder / "changes" / f"{plan.version}.parquet"
-        before = changes.Previous(where, plan.previous)
-        return changes.write(
-            self._staging.root.url, before, self._staging.places(), self._removals, path, plan.version
-        )
+                fs, place = filesystem(join(previous.url, name))
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                fs.get_file(place, str(folder / name))
+        version = self._plan.version
+        path, root = folder / "changes" / f"{version}.parquet", self._publication.root.url
+        return changes.write(root, previous, self._staging.places(), self._removals, path, version)
 
 
 def _files(folder: Path) -> list[str]:
@@ -135,16 +118,9 @@ def _files(folder: Path) -> list[str]:
     )
 
 
-def entry(path: Path) -> dict[str, Any]:
+def entry(path: Path) -> dict[str, object]:
     """What release.json says of a file."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     rows = pq.read_metadata(path).num_rows if path.suffix == ".parquet" else None
     return {"rows": rows, "bytes": path.stat().st_size, "sha256": digest}
-
-
-def fetch(url: str, path: Path) -> None:
-    """Copy a small file to a local path."""
-    fs, place = filesystem(url)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fs.get_file(place, str(path))

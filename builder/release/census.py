@@ -15,12 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as compute
 
-from ..disk.digests import KEY, halves_of, keys_of
+from ..disk.digests import KEY, Bools, Digests, halves_of, keys_of
 from ..disk.parquet import parquet
 from ..disk.removals import Removals
 from ..errors import InputError
 from .source import Part, Root
-from .weights import Bools
 
 THREADS = 4  # parts read at once
 
@@ -103,7 +102,7 @@ def _find_repeated(root: Root, census: Census) -> None:
     census.repeated[suspects[order[later]]] = True
 
 
-def _keys_at(root: Root, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bytes_]:
+def _keys_at(root: Root, rows: npt.NDArray[np.int64]) -> Digests:
     """The whole keys of some rows, ascending."""
     found = [np.empty(0, KEY)]
     for part in root.parts:

@@ -1,6 +1,7 @@
-"""What a release no longer has: each pair of the release before it that is not in this one, and why.
+"""What a release changes for who has the one before: pairs that are gone, and why; files that are new or go.
 
     keys of the last release ─▶ less those of the new shards ─▶ why, by the root ─▶ changes/<version>.parquet
+    ReleasePlan, last release ─▶ files by name: new, rewritten, renamed, unchanged, removed; pairs: added, dropped
 
 Of each pair of the last release 17 bytes are held, of the new ones none. No URL is written, only keys; who has the
 release before can look them up in it.
@@ -8,11 +9,11 @@ release before can look them up in it.
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,31 +21,30 @@ import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
-from ..disk import documents
-from ..disk.digests import KEY, Bools, Digests, hex_of, keys_of, locate
+from ..disk.digests import KEY, Bools, Digests, halves_of, hex_of, keys_of, locate
 from ..disk.files import filesystem, join, listdir, publish
 from ..disk.parquet import parquet
 from ..disk.reading import reading
-from ..disk.release import Release
+from ..disk.release import NAME
+from ..disk.removals import PATH as REMOVALS
 from ..disk.removals import Removals
 from ..disk.schema import CHANGES
+from ..disk.tars import read_columns
 from ..reasons import Cause, Reason
+from .census import take
+from .plan import Previous, ReleasePlan
+from .source import Root
 
 ABSENT = "absent"  # the root has it no more
 BATCH = 1 << 16  # rows read at once
 ROW_GROUP = 1 << 17
 PARALLEL = 8  # files read together: over a network their keys are many small requests
+PAIRS = ("added", "dropped", "flagged", "removed_by_takedown")
+MADE = ("README.md", "croissant.json")  # of every release, as figures/ are, from its counts
 
-Places = npt.NDArray[np.int64]
+RowNumbers = npt.NDArray[np.int64]
 Found = TypeVar("Found")
 pc: Any = compute  # its stubs know no mix of column and constant
-
-
-class Previous(NamedTuple):
-    """The release before this one. url: where it is, a folder or hf://, at its revision."""
-
-    url: str
-    release: Release
 
 
 def write(
@@ -55,12 +55,12 @@ def write(
     root: that the new release is of; shards: its files, paths or URLs; since: its version. A pair that is in a shard
     with kept=false is not in it. Raises InputError for a file that is not as it should be.
     """
-    before = previous_keys(previous.url, previous.release)
+    before = previous_keys(previous)
     still = np.zeros(len(before), np.bool_)
     for keys in _keys([str(shard) for shard in shards]):
         places, found = locate(before, keys)
         still[places[found]] = True
-    gone = _Gone(before[~still])
+    gone = GonePairs(before[~still])
     gone.explain(root, previous, removals)
     counts = gone.write(path, since)
     lost = len(before) - int(still.sum())
@@ -69,12 +69,12 @@ def write(
     return counts
 
 
-def previous_keys(url: str, release: Release) -> Digests:
+def previous_keys(previous: Previous) -> Digests:
     """The keys of the pairs that a release holds, ascending, each once."""
-    files = release.shards()
+    files = previous.release.shards()
     keys = np.empty(sum(file["rows"] or 0 for file in files.values()), KEY)
     count = 0
-    for part in _keys([join(url, name) for name in files]):
+    for part in _keys([join(previous.url, name) for name in files]):
         if count + len(part) > len(keys):  # of tars the rows may be unknown
             keys = np.concatenate([keys[:count], np.empty(max(len(part), count), KEY)])
         keys[count : count + len(part)] = part
@@ -85,7 +85,7 @@ def previous_keys(url: str, release: Release) -> Digests:
     return keys[np.concatenate([[True], ~twice])] if twice.any() else keys
 
 
-class _Gone:
+class GonePairs:
     """The pairs that are gone. keys: ascending; why: of each its number in `reasons`."""
 
     def __init__(self, keys: Digests) -> None:
@@ -98,18 +98,19 @@ class _Gone:
         if not len(self.keys):
             return
         outcomes = _parts(root, "outcomes")
-        for told in _each(outcomes, ["key", "reason"], self._dropped):
-            self._because(*told)
-        for told in _each(_parts(root, "scores"), ["key", "verdict", "cause", "kept"], self._judged):
-            self._because(*told)
+        for places, reasons in _each(outcomes, ["key", "reason"], self._dropped):
+            self._because(places, reasons)
+        scores = _parts(root, "scores")
+        for places, reasons in _each(scores, ["key", "verdict", "cause", "kept"], self._judged):
+            self._because(places, reasons)
         covered = self._removed(outcomes, previous, removals)
         self.why[covered] = self._number(Reason.REMOVED)
 
-    def _dropped(self, outcomes: pa.Table) -> tuple[Places, Any]:
+    def _dropped(self, outcomes: pa.Table) -> tuple[RowNumbers, Any]:
         """The places of our pairs that a rebuild dropped, and the reasons."""
         return self._ours(outcomes.filter(pc.is_valid(outcomes["reason"])), "reason")
 
-    def _judged(self, scores: pa.Table) -> tuple[Places, Any]:
+    def _judged(self, scores: pa.Table) -> tuple[RowNumbers, Any]:
         """The places of our pairs that their verdict, or a score, keeps out, and which it is."""
         if "kept" not in scores.column_names:  # scored, and not yet decided
             return np.empty(0, np.int64), pa.chunked_array([], pa.string())
@@ -118,14 +119,14 @@ class _Gone:
         why = pc.if_else(below, Cause.MIN_SCORE.value, pc.fill_null(dropped["verdict"], ABSENT))
         return self._ours(dropped.append_column("why", why), "why")
 
-    def _ours(self, table: pa.Table, column: str) -> tuple[Places, Any]:
+    def _ours(self, table: pa.Table, column: str) -> tuple[RowNumbers, Any]:
         """Of the rows of a table that are pairs of ours, the places in `keys`, and what is in a column."""
         digests, valid = keys_of(table["key"])
         places, found = locate(self.keys, digests)
         rows = np.flatnonzero(valid & found)
         return places[rows], table[column].take(rows)
 
-    def _because(self, places: Places, reasons: Any) -> None:
+    def _because(self, places: RowNumbers, reasons: Any) -> None:
         encoded = reasons.combine_chunks().dictionary_encode()
         numbers = np.array([self._number(reason) for reason in encoded.dictionary.to_pylist()], np.uint8)
         self.why[places] = numbers[np.asarray(encoded.indices, np.int64)]
@@ -175,10 +176,12 @@ def _parts(root: str, folder: str) -> list[str]:
 
 def _keys(files: Sequence[str]) -> Iterator[Digests]:
     """The keys of the kept pairs of shards, some thousands at a time."""
-    tars = [file for file in files if file.endswith(".tar")]
-    yield from _each([file for file in files if file not in tars], ["key", "kept"], _kept)
-    for file in tars:
-        yield keys_of([*_tar_keys(file)])[0]
+    yield from _each([file for file in files if not file.endswith(".tar")], ["key", "kept"], _kept)
+    for url in (file for file in files if file.endswith(".tar")):
+        fs, path = filesystem(url)
+        with reading(url), fs.open(path, "rb") as tar:
+            keys = [columns["key"] for columns in read_columns(tar)]
+        yield keys_of(keys)[0]
 
 
 def _kept(table: pa.Table) -> Digests:
@@ -207,11 +210,65 @@ def _batches(url: str, columns: list[str]) -> Iterator[pa.Table]:
             yield pa.Table.from_batches([batch])
 
 
-def _tar_keys(url: str) -> Iterator[str]:
-    """The keys in a tar of pairs; the pictures are passed over."""
-    fs, path = filesystem(url)
-    with reading(url), fs.open(path, "rb") as source, tarfile.open(fileobj=source, mode="r:") as tar:
-        for member in tar:
-            file = tar.extractfile(member) if member.name.endswith(".json") else None
-            if file is not None:
-                yield documents.parse(file.read(documents.LIMIT + 1), finite=False)["key"]
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """A file. rows: None of what is no table; bytes: None where they are not known before it is made.
+
+    state: new, rewritten, unchanged, removed; renamed: a shard that keeps its pairs, where their number changed.
+    """
+
+    path: str
+    rows: int | None
+    bytes: int | None
+    state: str
+
+
+def file_changes(plan: ReleasePlan, removals: int) -> tuple[FileChange, ...]:
+    """Every file of a release, and those of the one before that go, by path. removals: entries of its list.
+
+    Whether a shard that stays has the same bytes shows only when it is made.
+    """
+    before = plan.previous
+    old = before.files if before else {}
+    stay = {_number(path) for path in old} if plan.pinned else set()
+    found = {}
+    for shard in plan.shards:
+        state = "rewritten" if shard.path in old else "renamed" if _number(shard.path) in stay else "new"
+        found[shard.path] = FileChange(shard.path, shard.rows, shard.bytes, state)
+    states = dict.fromkeys(old, "removed") | dict.fromkeys((*MADE, NAME), "new")
+    states |= {path: "rewritten" for path in old if path.startswith((*MADE, "figures/"))}
+    states |= {path: "unchanged" for path in old if path.startswith("changes/")}
+    if before:
+        states[NAME] = "rewritten"
+        states.setdefault(f"changes/{plan.version}.parquet", "new")
+    if removals:
+        same = before is not None and before.removed == removals
+        states[REMOVALS] = "new" if REMOVALS not in old else "unchanged" if same else "rewritten"
+    for path in states.keys() - found.keys():
+        there = old.get(path, {})
+        rows = removals if removals and path == REMOVALS else there.get("rows")
+        found[path] = FileChange(path, rows, there.get("bytes"), states[path])
+    return tuple(found[path] for path in sorted(found))
+
+
+def _number(path: str) -> str:
+    """The name of a shard without the number of shards."""
+    return path.partition("-of-")[0]
+
+
+def pair_changes(root: Root, removals: Removals, previous: Previous, pinned: bool) -> dict[str, int]:
+    """Pairs against the release before: which the new one has more; has no more, and of these those taken down.
+
+    flagged: how many of the dropped stay in a shard, with kept=false, where shards are pinned.
+    """
+    census = take(root, removals)
+    before = np.sort(halves_of(previous_keys(previous)))
+    was_there = locate(before, census.ids)[1] & ~census.repeated
+    counts = (
+        census.wanted & ~was_there,
+        was_there & census.wanted,
+        was_there & ~census.kept & ~census.removed & pinned,
+        was_there & census.removed,
+    )
+    added, still, flagged, taken = (int(np.count_nonzero(one)) for one in counts)
+    return dict(zip(PAIRS, (added, len(before) - still, flagged, taken), strict=True))

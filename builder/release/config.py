@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ..disk.location import DANQING, address, is_path, repository, repository_of
 from ..errors import UsageError
 from ..options import byte_size, check_values, option
+from ..stage.shared import Shared
 
 SOURCE_LICENSE = "cc-by-nc-4.0"  # of DANQING since 2026-03-25; the card tells the history
 SHARD_SIZES = {"manifest": 128 << 20, "images": 512 << 20}
@@ -27,7 +28,7 @@ _TAG = re.compile(r"[A-Za-z0-9][\w.-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class Config(Shared):
     """What `danqing release` was asked to do."""
 
     root: str = option("", "root of a rebuilt data set: a folder or an fsspec URL", positional=True)
@@ -97,10 +98,6 @@ class Config:
         False, "begin an unfinished release anew, and replace one of the same tag", shared=True
     )
     workers: int = option(0, "shards written at once; 0: one a core, 4 at most", shared=True)
-    json: bool = option(False, "print the result as one JSON object", shared=True)
-    quiet: bool = option(False, "no progress", shared=True)
-    no_color: bool = option(False, "no colour, as with NO_COLOR", shared=True)
-    debug: bool = option(False, "print tracebacks", shared=True)
 
     @property
     def source_name(self) -> str:

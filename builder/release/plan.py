@@ -1,8 +1,11 @@
 """The plan of a release: its version and date, its shards, and which row of the root goes into which.
 
-    Config, Root, removals, last release ─▶ Plan ◀─▶ <work>/plan.json, <work>/place.npy
+    Config, Root, removals, last release ─▶ ReleasePlan ◀─▶ <work>/plan.json, <work>/place.npy
 
 It is made once and kept in the work folder: a run that was killed goes on by it, and ends in the same bytes.
+
+Images that come after a release are pinned: every pair stays in the shard where it was, so that little is sent again.
+One that is not kept any more stays too, and says kept=false; new pairs come in shards of their own at the end.
 """
 
 from __future__ import annotations
@@ -12,32 +15,41 @@ import datetime
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 
 from ..console import in_words
 from ..disk import documents
 from ..disk import release as released
-from ..disk.files import write_atomic
+from ..disk.digests import halves_of, keys_of, locate
+from ..disk.files import join, write_atomic
+from ..disk.parquet import parquet
 from ..disk.release import Release
 from ..disk.removals import Removals
+from ..disk.schema import SPLITS
 from ..errors import InputError, UsageError
-from . import pinned
-from .census import Census, take
+from .census import Census, Ids, take
 from .config import Config
-from .layout import OUT, Places, Planned, Size, lay_out, planned
+from .layout import OUT, Places, PlannedShard, ShardSize, Weights, larger, lay_out, planned, weigh
 from .source import Root
-from .weights import Weights, larger, weigh
 
 EXTENSIONS = {"parquet": "parquet", "webdataset": "tar"}
+MOST_DROPPED = 0.2  # of the rows with kept=false; beyond it the images are laid out anew
+
+
+class Previous(NamedTuple):
+    """The release before this one. url: where it is, a folder or hf://, at its revision."""
+
+    url: str
+    release: Release
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ReleasePlan:
     """What is to be made. made_from: of all that decides the files; previous: the release before it.
 
     rows: of images/ by what becomes of them: kept, flagged (in it with kept=false), left_out, removed, duplicates;
@@ -47,7 +59,7 @@ class Plan:
     version: str
     created_at: str
     made_from: str
-    shards: tuple[Planned, ...]
+    shards: tuple[PlannedShard, ...]
     place: Places
     rows: dict[str, int]
     pinned: bool
@@ -58,12 +70,10 @@ class Plan:
         with (work / "place.npy.tmp").open("wb") as file:
             np.save(file, self.place)
         (work / "place.npy.tmp").replace(work / "place.npy")
-        told = {
-            name: getattr(self, name) for name in ("version", "created_at", "made_from", "rows", "pinned")
-        }
-        told["shards"] = [dataclasses.asdict(shard) for shard in self.shards]
-        told["previous"] = None if self.previous is None else dataclasses.asdict(self.previous)
-        write_atomic(str(work / "plan.json"), json.dumps(told, sort_keys=True, ensure_ascii=False).encode())
+        names = [field.name for field in dataclasses.fields(self) if field.name != "place"]
+        document = {name: getattr(self, name) for name in names}
+        text = json.dumps(document, sort_keys=True, ensure_ascii=False, default=dataclasses.asdict)
+        write_atomic(str(work / "plan.json"), text.encode())
 
 
 class UnfinishedPlan(TypedDict):
@@ -74,25 +84,26 @@ class UnfinishedPlan(TypedDict):
     made_from: str
     rows: dict[str, int]
     pinned: bool
-    shards: list[Planned]
-    previous: dict[str, Any] | None
+    shards: list[PlannedShard]
+    previous: Mapping[str, object] | None
 
 
-def read(work: Path) -> Plan | None:
+def read(work: Path) -> ReleasePlan | None:
     """The plan that an earlier run left in the work folder; None where there is none that can be believed."""
     try:
-        told = documents.parse((work / "plan.json").read_bytes())
-        documents.check(told, UnfinishedPlan)
+        document = documents.parse((work / "plan.json").read_bytes())
+        documents.check(document, UnfinishedPlan)
         place = np.load(work / "place.npy", mmap_mode="r", allow_pickle=False)
-        shards = tuple(Planned(**shard) for shard in told.pop("shards"))
-        previous = told.pop("previous")
-        plan = Plan(**told, shards=shards, place=place, previous=previous and released.checked(previous))
+        shards = tuple(PlannedShard(**shard) for shard in document.pop("shards"))
+        previous = document.pop("previous")
+        before = previous and released.checked(previous)
+        plan = ReleasePlan(**document, shards=shards, place=place, previous=before)
     except (FileNotFoundError, ValueError, TypeError, EOFError):
         return None
     return plan if _sound(plan) else None
 
 
-def _sound(plan: Plan) -> bool:
+def _sound(plan: ReleasePlan) -> bool:
     """Whether each row of the root has a place in one of the shards, or none, and these lie in a release."""
     place, count = plan.place, len(plan.shards)
     numbers = [shard.number for shard in plan.shards]
@@ -105,7 +116,7 @@ def _sound(plan: Plan) -> bool:
 
 
 def fingerprint(config: Config, root: Root, removals: Removals) -> str:
-    """Of all that decides what is released: options, pictures, verdicts, removals."""
+    """BLAKE2b-128 of all that decides what is released: options, pictures, verdicts, removals."""
     names = [field.name for field in dataclasses.fields(config) if field.metadata.get("content")]
     options = {name: getattr(config, name) for name in names if name not in ("tag", "compact")}
     options = {name: value for name, value in options.items() if value or not name.startswith("license_")}
@@ -118,12 +129,12 @@ def make(
     config: Config,
     root: Root,
     removals: Removals,
-    previous: tuple[str, Release] | None,
+    previous: Previous | None,
     tell: Callable[[str], None] | None = None,
-) -> Plan:
+) -> ReleasePlan:
     """Lay out a release; `version` is left empty. InputError where nothing would be left in it.
 
-    previous: the release before it and the URL at which it is; tell: takes a line where shards cannot be as asked for.
+    tell: takes a line where shards cannot be as asked for.
     """
     census = take(root, removals)
     wanted = census.wanted
@@ -131,26 +142,24 @@ def make(
         raise InputError(
             f"{root.url}: none of its {root.rows:,} pairs is kept, so there is nothing to release; see danqing status"
         )
-    size, extension = Size(config.target_bytes, config.divide_by), EXTENSIONS[config.format]
+    size, extension = ShardSize(config.target_bytes, config.divide_by), EXTENSIONS[config.format]
     weights = weigh(root, config.what, extension, config.target_bytes)
     if tell and (large := larger(root, wanted, weights, config.target_bytes)):
-        tell(
-            f"larger than --shard-size {in_words(config.target_bytes)}, and so are their shards: {large:,} pairs"
-        )
+        asked = in_words(config.target_bytes)
+        tell(f"larger than --shard-size {asked}, and so are their shards: {large:,} pairs")
     place = _pinned(config, root, census, (size, weights), previous)
     is_pinned = place is not None
     if place is None:
-        place, _ = lay_out(root, wanted, size, weights)
-    shards = planned(root, place, weights, config.what, extension)
-    return Plan(
+        place = lay_out(root, wanted, size, weights)
+    return ReleasePlan(
         version="",
         created_at=_now(),
         made_from=fingerprint(config, root, removals),
-        shards=shards,
+        shards=planned(root, place, weights, config.what, extension),
         place=place,
         rows=_account(census, place),
         pinned=is_pinned,
-        previous=previous[1] if previous else None,
+        previous=previous and previous.release,
     )
 
 
@@ -161,21 +170,6 @@ def _now() -> str:
     if seconds.isdecimal():
         now = datetime.datetime.fromtimestamp(int(seconds), datetime.UTC)
     return now.isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _pinned(
-    config: Config,
-    root: Root,
-    census: Census,
-    sizes: tuple[Size, Weights],
-    previous: tuple[str, Release] | None,
-) -> Places | None:
-    if previous is None or config.compact or config.what != "images" or config.format != "parquet":
-        return None
-    url, release = previous
-    if not all(path.endswith(".parquet") for path in release.shards()):
-        return None
-    return pinned.pin(root, census, sizes, url, release)
 
 
 def _account(census: Census, place: Places) -> dict[str, int]:
@@ -190,7 +184,51 @@ def _account(census: Census, place: Places) -> dict[str, int]:
     return rows
 
 
-def version_of(config: Config, plan: Plan, taken: Sequence[str]) -> str:
+def _pinned(
+    config: Config, root: Root, census: Census, sizes: tuple[ShardSize, Weights], previous: Previous | None
+) -> Places | None:
+    """The place of each row, those of `previous` first; None where it does not pay, or is not possible.
+
+    sizes: of new shards, and the weights of the rows. It is not possible for anything but Parquet of images, nor where
+    the root has its pairs in another order, or splits, now.
+    """
+    paths = previous.release.shards() if previous else ()
+    if previous is None or config.compact or (config.what, config.format) != ("images", "parquet"):
+        return None
+    if not all(path.endswith(".parquet") for path in paths):
+        return None
+    order = np.argsort(census.ids, kind="stable")
+    ordered = census.ids[order]
+    splits = np.empty(root.rows, np.int8)
+    for part in root.parts:
+        splits[part.first : part.stop] = SPLITS.index(part.shard.split)
+    place = np.full(root.rows, OUT, np.int32)
+    for number, path in enumerate(
+        sorted(paths, key=lambda path: (SPLITS.index(released.split_of(path)), path))
+    ):
+        places, found = locate(ordered, _ids_in(join(previous.url, path)))
+        rows = order[places[found]]  # one that is not in the root is left out
+        if np.any(np.diff(rows) <= 0) or np.any(splits[rows] != SPLITS.index(released.split_of(path))):
+            return None
+        place[rows] = number
+    place[census.removed | census.repeated] = OUT
+    dropped = int(np.count_nonzero((place != OUT) & ~census.kept))
+    new = census.wanted & (place == OUT)
+    if dropped > MOST_DROPPED * (dropped + np.count_nonzero(census.wanted)):
+        return None
+    added = lay_out(root, new, *sizes, first=len(paths))
+    return np.where(added == OUT, place, added)
+
+
+def _ids_in(url: str) -> Ids:
+    """The first halves of the keys in a shard, in its order."""
+    with parquet(url) as file:
+        batches = file.iter_batches(65_536, columns=["key"])
+        halves = [halves_of(keys_of(batch["key"])[0]) for batch in batches]
+    return np.concatenate([np.empty(0, np.uint64), *halves])
+
+
+def version_of(config: Config, plan: ReleasePlan, taken: Sequence[str]) -> str:
     """The tag of a release that is new: --tag, or by its month the next that is free.
 
     Raises UsageError where --tag is taken, unless --overwrite.

@@ -16,6 +16,7 @@ from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ..disk import ledger
 from ..disk.files import join
@@ -31,7 +32,7 @@ PARALLEL = 16  # footers read at once
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class RowGroup:
     """One row group of a part. bytes: compressed, of pictures and of all other columns; plain: of these, as text."""
 
     rows: int
@@ -46,7 +47,7 @@ class Part:
 
     shard: rebuilt.Shard
     first: int
-    groups: tuple[Group, ...]
+    groups: tuple[RowGroup, ...]
     scores: str | None
     score_bytes: float
 
@@ -73,6 +74,11 @@ class Root:
     def rows(self) -> int:
         """Rows of images/."""
         return self.parts[-1].stop if self.parts else 0
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that it has shards of, in order."""
+        return tuple(dict.fromkeys(part.shard.split for part in self.parts))
 
     @property
     def validated(self) -> bool:
@@ -154,7 +160,7 @@ def _decision(root: str, shards: Sequence[rebuilt.Shard]) -> DecisionDocument | 
     return decision
 
 
-def _look(shard: rebuilt.Shard) -> tuple[pa.Schema, tuple[Group, ...]]:
+def _look(shard: rebuilt.Shard) -> tuple[pa.Schema, tuple[RowGroup, ...]]:
     """The columns of a file of images/ and its row groups."""
     with parquet(shard.url) as file:
         metadata = file.metadata
@@ -163,17 +169,17 @@ def _look(shard: rebuilt.Shard) -> tuple[pa.Schema, tuple[Group, ...]]:
                 f"{shard.url}: {metadata.num_rows:,} rows, but {shard.rows:,} were written; make it anew with "
                 "danqing rebuild"
             )
-        groups = []
-        for number in range(metadata.num_row_groups):
-            group = metadata.row_group(number)
-            sizes = {"picture": 0, "other": 0, "plain": 0}
-            for index in range(group.num_columns):
-                column = group.column(index)
-                kind = "picture" if column.path_in_schema.startswith("image.") else "other"
-                sizes[kind] += column.total_compressed_size
-                sizes["plain"] += column.total_uncompressed_size if kind == "other" else 0
-            groups.append(Group(group.num_rows, *sizes.values()))
-        return file.schema_arrow, tuple(groups)
+        groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+        return file.schema_arrow, tuple(map(_group, groups))
+
+
+def _group(group: pq.RowGroupMetaData) -> RowGroup:
+    """The sizes of a row group, by its footer."""
+    columns = [group.column(place) for place in range(group.num_columns)]
+    others = [one for one in columns if not one.path_in_schema.startswith("image.")]
+    whole, other = (sum(one.total_compressed_size for one in some) for some in (columns, others))
+    plain = sum(one.total_uncompressed_size for one in others)
+    return RowGroup(group.num_rows, whole - other, other, plain)
 
 
 def _look_scores(shard: rebuilt.Shard, decision: DecisionDocument) -> tuple[dict[str, Any], float]:

@@ -9,7 +9,7 @@ from ..stage.shared import Shared
 
 
 @dataclass(frozen=True, slots=True)
-class Config(Shared):
+class ReportConfig(Shared):
     """What `danqing report` was asked."""
 
     root: str = option("", "root of a re-validated data set: a folder or an fsspec URL", positional=True)

@@ -10,7 +10,7 @@ from ..console import Console, in_words
 from ..disk.files import environment, filesystem, write_atomic
 from ..errors import EnvironmentProblem, UsageError
 from . import page, samples
-from .config import Config
+from .config import ReportConfig
 from .gather import gather
 
 EXTRA = ("jinja2", "matplotlib")
@@ -37,7 +37,7 @@ class PageSummary:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def run(config: Config, console: Console) -> PageSummary:
+def run(config: ReportConfig, console: Console) -> PageSummary:
     """Write the page.
 
     Raises UsageError where OUTPUT is something else, EnvironmentProblem where the extra is missing, InputError
@@ -56,7 +56,7 @@ def run(config: Config, console: Console) -> PageSummary:
     return PageSummary(config.output, len(written), pictures, numbers.manifest, numbers.kept)
 
 
-def _check_output(config: Config) -> None:
+def _check_output(config: ReportConfig) -> None:
     """UsageError where the page would replace a folder, or without --overwrite a file that is no report."""
     fs, path = filesystem(config.output)
     if fs.isdir(path):

@@ -243,12 +243,12 @@ def _tables(rows: Source, scores: Source) -> Iterator[pa.Table]:
     """The columns of a part, some rows at a time; of a root, whose two files go together, a shard at a time."""
     wanted = ("key", "sha256", "code", "score", "kept", *SCORES)
     if rows is scores:
-        with parquet(_where(rows)) as file:
+        with parquet(rows.url) as file:
             names = [name for name in wanted if name in rows.schema.names]
             for batch in file.iter_batches(BATCH, columns=names):
                 yield pa.Table.from_batches([batch])
         return
-    with parquet(_where(rows)) as images, parquet(_where(scores)) as scored:
+    with parquet(rows.url) as images, parquet(scores.url) as scored:
         table = scored.read(columns=[name for name in wanted if name in scores.schema.names])
         hashes = images.read(columns=[name for name in ("key", "sha256") if name in rows.schema.names])
         if not table["key"].equals(hashes["key"]):
@@ -256,10 +256,6 @@ def _tables(rows: Source, scores: Source) -> Iterator[pa.Table]:
         if "sha256" in hashes.column_names:
             table = table.append_column("sha256", hashes["sha256"])
         yield table.filter(table["kept"])
-
-
-def _where(source: Source) -> str:
-    return source.path if source.local else source.url
 
 
 def _records(table: pa.Table, recorded: Recorded) -> npt.NDArray[np.void]:

@@ -16,7 +16,7 @@ import pytest
 from builder.cli import main
 from builder.disk import documents
 from builder.release import plan as plans
-from builder.release.shards import read_made
+from builder.release.staging import read_made
 from tests.golden.make import KEPT
 from tests.revalidate.runs import CHECKPOINT
 
@@ -230,8 +230,8 @@ def test_what_a_kill_left_of_a_work_folder_is_named_and_swept(
 def test_an_edited_plan_of_a_release_is_begun_anew(golden: Path, name: str) -> None:
     work = golden / "work"
     place = np.array([0, -1, 0], np.int32)
-    shard = plans.Planned(0, "train", "manifest/train-00000-of-00001.parquet", 2, 0, 3, 10)
-    plan = plans.Plan(
+    shard = plans.PlannedShard(0, "train", "manifest/train-00000-of-00001.parquet", 2, 0, 3, 10)
+    plan = plans.ReleasePlan(
         "v1", "2026-11-26T00:00:00Z", "m", (shard,), place, {"kept": 2, "left_out": 1}, False, None
     )
     work.mkdir()

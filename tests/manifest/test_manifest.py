@@ -51,8 +51,8 @@ def numbers(tables: Iterator[pa.Table]) -> list[list[int]]:
 def test_rows_are_counted_by_split(folder: Path) -> None:
     manifest = open_manifest(str(folder), ManifestOptions())
     assert manifest.rows == {"train": 1000, "validation": 50}
-    assert [file.rows for file in manifest.files] == [250, 10, 740, 50]
-    assert [Path(file.path).stat().st_size for file in manifest.files] == [
+    assert [file.counted for file in manifest.files] == [250, 10, 740, 50]
+    assert [Path(file.url).stat().st_size for file in manifest.files] == [
         file.size for file in manifest.files
     ]
 
@@ -133,7 +133,7 @@ def test_what_an_earlier_plan_says_saves_the_pass_over_a_text_file(
     (file,) = open_manifest(str(tmp_path), ManifestOptions()).files
 
     def planned(rows: int) -> Manifest:
-        known = {file.path: {**file.as_json(), "rows": rows}}
+        known = {file.url: {**file.as_json(), "rows": rows}}
         return open_manifest(str(tmp_path), ManifestOptions(), known=known)
 
     assert planned(7).rows == {"train": 7}

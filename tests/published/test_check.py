@@ -19,8 +19,11 @@ from builder.console import Console
 from builder.disk.release import read
 from builder.disk.schema import IMAGES
 from builder.errors import EnvironmentProblem, InputError
+from builder.published import pictures
 from builder.published.check import Checked, check
+from builder.published.differences import Differences
 
+from ..pictures import rotated
 from . import made
 from .broken import FORGED, IMAGE_SHARD, KINDS, MEMBERS, TAR, TARS, WRONG, tar_of
 from .made import Kind
@@ -52,6 +55,14 @@ def test_a_true_release_has_no_difference(whole: dict[str, Path], name: str, dep
     listed = read(str(whole[name])).files
     assert found.files == len(listed)
     assert found.bytes == sum((whole[name] / path).stat().st_size for path in listed)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_kept_as_served_is_measured_upright(orientation: int) -> None:
+    differences = Differences()
+    one = pictures.SampledPicture("row 1", "0" * 32, rotated(orientation), 64, 48)
+    assert pictures.check([one], differences) == 1
+    assert differences.lines() == []
 
 
 def copied(whole: dict[str, Path], kind: Kind, to: Path) -> Path:

@@ -24,7 +24,7 @@ from builder.disk.removals import Removals
 from builder.reasons import Cause
 from builder.release.columns import columns_of
 from builder.release.config import Config
-from builder.release.plan import Plan, make
+from builder.release.plan import ReleasePlan, make
 from builder.release.source import Root, open_root
 from builder.release.staging import Staging
 from tests.roots import make_root, pair, write_shard
@@ -103,7 +103,7 @@ def opened(root: Path, **options: Any) -> tuple[Config, Root]:
     return Config(str(root), "out", source=FROM[1], **options), open_root(str(root))
 
 
-def planned(root: Path, removals: Removals = NONE, **options: Any) -> tuple[Root, Plan]:
+def planned(root: Path, removals: Removals = NONE, **options: Any) -> tuple[Root, ReleasePlan]:
     """A root and the plan of its first release."""
     config, found = opened(root, **options)
     return found, make(config, found, removals, None)

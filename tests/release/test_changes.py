@@ -21,7 +21,8 @@ from builder.disk.schema import CHANGES, pair_key
 from builder.errors import InputError
 from builder.reasons import Cause
 from builder.release import changes
-from builder.release.changes import Previous, previous_keys, write
+from builder.release.changes import previous_keys, write
+from builder.release.plan import Previous
 from tests.hub.clients import answers, client_env
 from tests.releases import files_of, listed, write_release
 from tests.roots import make_root
@@ -154,7 +155,7 @@ def test_a_flagged_pair_of_a_pinned_release_is_not_in_it(tmp_path: Path) -> None
     new = kept(tmp_path / "new", shard(range(20), kept=now))
     assert write(str(tmp_path / "root"), before, new, NOTHING, out, "v2") == {"absent": 1}
     assert reasons(out) == {7: "absent"}
-    assert len(previous_keys(before.url, before.release)) == 15
+    assert len(previous_keys(before)) == 15
 
 
 def test_a_pair_that_is_flagged_no_more_is_back(tmp_path: Path) -> None:
@@ -199,7 +200,7 @@ def test_tars_are_read_for_their_keys(tmp_path: Path) -> None:
     new = [tmp_path / "r" / path, *kept(tmp_path / "new", shard([8]))]
     before = previous(tmp_path / "p", range(7))
     assert write(str(tmp_path / "root"), before, new, NOTHING, out, "v2") == {"absent": 2}
-    assert len(previous_keys(str(tmp_path / "r"), release)) == 5
+    assert len(previous_keys(Previous(str(tmp_path / "r"), release))) == 5
 
 
 def test_a_shard_that_cannot_be_read_is_named_and_nothing_is_written(tmp_path: Path) -> None:
@@ -219,7 +220,8 @@ def test_a_release_on_the_hub_is_compared_with_where_it_lies(hub: Any, tmp_path:
     code = f"""
         import json
         from pathlib import Path
-        from builder.release.changes import Previous, write
+        from builder.release.changes import write
+        from builder.release.plan import Previous
         from builder.disk.release import read
         from builder.disk.removals import Removals, digest_of
 
@@ -249,4 +251,4 @@ def test_half_a_million_pairs_take_seventeen_bytes_each_and_a_moment(
     assert counts == {"absent": gone}
     found = keys_of(pq.read_table(out)["key"])[0]
     assert np.array_equal(found, np.sort(digests[:gone]))
-    assert previous_keys(*before).nbytes == 16 * rows
+    assert previous_keys(before).nbytes == 16 * rows

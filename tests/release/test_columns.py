@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder.disk.schema import said_by
-from builder.release.columns import Columns, columns_of
-from builder.release.rows import read as read_rows
+from builder.release.columns import ReleaseColumns, columns_of
+from builder.release.columns import read as read_rows
 from tests.release.roots import opened, planned, scored_root
 from tests.roots import CARRIED, make_root, pair, write_shard
 
@@ -30,7 +30,7 @@ PICTURE = [
 ]
 
 
-def columns(root: Path, what: str) -> Columns:
+def columns(root: Path, what: str) -> ReleaseColumns:
     return columns_of(opened(root)[1], what)
 
 

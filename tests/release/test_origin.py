@@ -7,7 +7,7 @@ import pytest
 
 from builder.cli import main
 from builder.release.config import Config
-from builder.release.origin import source_of
+from builder.release.publication import source_of
 from builder.release.source import MODEL, Root
 from tests.release.roots import read, release, released, scored_root, tree, with_ledger
 from tests.releases import pairs, write_release

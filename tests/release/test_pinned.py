@@ -11,7 +11,7 @@ from builder.disk.release import Release
 from builder.disk.removals import Removals
 from builder.reasons import Cause
 from builder.release import plan as plans
-from builder.release.plan import Plan
+from builder.release.plan import Previous, ReleasePlan
 from builder.release.source import open_root
 from tests.release.roots import NONE, SOME, opened, scored_root, staging_of
 from tests.roots import pair
@@ -30,9 +30,8 @@ def first(tmp_path: Path) -> tuple[str, Release]:
 
 def finish(staging) -> tuple[str, Release]:
     from builder.console import Console
-    from builder.release.staging import Limits
 
-    staging.make(Limits(0, 2), Console(quiet=True))
+    staging.make(0, 2, Console(quiet=True))
     release = Release(
         "images", "v1", "2026-11-01T00:00:00Z", True, "mit", "a/b",
         files=staging.entries(), counts=staging.counts().as_dict(), funnel={},
@@ -40,13 +39,15 @@ def finish(staging) -> tuple[str, Release]:
     return str(staging.folder), release
 
 
-def second(tmp: Path, first: tuple[str, Release], removals: Removals = NONE, **options) -> tuple[Plan, dict]:
+def second(
+    tmp: Path, first: tuple[str, Release], removals: Removals = NONE, **options
+) -> tuple[ReleasePlan, dict]:
     """The plan of the next release, and its shards by path."""
     from builder.release.columns import columns_of
     from builder.release.staging import Staging
 
     config, root = opened(tmp / "root", what="images", divide_by=4, **options)
-    plan = plans.make(config, root, removals, first)
+    plan = plans.make(config, root, removals, Previous(*first))
     (tmp / "two").mkdir()
     url, release = finish(Staging(tmp / "two", plan, root, columns_of(root, "images"), None))  # type: ignore[arg-type]
     return plan, {path: pq.read_table(f"{url}/{path}") for path in release.files}
@@ -149,7 +150,7 @@ def test_a_pair_that_changed_its_split_is_laid_out_anew(tmp_path: Path, first: t
 
 def test_tars_are_laid_out_anew(tmp_path: Path, first: tuple[str, Release]) -> None:
     config, root = opened(tmp_path / "root", what="images", format="webdataset")
-    assert not plans.make(config, root, NONE, first).pinned
+    assert not plans.make(config, root, NONE, Previous(*first)).pinned
 
 
 def test_a_pair_that_the_root_has_no_more_is_gone(tmp_path: Path, first: tuple[str, Release]) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from builder.cli import main
 from builder.reasons import Cause
-from builder.release.preview import Change, Preview
+from builder.release.changes import FileChange
+from builder.release.summary import Preview
 from tests.hub import Hub
 from tests.hub.clients import client_env, run_client
 from tests.release.publishing import make, names
@@ -99,11 +100,11 @@ def test_files_that_go_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_the_table() -> None:
     files = (
-        Change("README.md", None, 1000, "rewritten"),
-        Change("images/train-00000-of-00002.parquet", 600, 2_000_000, "new"),
-        Change("images/train-00001-of-00002.parquet", 600, 1_000_000, "new"),
-        Change("images/train-00000-of-00001.parquet", 1100, 3_000_000, "removed"),
-        Change("release.json", None, None, "new"),
+        FileChange("README.md", None, 1000, "rewritten"),
+        FileChange("images/train-00000-of-00002.parquet", 600, 2_000_000, "new"),
+        FileChange("images/train-00001-of-00002.parquet", 600, 1_000_000, "new"),
+        FileChange("images/train-00000-of-00001.parquet", 1100, 3_000_000, "removed"),
+        FileChange("release.json", None, None, "new"),
     )
     pairs = {"added": 100, "dropped": 1, "flagged": 0, "removed_by_takedown": 1}
     preview = Preview("./out", "v2", "images", {"kept": 1200}, "v1", files, pairs)

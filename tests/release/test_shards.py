@@ -15,9 +15,9 @@ import pytest
 from builder.card.counts import Counts
 from builder.disk.parquet import image_schema
 from builder.errors import InputError
-from builder.release import rows, shards
+from builder.release import columns, staging
 from builder.release.columns import columns_of
-from builder.release.layout import Planned
+from builder.release.layout import PlannedShard
 from tests.release.roots import planned, scored_root
 from tests.roots import make_root, pair
 
@@ -30,12 +30,12 @@ def pairs(count: int, size: int = 0) -> pa.Table:
     return pa.Table.from_pylist(made, image_schema())
 
 
-def shard(count: int, path: str = "images/train-00000-of-00001.parquet") -> Planned:
-    return Planned(0, "train", path, count, 0, count, 0)
+def shard(count: int, path: str = "images/train-00000-of-00001.parquet") -> PlannedShard:
+    return PlannedShard(0, "train", path, count, 0, count, 0)
 
 
-def write(tables: Any, one: Planned, folder: Path) -> shards.Made:
-    return shards.write(one, tables, image_schema(), folder, lambda pairs, size: None)
+def write(tables: Any, one: PlannedShard, folder: Path) -> staging.MadeShard:
+    return staging.write(one, tables, image_schema(), folder, lambda pairs, size: None)
 
 
 def batches(table: pa.Table, size: int) -> Iterator[pa.Table]:
@@ -47,7 +47,7 @@ def batches(table: pa.Table, size: int) -> Iterator[pa.Table]:
 def test_the_bytes_do_not_depend_on_how_rows_were_read(
     tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shards, "GROUP_BYTES", 300 * KB)
+    monkeypatch.setattr(staging, "GROUP_BYTES", 300 * KB)
     table = pairs(400, 2 * KB)
     whole = write([table], shard(400), tmp_path / "a")
     parts = write(batches(table, size), shard(400), tmp_path / "b")
@@ -58,18 +58,18 @@ def test_the_bytes_do_not_depend_on_how_rows_were_read(
 def test_row_groups_of_pictures_are_cut_by_bytes_and_of_a_manifest_by_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(shards, "GROUP_BYTES", 100 * KB)
-    monkeypatch.setattr(shards, "GROUP_ROWS", 60)
+    monkeypatch.setattr(staging, "GROUP_BYTES", 100 * KB)
+    monkeypatch.setattr(staging, "GROUP_ROWS", 60)
     table = pairs(200, 2 * KB)
-    by_bytes = [group.num_rows for group in shards.groups([table])]
-    by_rows = [group.num_rows for group in shards.groups([table.drop_columns(["image"])])]
+    by_bytes = [group.num_rows for group in staging.groups([table])]
+    by_rows = [group.num_rows for group in staging.groups([table.drop_columns(["image"])])]
     assert set(by_bytes[:-1]) == {50}
     assert by_rows == [60, 60, 60, 20]
 
 
 def test_pictures_that_are_missing_have_no_bytes() -> None:
     table = pa.Table.from_pylist([pair(1) | {"image": None}, pair(2)], image_schema())
-    assert [group.num_rows for group in shards.groups([table])] == [2]
+    assert [group.num_rows for group in staging.groups([table])] == [2]
 
 
 def test_a_shard_says_what_it_is(tmp_path: Path) -> None:
@@ -80,15 +80,15 @@ def test_a_shard_says_what_it_is(tmp_path: Path) -> None:
     counts = Counts.of_dict(made.counts)
     assert (counts.rows, counts.kept) == (100, 100)
     made.write(tmp_path / "marker.json")
-    assert shards.read_made(tmp_path / "marker.json") == made
+    assert staging.read_made(tmp_path / "marker.json") == made
 
 
 def test_a_marker_that_is_cut_counts_as_none(tmp_path: Path) -> None:
     write([pairs(3)], shard(3), tmp_path).write(tmp_path / "marker.json")
     whole = (tmp_path / "marker.json").read_bytes()
     (tmp_path / "marker.json").write_bytes(whole[:-9])
-    assert shards.read_made(tmp_path / "marker.json") is None
-    assert shards.read_made(tmp_path / "none.json") is None
+    assert staging.read_made(tmp_path / "marker.json") is None
+    assert staging.read_made(tmp_path / "none.json") is None
 
 
 def test_the_file_has_a_page_index_and_pictures_for_datasets(tmp_path: Path) -> None:
@@ -138,13 +138,13 @@ def test_scores_of_other_pairs_are_refused_by_row(tmp_path: Path) -> None:
     keys[20] = "0" * 32
     pq.write_table(table.set_column(0, table.schema.field("key"), pa.array(keys)), path)
     with pytest.raises(InputError, match=r"scores/train-00001-of-00002.parquet: row 20 is of another pair"):
-        [list(rows.read(found, columns_of(found, "images"), plan.place, one)) for one in plan.shards]
+        [list(columns.read(found, columns_of(found, "images"), plan.place, one)) for one in plan.shards]
 
 
 def test_rows_that_lie_together_are_not_copied(tmp_path: Path) -> None:
     make_root(tmp_path, shards=1, rows=60, row_group=16)
     found, plan = planned(tmp_path, what="images")
-    tables = list(rows.read(found, columns_of(found, "images"), plan.place, plan.shards[0]))
+    tables = list(columns.read(found, columns_of(found, "images"), plan.place, plan.shards[0]))
     assert [table.num_rows for table in tables] == [16, 16, 16, 12]
     assert pa.concat_tables(tables)["key"].equals(pq.read_table(tmp_path / "images")["key"])
 
@@ -153,7 +153,7 @@ def test_rows_that_lie_together_are_not_copied(tmp_path: Path) -> None:
 def test_memory_does_not_grow_with_the_shard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    monkeypatch.setattr(shards, "GROUP_BYTES", 500 * KB)
+    monkeypatch.setattr(staging, "GROUP_BYTES", 500 * KB)
     one = pairs(50, 5 * KB)
     before, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.system_memory_pool())
     pa.set_memory_pool(pool)
