@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from ..disk.files import fetched, join, leave_if_orphaned, remove
 from ..disk.ledger import marker
+from ..disk.parquet import parquet
 from ..disk.reading import reading
 from ..disk.tars import read_pairs
 from ..errors import InputError
@@ -62,8 +61,8 @@ def _copy(
         fetched(join(paths.root, paths.images(stem)), paths.work) as images,
         fetched(join(paths.root, f"outcomes/{stem}.parquet"), paths.work) as outcomes,
     ):
-        with reading(str(outcomes)):
-            told = pq.read_table(outcomes).to_pylist()
+        with parquet(str(outcomes)) as file:
+            told = file.read().to_pylist()
         if [one["key"] for one in told] != [*keys.values()]:
             raise InputError(
                 f"{paths.root}/outcomes/{stem}.parquet has {len(told):,} rows, the manifest {len(keys):,} for it, "
@@ -100,16 +99,14 @@ def _milliseconds(when: datetime.datetime | None) -> int | None:
 
 def _pictures(path: Path, paths: ShardPaths) -> Iterator[tuple[str, str, Picture]]:
     """Key, sha256 and picture of every pair of a shard, in order; `path` is of its file, or a copy of it."""
-    with reading(str(path)):
-        if paths.format == "webdataset":
+    if paths.format == "webdataset":
+        with reading(str(path)):
             yield from (_picture(pair, data, name) for pair, name, data in read_pairs(path))
-            return
-        with pq.ParquetFile(path) as file:
-            for group in range(file.num_row_groups):
-                for pair in file.read_row_group(
-                    group, columns=["key", "sha256", "image", *SHOWN]
-                ).to_pylist():
-                    yield _picture(pair, pair["image"]["bytes"], pair["image"]["path"])
+        return
+    with parquet(str(path)) as file:
+        for group in range(file.num_row_groups):
+            for pair in file.read_row_group(group, columns=["key", "sha256", "image", *SHOWN]).to_pylist():
+                yield _picture(pair, pair["image"]["bytes"], pair["image"]["path"])
 
 
 def _picture(pair: dict[str, Any], data: bytes, name: str) -> tuple[str, str, Picture]:

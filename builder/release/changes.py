@@ -22,7 +22,7 @@ import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
 from ..disk.digests import KEY, Bools, Digests, halves_of, hex_of, keys_of, locate
-from ..disk.files import filesystem, join, listdir, publish
+from ..disk.files import filesystem, join, publish, tables_in
 from ..disk.parquet import parquet
 from ..disk.reading import reading
 from ..disk.release import NAME
@@ -170,8 +170,7 @@ class GonePairs:
 
 
 def _parts(root: str, folder: str) -> list[str]:
-    names = [name for name in listdir(join(root, folder)) if name.endswith(".parquet")]
-    return [join(root, folder, name) for name in names]
+    return [join(root, folder, name) for name in tables_in(root, folder)]
 
 
 def _keys(files: Sequence[str]) -> Iterator[Digests]:
