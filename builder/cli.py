@@ -63,7 +63,7 @@ STAGES: Mapping[str, Row] = {
     ),
     "release": Row(
         "publish it: a verified manifest or the pairs, with a card that was counted",
-        "builder.release.config:Config",
+        "builder.release.config:ReleaseConfig",
         "builder.release.runner:run",
     ),
     "verify": Row(

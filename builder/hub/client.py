@@ -68,7 +68,7 @@ def hub_errors(what: str) -> Iterator[None]:
 
 
 def patiently(call: Callable[[], T], console: Console, waits: Sequence[float] = WAITS, only: str = "") -> T:
-    """What `call` returns, tried again after errors that pass: 429, 5xx, a lost connection. It must bear repetition.
+    """The result of `call`, tried again after errors that pass: 429, 5xx, a lost connection. It must bear repetition.
 
     waits: seconds before each new try, where the Hub does not say how many; only: in the path of the request.
     """
@@ -111,7 +111,7 @@ _IDLE = ("No files have been modified", "Retrying in ", "It seems you are trying
 
 
 class _Notes(logging.Handler):
-    """What the client logs, on our console."""
+    """A handler that shows on our console what the client logs."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the client of the Hub raises, as an error of ours: what happened, and what to do about it.
+"""Errors of the Hub's client as errors of ours: what happened, and what to do about it.
 
 GatedRepoError, 403, 412, 429, ConnectError ... ─▶ (class of errors.py, text)
 """
@@ -148,6 +148,6 @@ def _quota(said: str, full: bool = False) -> str:
 
 
 def _said(error: Any) -> str:
-    """What the Hub says of its refusal, as `: text`; empty where it says nothing."""
+    """The words of the Hub about its refusal, as `: text`; empty where it says nothing."""
     text = error.server_message or error.response.headers.get("X-Error-Message") or ""
     return f": {one_line(str(text))[:300].rstrip('.')}" if text else ""

@@ -239,7 +239,7 @@ class Remote:
             yield from self._send_part(folder, dict(half), branch, message)
 
     def _ask(self, call: Callable[[], T], revision: str = "") -> T:
-        """What a call of the client answers, after patience; its errors are one line that names the repository."""
+        """The answer to a call of the client, after patience; its errors are one line that names the repository."""
         with hub_errors(self.where(revision)), hushed(self._console):
             return self._try(call)
 

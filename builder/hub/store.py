@@ -118,7 +118,7 @@ def _reached(where: str) -> Iterator[None]:
 
 
 def open_store(url: str) -> Store:
-    """What is at `url` now; of a branch of the Hub the commit that it names now, whatever is pushed meanwhile.
+    """The files at `url` now; of a branch of the Hub the commit that it names now, whatever is pushed meanwhile.
 
     Raises InputError where there is nothing, EnvironmentProblem where it cannot be listed.
     """

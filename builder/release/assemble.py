@@ -20,6 +20,7 @@ from ..disk.files import filesystem, join, write_atomic
 from ..disk.release import Release
 from ..disk.removals import PATH as REMOVALS
 from . import changes
+from .folder import files_in
 from .publication import Publication
 from .staging import Staging
 
@@ -52,13 +53,13 @@ class Assembly:
         dropped = self._write_changes()
         if len(self._removals):
             self._removals.write(folder / REMOVALS)
-        listed = [name for name in _files(folder) if name.startswith(("changes/", "removals/"))]
+        listed = [name for name in files_in(folder) if name.startswith(("changes/", "removals/"))]
         release = self._release(shards | {name: entry(folder / name) for name in listed}, dropped)
         if not config.repository_id:
             console.warn(f"the card says {REPOSITORY}: say --repository if this folder goes to the Hub")
         repository = config.repository_id or REPOSITORY
         write_card(folder, release, self._staging.columns.schema, config.name, repository)
-        left = [name for name in _files(folder) if name not in release.files and name != document.NAME]
+        left = [name for name in files_in(folder) if name not in release.files and name != document.NAME]
         files = release.files | {name: entry(folder / name) for name in left}
         release = replace(release, files=dict(sorted(files.items())))
         write_atomic(str(folder / document.NAME), release.as_json())
@@ -109,17 +110,8 @@ class Assembly:
         return changes.write(root, previous, self._staging.places(), self._removals, path, version)
 
 
-def _files(folder: Path) -> list[str]:
-    """The files below a folder, by their paths in it, but hidden ones."""
-    return sorted(
-        str(path.relative_to(folder))
-        for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith(".")
-    )
-
-
 def entry(path: Path) -> dict[str, object]:
-    """What release.json says of a file."""
+    """The entry of a file in release.json."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     rows = pq.read_metadata(path).num_rows if path.suffix == ".parquet" else None

@@ -29,7 +29,7 @@ Ids = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """What is known of each row of a root, (n,).
+    """The rows of a root, (n,), by all that decides about each.
 
     ids: the first half of its key, as a number; kept: by its verdict; removed: by the removal list; repeated: its
     key was there before.
@@ -46,7 +46,7 @@ class Census:
         return self.kept & ~self.removed & ~self.repeated
 
     def counts(self) -> dict[str, int]:
-        """What a funnel says: pairs that their verdicts keep, and that are left out all the same."""
+        """The counts of a funnel: pairs that their verdicts keep, and that are left out all the same."""
         left = self.kept & self.removed
         return {
             "removed": int(np.count_nonzero(left)),

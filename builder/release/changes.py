@@ -1,4 +1,4 @@
-"""What a release changes for who has the one before: pairs that are gone, and why; files that are new or go.
+"""Changes of a release for who has the one before: pairs that are gone, and why; files that are new or go.
 
     keys of the last release ─▶ less those of the new shards ─▶ why, by the root ─▶ changes/<version>.parquet
     ReleasePlan, last release ─▶ files by name: new, rewritten, renamed, unchanged, removed; pairs: added, dropped
@@ -120,7 +120,7 @@ class GonePairs:
         return self._ours(dropped.append_column("why", why), "why")
 
     def _ours(self, table: pa.Table, column: str) -> tuple[RowNumbers, Any]:
-        """Of the rows of a table that are pairs of ours, the places in `keys`, and what is in a column."""
+        """The rows of a table that are pairs of ours: their places in `keys`, and their values of a column."""
         digests, valid = keys_of(table["key"])
         places, found = locate(self.keys, digests)
         rows = np.flatnonzero(valid & found)
@@ -191,22 +191,18 @@ def _kept(table: pa.Table) -> Digests:
 
 
 def _each(files: Sequence[str], columns: list[str], look: Callable[[pa.Table], Found]) -> Iterator[Found]:
-    """What `look` finds in every batch of the columns of some Parquet files; a few files are read together."""
+    """The findings of `look` in every batch of the columns of some Parquet files; a few files are read together."""
 
-    def look_into(file: str) -> list[Found]:
-        return [look(table) for table in _batches(file, columns)]
+    def look_into(url: str) -> list[Found]:
+        with parquet(url) as file:
+            names = [name for name in columns if name in file.schema_arrow.names]
+            batches = file.iter_batches(BATCH, columns=names, use_threads=False)
+            return [look(pa.Table.from_batches([batch])) for batch in batches]
 
     with ThreadPoolExecutor(PARALLEL) as pool:
         for start in range(0, len(files), PARALLEL):
             for found in pool.map(look_into, files[start : start + PARALLEL]):
                 yield from found
-
-
-def _batches(url: str, columns: list[str]) -> Iterator[pa.Table]:
-    with parquet(url) as file:
-        names = [name for name in columns if name in file.schema_arrow.names]
-        for batch in file.iter_batches(BATCH, columns=names, use_threads=False):
-            yield pa.Table.from_batches([batch])
 
 
 @dataclass(frozen=True, slots=True)

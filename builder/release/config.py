@@ -28,8 +28,8 @@ _TAG = re.compile(r"[A-Za-z0-9][\w.-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
-class Config(Shared):
-    """What `danqing release` was asked to do."""
+class ReleaseConfig(Shared):
+    """The options of `danqing release`."""
 
     root: str = option("", "root of a rebuilt data set: a folder or an fsspec URL", positional=True)
     output: str = option("", "where it is released: a folder, or hf://datasets/ORG/NAME", positional=True)
@@ -124,7 +124,7 @@ class Config(Shared):
     @property
     def removed(self) -> list[str]:
         """The files of --remove."""
-        return [name for name in (part.strip() for part in self.remove.split(",")) if name]
+        return [name for part in self.remove.split(",") if (name := part.strip())]
 
     def check(self) -> None:
         """Raise UsageError where a value is out of its range or two of them contradict each other."""

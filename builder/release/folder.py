@@ -40,7 +40,8 @@ class Folder:
         if self._out.exists() and not self._out.is_dir():
             raise UsageError(f"{self._out}: not a folder; choose another one for the release")
         release = document.read(str(self._out))
-        strays = sorted(set(_files(self._out)) - set(release.files if release else ()) - {document.NAME})
+        known = {*(release.files if release else ()), document.NAME}
+        strays = [file for file in files_in(self._out) if file not in known]
         if strays:
             raise UsageError(
                 f"{self._out}: holds {strays[0]}, which is of no release; choose an empty folder, or one with a release"
@@ -50,10 +51,11 @@ class Folder:
     def versions(self) -> list[str]:
         """See Target."""
         release = self.previous()
-        changed = (
-            [Path(file).stem for file in release.files if file.startswith("changes/")] if release else []
+        if release is None:
+            return []
+        return sorted(
+            {release.version, *(Path(file).stem for file in release.files if file.startswith("changes/"))}
         )
-        return sorted({release.version, *changed}) if release else []
 
     def begin(self, version: str) -> None:
         """See Target. UsageError where a folder of the release is a link."""
@@ -78,7 +80,7 @@ class Folder:
         self.put(folder, files)
         with environment(f"{self._out}: publishing"):
             old = self._set_aside()
-            for file in sorted(_files(self._taken), key=lambda file: (file in (CARD, document.NAME), file)):
+            for file in sorted(files_in(self._taken), key=lambda file: file == CARD):
                 if file != document.NAME:
                     self._move(self._taken / file, file)
             for file in sorted(set(old.files if old else ()) - keep - {CARD, document.NAME}):
@@ -122,7 +124,7 @@ def _read(path: Path) -> Release | None:
     return None if data == NOTHING else document.parse(data, str(path))
 
 
-def _files(folder: Path) -> list[str]:
-    """Paths of the files in a folder; hidden ones, as of git and of the Hub's client, are nobody's."""
+def files_in(folder: Path) -> list[str]:
+    """Paths of the files in a folder, sorted; hidden ones, as of git and of the Hub's client, are nobody's."""
     found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return [path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts)]
+    return sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))

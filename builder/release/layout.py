@@ -39,13 +39,13 @@ pc: Any = compute  # its stubs know no mix of column and constant
 
 @dataclass(frozen=True, slots=True)
 class ShardSize:
-    """How large shards may be, and what their number is a multiple of."""
+    """The most bytes of a shard, and what the number of shards is a multiple of."""
 
     shard_bytes: int
     multiple: int
 
     def count(self, rows: int, total: float) -> int:
-        """How many shards `rows` of `total` bytes make: enough that none is too large, and few enough for FEWEST."""
+        """The number of shards for `rows` of `total` bytes: enough that none is too large, few enough for FEWEST."""
         if not rows:
             return 0
         needed = max(1, -(-int(total * HEADROOM) // self.shard_bytes))
@@ -94,7 +94,7 @@ def _pictures(part: Part, number: int) -> Floats:
 
 
 def _steps(part: Part, wanted: Bools, weights: Weights) -> Iterator[tuple[float | Floats, int | Floats]]:
-    """Of each row group the bytes of a row and how many rows are wanted, or of each wanted row its bytes, and ones."""
+    """Bytes of a row and number of wanted rows of each row group, or bytes of each wanted row of it, and ones."""
     start = part.first
     for group, each in zip(part.groups, weights[part.shard.stem], strict=True):
         mine = wanted[start : start + group.rows]
@@ -106,7 +106,7 @@ def _steps(part: Part, wanted: Bools, weights: Weights) -> Iterator[tuple[float 
 
 
 def larger(root: Root, wanted: Bools, weights: Weights, shard_bytes: int) -> int:
-    """How many of the wanted rows take more than a whole shard."""
+    """The number of wanted rows that take more than a whole shard."""
     found = (step for part in root.parts for step in _steps(part, wanted, weights))
     return int(sum(np.sum((np.asarray(each) > shard_bytes) * rows) for each, rows in found))
 
@@ -137,7 +137,7 @@ def lay_out(root: Root, wanted: Bools, size: ShardSize, weights: Weights, first:
 
 
 def _level(each: Floats, rows: Floats, count: int) -> float:
-    """What a row counts at most: the bytes of an even shard, as one larger picture would leave others empty."""
+    """The most that a row counts: the bytes of an even shard, as one larger picture would leave others empty."""
     level = np.inf
     for _ in range(LEVELS):
         share = float(np.sum(np.minimum(each, level) * rows)) / count

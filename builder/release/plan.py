@@ -1,6 +1,6 @@
 """The plan of a release: its version and date, its shards, and which row of the root goes into which.
 
-    Config, Root, removals, last release ─▶ ReleasePlan ◀─▶ <work>/plan.json, <work>/place.npy
+    ReleaseConfig, Root, removals, last release ─▶ ReleasePlan ◀─▶ <work>/plan.json, <work>/place.npy
 
 It is made once and kept in the work folder: a run that was killed goes on by it, and ends in the same bytes.
 
@@ -33,7 +33,7 @@ from ..disk.removals import Removals
 from ..disk.schema import SPLITS
 from ..errors import InputError, UsageError
 from .census import Census, Ids, take
-from .config import Config
+from .config import ReleaseConfig
 from .layout import OUT, Places, PlannedShard, ShardSize, Weights, larger, lay_out, planned, weigh
 from .source import Root
 
@@ -50,7 +50,7 @@ class Previous(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReleasePlan:
-    """What is to be made. made_from: of all that decides the files; previous: the release before it.
+    """The plan of a release. made_from: the fingerprint of all that decides its files; previous: the release before it.
 
     rows: of images/ by what becomes of them: kept, flagged (in it with kept=false), left_out, removed, duplicates;
     place: the number of the shard of each row of the root, or OUT; pinned: laid out by the release before it.
@@ -115,7 +115,7 @@ def _sound(plan: ReleasePlan) -> bool:
     )
 
 
-def fingerprint(config: Config, root: Root, removals: Removals) -> str:
+def fingerprint(config: ReleaseConfig, root: Root, removals: Removals) -> str:
     """BLAKE2b-128 of all that decides what is released: options, pictures, verdicts, removals."""
     names = [field.name for field in dataclasses.fields(config) if field.metadata.get("content")]
     options = {name: getattr(config, name) for name in names if name not in ("tag", "compact")}
@@ -126,7 +126,7 @@ def fingerprint(config: Config, root: Root, removals: Removals) -> str:
 
 
 def make(
-    config: Config,
+    config: ReleaseConfig,
     root: Root,
     removals: Removals,
     previous: Previous | None,
@@ -173,7 +173,7 @@ def _now() -> str:
 
 
 def _account(census: Census, place: Places) -> dict[str, int]:
-    """What becomes of each row of images/; they add up, or the code is wrong."""
+    """The number of rows of images/ by what becomes of them; they add up, or the code is wrong."""
     inside = place != OUT
     kept = int(np.count_nonzero(inside & census.kept))
     flagged = int(np.count_nonzero(inside & ~census.kept))
@@ -185,7 +185,11 @@ def _account(census: Census, place: Places) -> dict[str, int]:
 
 
 def _pinned(
-    config: Config, root: Root, census: Census, sizes: tuple[ShardSize, Weights], previous: Previous | None
+    config: ReleaseConfig,
+    root: Root,
+    census: Census,
+    sizes: tuple[ShardSize, Weights],
+    previous: Previous | None,
 ) -> Places | None:
     """The place of each row, those of `previous` first; None where it does not pay, or is not possible.
 
@@ -228,7 +232,7 @@ def _ids_in(url: str) -> Ids:
     return np.concatenate([np.empty(0, np.uint64), *halves])
 
 
-def version_of(config: Config, plan: ReleasePlan, taken: Sequence[str]) -> str:
+def version_of(config: ReleaseConfig, plan: ReleasePlan, taken: Sequence[str]) -> str:
     """The tag of a release that is new: --tag, or by its month the next that is free.
 
     Raises UsageError where --tag is taken, unless --overwrite.

@@ -1,6 +1,6 @@
-"""What is released to where: a root and its source, the release that readers find there now, and all that is to be out.
+"""A publication: a root and its source, the release that readers find there now, and all that is to be out.
 
-    Config ─▶ Publication ─▶ ReleasePlan, new or of the run before
+    ReleaseConfig ─▶ Publication ─▶ ReleasePlan, new or of the run before
 
 The source is told by evidence: --source, else the files that the plan of the rebuild names. That a manifest has the
 columns of a data set is no evidence that it is that data set. A path of this machine tells readers nothing, and is
@@ -9,7 +9,7 @@ nobody's business: it never becomes a source.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from pathlib import Path
@@ -18,13 +18,13 @@ from ..console import Console
 from ..disk import ledger
 from ..disk import release as document
 from ..disk import removals as lists
-from ..disk.files import is_local, join, local_path
-from ..disk.location import bare, is_path, repository_of
+from ..disk.files import join
+from ..disk.location import is_path, repository_of
 from ..disk.reading import reading
 from ..disk.removals import Removals
 from ..errors import UsageError
 from . import plan as plans
-from .config import Config
+from .config import ReleaseConfig
 from .plan import Previous, ReleasePlan
 from .source import Root, open_root
 from .upload import Target, open_target
@@ -32,9 +32,9 @@ from .upload import Target, open_target
 
 @dataclass(frozen=True)
 class Publication:
-    """What is released to where. before: what readers find there now; removals: all that is to be out, undated."""
+    """A root and where it is released. before: what readers find there; removals: all that is to be out, undated."""
 
-    config: Config
+    config: ReleaseConfig
     root: Root
     target: Target
     before: Previous | None
@@ -84,7 +84,7 @@ class Publication:
             lists.keep(self.root.url, removals)
 
 
-def open_publication(config: Config, console: Console) -> Publication:
+def open_publication(config: ReleaseConfig, console: Console) -> Publication:
     """Look at the root and its source, at what is released already, and at the removal lists of both."""
     root, config = open_root(config.root), sourced(config)
     target = open_target(config, console)
@@ -102,23 +102,7 @@ def open_publication(config: Config, console: Console) -> Publication:
     return Publication(config, root, target, before, removals)
 
 
-def check_places(config: Config) -> None:
-    """UsageError where the release would lie in the root, or the root in it, or its place could be two."""
-    if is_local(config.root) and is_local(config.output):
-        root, output = local_path(config.root).resolve(), local_path(config.output).resolve()
-        inside = output.is_relative_to(root) or root.is_relative_to(output)
-    else:
-        inside = f"{config.output.rstrip('/')}/".startswith(f"{config.root.rstrip('/')}/")
-    hub = bare(config.output)
-    if hub and not local_path(config.output).parent.is_dir():
-        raise UsageError(
-            f"{config.output}: a folder, or the Hub? write ./{config.output}, or {hub.at(None).url}"
-        )
-    if inside:
-        raise UsageError(f"{config.output}: is the root, or in it; choose a folder beside it for the release")
-
-
-def sourced(config: Config) -> Config:
+def sourced(config: ReleaseConfig) -> ReleaseConfig:
     """The configuration with the source of its root; UsageError where no license is said and none follows from it."""
     config = replace(config, source=config.source_name or source_of(config.root))
     if not config.license_id:
@@ -135,29 +119,17 @@ def source_of(root: str) -> str:
     """The source by the files of the rebuild: the data set of the Hub they lie in, else that of their release."""
     plan = ledger.read_plan(root, "rebuild")
     files = list(plan["manifest"]["files"]) if plan and "manifest" in plan else []
-    return _of_all(files, _repository) or _of_all({_top(file) for file in files}, _of_release)
-
-
-def _of_all(places: Iterable[str], look: Callable[[str], str]) -> str:
-    """What is found at every place alike; empty where they differ, or where there are none."""
-    found = {look(place) for place in places}
+    found = {repository.id if (repository := repository_of(file)) else "" for file in files}
+    if len(found) != 1 or "" in found:
+        tops = {"" if file.startswith("http") else file.rpartition("/manifest/")[0] for file in files}
+        found = {_of_release(top) if top else "" for top in tops}
     return found.pop() if len(found) == 1 else ""
 
 
-def _repository(file: str) -> str:
-    found = repository_of(file)
-    return found.id if found else ""
-
-
-def _top(file: str) -> str:
-    """The folder of the release that a file may be a shard of; empty where it is none, or lies on the open web."""
-    return "" if file.startswith("http") else file.rpartition("/manifest/")[0]
-
-
 def _of_release(top: str) -> str:
-    """The source that a released manifest names."""
+    """The source that a released manifest names; empty where there is none in the folder."""
     with reading(top):
-        release = document.read(top) if top else None
+        release = document.read(top)
     if release is None or release.what != "manifest" or is_path(release.source):
         return ""
     return release.source

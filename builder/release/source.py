@@ -1,4 +1,4 @@
-"""What is released from: a rebuilt root, its scores where it has been re-validated, and whether they belong together.
+"""The root that is released: its pictures, its scores where it has been re-validated, and their belonging together.
 
     <root>/images/, scores/, ledger/ ─▶ Root: its parts, columns, row groups, and what its ledger counted
 
@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -67,7 +66,7 @@ class Root:
     url: str
     parts: tuple[Part, ...]
     schema: pa.Schema
-    said: dict[str, Any] = field(default_factory=dict)
+    said: Mapping[str, object] = field(default_factory=dict)
     decision: DecisionDocument | None = None
 
     @property
@@ -92,15 +91,15 @@ class Root:
         return ("alt_text", "recaption") if caption == "both" else (caption,)
 
     @property
-    def model(self) -> dict[str, Any]:
+    def model(self) -> dict[str, object]:
         """The checkpoint that scored it, as a release tells it."""
         return published({name: self.said.get(name) for name in MODEL}) if self.validated else {}
 
     @property
     def fingerprint(self) -> str:
-        """Changes when a picture or a verdict does."""
-        told = [[part.shard.stem, part.shard.checksum] for part in self.parts]
-        text = json.dumps([told, self.decision and self.decision["decision"], self.said], sort_keys=True)
+        """BLAKE2b-128 of the pictures and the verdicts."""
+        checksums = [[part.shard.stem, part.shard.checksum] for part in self.parts]
+        text = json.dumps([checksums, self.decision and self.decision["decision"], self.said], sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -182,8 +181,8 @@ def _group(group: pq.RowGroupMetaData) -> RowGroup:
     return RowGroup(group.num_rows, whole - other, other, plain)
 
 
-def _look_scores(shard: rebuilt.Shard, decision: DecisionDocument) -> tuple[dict[str, Any], float]:
-    """What a file of scores/ says of itself, and its bytes a row; InputError where it is not of the decision."""
+def _look_scores(shard: rebuilt.Shard, decision: DecisionDocument) -> tuple[dict[str, object], float]:
+    """The metadata of a file of scores/, and its bytes a row; InputError where it is not of the decision."""
     url = _scores(shard)
     with parquet(url) as file:
         said = said_by(file.schema_arrow)

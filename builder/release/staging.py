@@ -59,7 +59,7 @@ class MadeShard:
     counts: Mapping[str, object]
 
     def entry(self) -> dict[str, object]:
-        """What release.json says of it."""
+        """The entry of the shard in release.json."""
         return {"rows": self.rows, "bytes": self.bytes, "sha256": self.sha256}
 
     def write(self, marker: Path) -> None:
@@ -68,7 +68,7 @@ class MadeShard:
 
 
 def read_made(marker: Path) -> MadeShard | None:
-    """What a marker says; None where there is none that can be believed."""
+    """The shard that a marker tells of; None where there is none that can be believed."""
     try:
         made = documents.build(MadeShard, documents.parse(marker.read_bytes()))
         Counts.of_dict(made.counts)
@@ -89,7 +89,7 @@ class Staging:
 
     @property
     def folder(self) -> Path:
-        """Where the files of the release lie until they are published, by their paths."""
+        """The folder of the files of the release, by their paths, until they are published."""
         return self.work / STAGE
 
     def make(self, budget: int, workers: int, console: Console) -> None:
@@ -111,7 +111,7 @@ class Staging:
                 self._at_once(todo, workers, meter)
 
     def entries(self) -> dict[str, dict[str, object]]:
-        """What release.json says of the shards, by path."""
+        """The entries of the shards in release.json, by path."""
         return {one.path: one.entry() for one in self._made()}
 
     def counts(self) -> Counts:
@@ -126,7 +126,7 @@ class Staging:
         return {shard.path for shard in self.plan.shards if self._sent(shard.path).exists()}
 
     def places(self) -> list[str]:
-        """Where each shard can be read now."""
+        """The path or URL at which each shard can be read now."""
         sent = self.sent()
         return [
             self.target.staged(shard.path) if shard.path in sent else str(self.folder / shard.path)
@@ -256,7 +256,7 @@ def groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 def _fitting(table: pa.Table, rows: int, size: int) -> tuple[int, int]:
-    """How many rows of a table go into a group that has room for `rows` and for `size` bytes, and their bytes."""
+    """The number of rows of a table that fit a group with room for `rows` and for `size` bytes, and their bytes."""
     if "image" not in table.column_names:
         return min(rows, table.num_rows), 0
     lengths = pc.fill_null(pc.binary_length(pc.struct_field(table["image"], "bytes")), 0)

@@ -1,4 +1,4 @@
-"""What a release came to, or with --dry-run would come to: for people and for programs."""
+"""The result of a release, or with --dry-run of what would be one: for people and for programs."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Preview:
 
 
 def preview(publication: Publication, work: Path, console: Console) -> Preview:
-    """What a run would release. Reads the keys of the root, and of the release before it where it is.
+    """The preview of what a run would release. Reads the keys of the root, and of the release before it where it is.
 
     InputError, EnvironmentProblem: where that cannot be read.
     """

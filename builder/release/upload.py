@@ -26,7 +26,7 @@ from ..errors import EnvironmentProblem, InputError, UsageError, VerificationErr
 from ..hub.client import hub_errors, patiently
 from ..hub.remote import PART, Blob, Remote, RemoteState
 from ..web.tokens import TRUST, third_host
-from .config import Config
+from .config import ReleaseConfig
 from .folder import Folder
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Target(Protocol):
         """The folder or fsspec URL at which readers find the release of that tag, or with None the newest."""
 
 
-def open_target(config: Config, console: Console) -> Target:
+def open_target(config: ReleaseConfig, console: Console) -> Target:
     """The target that a configuration names; UsageError where it names none."""
     if is_local(config.output):
         return Folder(config.output)
@@ -296,7 +296,7 @@ class Hub:
         return (new or operations)[: self._most]
 
     def _operations(self, folder: Path, wanted: dict[str, Blob], state: RemoteState) -> list[Operation]:
-        """What makes main the release: new files, the card and release.json, and what is old goes.
+        """Operations that make main the release: new files, the card and release.json, and what is old goes.
 
         Files that no release wrote are left alone.
         """

@@ -5,14 +5,17 @@ plan ─▶ shards [─▶ parts sent] ─▶ changes, card, release.json ─▶
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..card.readme import check_columns
 from ..console import Console
+from ..disk.files import Lock, is_local, listdir, local_path, refuse_links, sweep
 from ..disk.release import NAME, Release
-from ..errors import VerificationError
+from ..errors import DanqingError, EnvironmentProblem, UsageError, VerificationError
 from ..published.check import check as check_release
 from . import plan as plans
 from .assemble import SEALED, Assembly
@@ -22,6 +25,8 @@ from .publication import Publication
 from .staging import STAGE, Staging
 
 UNDER_WAY = (STAGE, "done", "sent", SEALED)  # what a run leaves in its work folder beside the plan
+# All that a work folder holds: the run's own files, and those of a release that is being published in a folder.
+WORK = ("lock", "plan.json", "place.npy", *UNDER_WAY, "taken", "before.json")
 MOST_WORKERS = 4  # a disk gives no more, and each holds a row group or two
 
 
@@ -77,3 +82,35 @@ def check(url: str, depth: str, console: Console, remedy: str) -> None:
     if found.differences:
         more = f" (and {len(found.differences) - 1:,} more)" if len(found.differences) > 1 else ""
         raise VerificationError(f"{url}: {found.differences[0]}{more}; {remedy}")
+
+
+@contextlib.contextmanager
+def held(work: Path, output: str) -> Iterator[None]:
+    """The work folder for one run; it goes where nothing in it is worth keeping."""
+    for name in listdir(str(work)):
+        if name not in WORK and not name.endswith(".tmp"):
+            raise UsageError(
+                f"{work / name}: is none of ours, in a folder that a release makes and removes; move it"
+            )
+    refuse_links(work)
+    lock = Lock(work / "lock")
+    if not lock.acquire():
+        lock.release()
+        raise EnvironmentProblem(f"another danqing release is at work on {output}; wait for it, or end it")
+    try:
+        sweep(output)
+        yield
+    except DanqingError:
+        if not (work / "plan.json").exists():
+            _leave(lock, output)
+        raise
+    else:
+        _leave(lock, output)
+    finally:
+        lock.release()
+
+
+def _leave(lock: Lock, output: str) -> None:
+    lock.clear()
+    if is_local(output) and not any(local_path(output).iterdir()):
+        local_path(output).rmdir()

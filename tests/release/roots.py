@@ -23,7 +23,7 @@ from builder.disk.release import read as read_release
 from builder.disk.removals import Removals
 from builder.reasons import Cause
 from builder.release.columns import columns_of
-from builder.release.config import Config
+from builder.release.config import ReleaseConfig
 from builder.release.plan import ReleasePlan, make
 from builder.release.source import Root, open_root
 from builder.release.staging import Staging
@@ -98,9 +98,9 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def opened(root: Path, **options: Any) -> tuple[Config, Root]:
+def opened(root: Path, **options: Any) -> tuple[ReleaseConfig, Root]:
     """A configuration and the root it names."""
-    return Config(str(root), "out", source=FROM[1], **options), open_root(str(root))
+    return ReleaseConfig(str(root), "out", source=FROM[1], **options), open_root(str(root))
 
 
 def planned(root: Path, removals: Removals = NONE, **options: Any) -> tuple[Root, ReleasePlan]:

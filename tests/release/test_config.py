@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from builder.errors import UsageError
-from builder.release import Config
+from builder.release.config import ReleaseConfig
 
 REFUSED: dict[str, dict[str, Any]] = {
     "--what pixels: none of manifest, images": {"what": "pixels"},
@@ -34,32 +34,32 @@ REFUSED: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("message", REFUSED)
 def test_options_that_make_no_sense(message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Config("root", "out", **REFUSED[message]).check()
+        ReleaseConfig("root", "out", **REFUSED[message]).check()
 
 
 def test_the_license_is_that_of_danqing_where_that_is_the_source_unless_one_is_said() -> None:
-    assert Config("root", "out").license_id == ""
+    assert ReleaseConfig("root", "out").license_id == ""
     for danqing in ("DeepGlint-AI/DanQing100M", "hf://datasets/DeepGlint-AI/DanQing100M/data/*.parquet"):
-        assert Config("root", "out", source=danqing).license_id == "cc-by-nc-4.0"
-        assert Config("root", "out", source=danqing, license="cc-by-4.0").license_id == "cc-by-4.0"
-    other = Config("root", "out", source="ORG/OTHER", license="mit")
+        assert ReleaseConfig("root", "out", source=danqing).license_id == "cc-by-nc-4.0"
+        assert ReleaseConfig("root", "out", source=danqing, license="cc-by-4.0").license_id == "cc-by-4.0"
+    other = ReleaseConfig("root", "out", source="ORG/OTHER", license="mit")
     other.check()
     assert other.license_id == "mit"
 
 
 @pytest.mark.parametrize(("what", "size"), [("manifest", 128 << 20), ("images", 512 << 20)])
 def test_the_size_of_a_shard_goes_by_what_is_released(what: str, size: int) -> None:
-    assert Config("root", "out", what=what).target_bytes == size
-    assert Config("root", "out", what=what, shard_size=5).target_bytes == 5
+    assert ReleaseConfig("root", "out", what=what).target_bytes == size
+    assert ReleaseConfig("root", "out", what=what, shard_size=5).target_bytes == 5
 
 
 def test_files_of_removals_come_in_a_list() -> None:
-    assert Config("root", "out", remove="a.txt, b.txt,").removed == ["a.txt", "b.txt"]
+    assert ReleaseConfig("root", "out", remove="a.txt, b.txt,").removed == ["a.txt", "b.txt"]
 
 
 def test_the_card_is_for_the_repository_that_is_said_or_released_to() -> None:
-    assert Config("root", "out").repository_id == ""
-    assert Config("root", "out", repository="ORG/NAME").repository_id == "ORG/NAME"
-    assert Config("root", "hf://datasets/ORG/NAME").repository_id == "ORG/NAME"
+    assert ReleaseConfig("root", "out").repository_id == ""
+    assert ReleaseConfig("root", "out", repository="ORG/NAME").repository_id == "ORG/NAME"
+    assert ReleaseConfig("root", "hf://datasets/ORG/NAME").repository_id == "ORG/NAME"
     with pytest.raises(UsageError, match="OUTPUT says ORG/NAME"):
-        Config("root", "hf://datasets/ORG/NAME", repository="ORG/OTHER").check()
+        ReleaseConfig("root", "hf://datasets/ORG/NAME", repository="ORG/OTHER").check()

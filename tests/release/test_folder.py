@@ -12,14 +12,14 @@ import pytest
 from builder.console import Console
 from builder.disk.release import NAME
 from builder.errors import InputError, UsageError
-from builder.release.config import Config
+from builder.release.config import ReleaseConfig
 from builder.release.folder import Folder
 from builder.release.upload import open_target
 from tests.release.publishing import contents, paths
 
 
 def target_of(output: Path, **more: Any) -> Any:
-    return open_target(Config(root="r", output=str(output), **more), Console(quiet=True))
+    return open_target(ReleaseConfig(root="r", output=str(output), **more), Console(quiet=True))
 
 
 def to_folder(output: Path, folder: Path, version: str) -> None:

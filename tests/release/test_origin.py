@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from builder.cli import main
-from builder.release.config import Config
+from builder.release.config import ReleaseConfig
 from builder.release.publication import source_of
 from builder.release.source import MODEL, Root
 from tests.release.roots import read, release, released, scored_root, tree, with_ledger
@@ -115,7 +115,7 @@ def test_the_source_is_named_however_it_was_typed(root: Path, tmp_path: Path) ->
         "[ORG/PAIRS](https://huggingface.co/datasets/ORG/PAIRS)"
         in (tmp_path / "out" / "README.md").read_text()
     )
-    assert Config(source="laion", license="mit").source_name == "laion"
+    assert ReleaseConfig(source="laion", license="mit").source_name == "laion"
 
 
 def test_no_path_of_this_machine_is_released(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from builder.console import Console
 from builder.disk.release import NAME
 from builder.errors import UsageError
-from builder.release.config import Config
+from builder.release.config import ReleaseConfig
 from builder.release.upload import open_target
 from tests.hub import Fault, Hub
 from tests.hub.access import Account
@@ -309,4 +309,4 @@ def test_progress_is_told_in_bytes(hub: Hub, tmp_path: Path, release: Path) -> N
 @pytest.mark.parametrize("output", ["hf://datasets/a", "hf://datasets/a/b@v1", "s3://a/b"])
 def test_other_places_are_refused(output: str) -> None:
     with pytest.raises(UsageError, match="write a folder, or hf://datasets/ORG/NAME without a revision"):
-        open_target(Config(root="r", output=output), Console(quiet=True))
+        open_target(ReleaseConfig(root="r", output=output), Console(quiet=True))

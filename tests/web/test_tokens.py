@@ -11,7 +11,7 @@ import pytest
 
 from builder.console import Console
 from builder.errors import UsageError
-from builder.release import Config
+from builder.release.config import ReleaseConfig
 from builder.release.upload import open_target
 from builder.web.tokens import third_host, withhold
 from tests.hub import Hub
@@ -53,7 +53,7 @@ def test_a_token_is_withheld_from_a_third_host_only() -> None:
 def test_nothing_is_released_to_a_third_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "https://hf-mirror.com")
     with pytest.raises(UsageError, match=r"hf-mirror.com is not the Hub, and would be shown your token"):
-        open_target(Config("root", "hf://datasets/org/x"), Console())
+        open_target(ReleaseConfig("root", "hf://datasets/org/x"), Console())
 
 
 def test_the_command_line_withholds_the_token(tmp_path: Path) -> None:
