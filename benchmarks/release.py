@@ -3,7 +3,7 @@
     python benchmarks/release.py [--only compaction again requests flat] [--rounds 3] [--pairs 16000]
 
 In: roots of noise JPEGs made here (25 kB each, no two alike), scored by tests/scored.py. `danqing release` runs as a
-user starts it; the Hub is the one of the demo, on loopback, with the real client and the real Xet deduplication.
+user starts it; the Hub is that of the tests, on loopback, with the real client and the real Xet deduplication.
 Prints Markdown tables and writes benchmarks/out/release.json.
 """
 

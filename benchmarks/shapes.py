@@ -1,6 +1,6 @@
 """Makes checkpoints of a published shape for benchmarks/revalidate.py and benchmarks/gpu.py.
 
-The weights are random: speed does not ask for sense, and nothing needs a network. The vocabulary is that of the demo's
+The weights are random: speed does not ask for sense, and nothing needs a network. The vocabulary is that of `tiny`'s
 tokenizer in an embedding of VOCABULARY rows, not SigLIP2's 256,000: looking a row up costs the same in either. It needs
 torch and transformers, and nothing that a machine with a GPU may lack.
 """

@@ -70,7 +70,7 @@ class Host:
 
     @property
     def netlocs(self) -> list[str]:
-        """Its addresses as they stand in a URL: ip:port."""
+        """Addresses as they stand in a URL: ip:port."""
         return [f"{address}:{self.port}" for address in self.addresses]
 
     def forget(self) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
 RGB = tuple[int, int, int]
+Size = tuple[int, int]  # width and height in pixels
 
 COLOURS: dict[str, RGB] = {
     "红色": (208, 36, 44), "橙色": (242, 134, 28), "黄色": (246, 212, 48), "绿色": (38, 150, 72),
@@ -48,7 +49,7 @@ FORMATS = ((4, 3), (3, 4), (1, 1), (3, 2), (16, 9), (2, 3))
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What a scene shows, in the words of its captions; size is (width, height) in pixels."""
+    """What a scene shows, in the words of its captions."""
 
     colour: str
     shape: str
@@ -56,7 +57,7 @@ class Attributes:
     place: str
     ground: str
     pattern: str
-    size: tuple[int, int]
+    size: Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +114,11 @@ def attributes(index: int, seed: int = 0, *, neutral: bool = False) -> Attribute
 
 
 def scene(
-    index: int,
-    seed: int = 0,
-    *,
-    size: tuple[int, int] | None = None,
-    neutral: bool = False,
-    plain: bool = False,
+    index: int, seed: int = 0, *, size: Size | None = None, neutral: bool = False, plain: bool = False
 ) -> Scene:
     """Draw scene `index` of `seed`.
 
-    size: (width, height) in pixels instead of the scene's own; neutral: only black, grey and white;
+    size: instead of the scene's own; neutral: only black, grey and white;
     plain: a white ground without pattern.
     """
     shown = attributes(index, seed, neutral=neutral)
@@ -188,7 +184,7 @@ def _tint(colour: RGB, rng: np.random.Generator) -> RGB:
     return red, green, blue
 
 
-def _ground(shown: Attributes, size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
+def _ground(shown: Attributes, size: Size, rng: np.random.Generator) -> Image.Image:
     """The ground with its pattern, whose second tone is a darker or lighter one of the same colour."""
     base = GROUNDS[shown.ground]
     shift = 38 if sum(base) < 300 else -34

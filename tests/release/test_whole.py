@@ -7,12 +7,18 @@ import pyarrow.parquet as pq
 
 from builder.reasons import Cause
 from tests.hub import Hub
-from tests.hub.clients import client_env, hub_contents, run_client
+from tests.hub.clients import answers, client_env, hub_contents, run_client
 from tests.release.roots import FROM, SOME, scored_root
 from tests.roots import pair
 
 REPO = "tester/pairs"
 SHIFTED = (*SOME[:-1], Cause.UNRELATED)
+STREAM = """
+    import json
+    from datasets import load_dataset
+    splits = load_dataset("tester/pairs", streaming=True, revision="v2")
+    print(json.dumps(sorted(pair["key"] for split in splits.values() for pair in split.decode(False))))
+"""  # with nothing of ours
 
 
 def command(hub: Hub, tmp: Path, *flags: str) -> dict:
@@ -53,6 +59,10 @@ def test_two_releases_in_parts(hub: Hub, tmp_path: Path) -> None:
     assert len(now) > sum(row["kept"] for row in now) == second["kept"]
     assert pair(8)["key"] not in {row["key"] for row in now}
     assert not list((tmp_path / "cache").rglob("*.parquet"))
+    environment = client_env(hub, tmp_path)
+    told = run_client(["danqing", "verify", f"{REPO}@v2", "--sample", "0", "--quiet"], environment).stdout
+    assert told.endswith("it holds what it says\n")
+    assert answers(STREAM, environment) == sorted(row["key"] for row in now if row["kept"])
 
 
 def test_the_same_again_sends_nothing(hub: Hub, tmp_path: Path) -> None:
