@@ -26,6 +26,7 @@ from .template import CARDS
 from .words import described
 
 NAME = "croissant.json"
+READ = ("@id", "license", "distribution", "recordSet")  # by programs
 SHARDS = "shards"  # the id of all of them together
 _PAPER = "https://arxiv.org/abs/2601.10305"
 _PLAIN = {  # types of Croissant by those of Arrow; all others are text
@@ -37,7 +38,7 @@ _PLAIN = {  # types of Croissant by those of Arrow; all others are text
 }
 
 
-def document(release: Release, schema: pa.Schema, title: str, repository: str) -> bytes:
+def document(release: Release, schema: pa.Schema, title: str, repository: str) -> str:
     """croissant.json of a release."""
     of_danqing, url = release.source == DANQING, f"https://huggingface.co/datasets/{repository}"
     data: dict[str, object] = {
@@ -60,10 +61,10 @@ def document(release: Release, schema: pa.Schema, title: str, repository: str) -
         data["recordSet"] = [_entry("cr:RecordSet", release.what) | {"field": fields}]
     there = {name: value for name, value in data.items() if value}
     text = json.dumps(there, indent=1, ensure_ascii=False)
-    return ("\n".join(map(harmless_json, text.split("\n"))) + "\n").encode()
+    return "\n".join(map(harmless_json, text.split("\n"))) + "\n"
 
 
-def checked(data: bytes) -> bytes:
+def checked(text: str) -> str:
     """The same document; VerificationError where mlcroissant finds an error in it or has a warning."""
     try:
         import mlcroissant
@@ -75,13 +76,13 @@ def checked(data: bytes) -> bytes:
         warnings.simplefilter("ignore", DeprecationWarning)  # of rdflib, by what mlcroissant asks of it
         logging.getLogger("absl").setLevel(logging.ERROR)  # it would print what is raised here
         try:
-            issues = mlcroissant.Dataset(jsonld=json.loads(data)).metadata.issues
+            issues = mlcroissant.Dataset(jsonld=json.loads(text)).metadata.issues
         except mlcroissant.ValidationError as error:
             raise VerificationError(f"{NAME}: not valid: {' '.join(str(error).split())}") from error
     named_freely = {warning for warning in issues.warnings if "MAJOR.MINOR.PATCH" in warning}
     for found in sorted({*issues.errors, *issues.warnings} - named_freely):
         raise VerificationError(f"{NAME}: not valid: {' '.join(found.split())}")
-    return data
+    return text
 
 
 def _entry(kind: str, name: str) -> dict[str, object]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from ..disk.location import DANQING, bare
 from ..disk.release import Release
+from ..errors import VerificationError
 from ..reasons import Verdict
 from . import figures
 from .counts import CAPTIONS, MILLIONTHS, SIDE_STEP
@@ -24,7 +25,7 @@ _DERIVED = {"cc-by-nc-4.0"}  # licenses that are inherited from DANQING as it is
 
 
 def facts(release: Release, schema: pa.Schema) -> dict[str, object]:
-    """All fields but the names; VerificationError where the funnel does not add up."""
+    """All fields but the names; VerificationError for a funnel that does not add up, or a column without a word."""
     counts, options = release.counts, release.funnel.get("options", {})
     main, of_danqing = release.splits[0], release.source == DANQING
     return {
@@ -79,6 +80,10 @@ def _most(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def _column(field: pa.Field[pa.DataType], meaning: str) -> dict[str, str]:
+    if not meaning:
+        raise VerificationError(
+            f"column {field.name} has no description in builder/card/words.py: write what it means"
+        )
     kind = field.type
     word = _NAMES.get(str(kind), str(kind))
     if field.name == "image":

@@ -7,6 +7,7 @@ Configurations, splits, features and sizes are those of the files. The Hub check
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pyarrow as pa
@@ -31,6 +32,14 @@ _LICENSES = """
     postgresql unlicense unknown wtfpl zlib
 """
 LICENSES = frozenset(_LICENSES.split())
+READ = (
+    "license",
+    "license_name",
+    "license_link",
+    "source_datasets",
+    "configs",
+    "dataset_info",
+)  # by programs
 TASKS = ("image-to-text", "text-to-image", "zero-shot-image-classification")
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
 
@@ -49,13 +58,41 @@ def size_category(pairs: int) -> str:
     return _SIZES[min(max(len(str(pairs)) - 3, 0), len(_SIZES) - 1)]
 
 
+def stock(schema: pa.Schema) -> pa.Schema:
+    """The columns as stock `datasets` has them, by which a card is written: the same from rows and from a footer."""
+    from datasets import Features
+
+    columns: pa.Schema = Features.from_arrow_schema(schema).arrow_schema
+    return columns
+
+
+def columns_said(schema: pa.Schema) -> str:
+    """The columns for release.json: as `datasets` has them in JSON, a text because their order counts."""
+    from datasets import Features
+
+    return json.dumps(Features.from_arrow_schema(schema).to_dict(), ensure_ascii=False)
+
+
+def columns_told(said: str) -> pa.Schema:
+    """The columns that columns_said gave."""
+    from datasets import Features
+
+    columns: pa.Schema = Features.from_dict(json.loads(said)).arrow_schema
+    return columns
+
+
 def front_matter(release: Release, schema: pa.Schema, title: str) -> str:
     """The YAML of a card, without the lines of dashes; InputError for a license that the Hub does not know."""
+    check_license(release.license)
+    return dump(head(release, schema, title))
+
+
+def head(release: Release, schema: pa.Schema, title: str) -> dict[str, Any]:
+    """What the YAML says."""
     from datasets.info import DatasetInfosDict
     from datasets.utils.metadata import MetadataConfigs
     from huggingface_hub import DatasetCardData
 
-    check_license(release.license)
     of_danqing = release.source == DANQING
     data = DatasetCardData(
         language="zh" if of_danqing else None,
@@ -78,7 +115,7 @@ def front_matter(release: Release, schema: pa.Schema, title: str) -> str:
     )
     MetadataConfigs(configs(release)).to_dataset_card_data(data)
     DatasetInfosDict(_infos(release, schema)).to_dataset_card_data(data)
-    return dump(dict(data.to_dict()))  # type: ignore[no-untyped-call]
+    return dict(data.to_dict())  # type: ignore[no-untyped-call]
 
 
 def _derived(source: str) -> list[str] | None:

@@ -8,37 +8,47 @@ funnel that does not add up fail the build.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
-from ..disk.release import Release
+from ..disk.release import CardDocument, Release
 from ..errors import InputError, VerificationError
 from . import croissant, figures
 from .facts import facts
-from .metadata import front_matter
+from .metadata import columns_said, front_matter, stock
 from .template import fill
 
 REPOSITORY = "ORG/NAME"  # where the release is not on the Hub yet
 
 
-def write_card(
-    folder: Path, release: Release, schema: pa.Schema, name: str, repository: str = REPOSITORY
-) -> None:
-    """Write README.md, figures/*.png and croissant.json into `folder`.
+def named(release: Release, schema: pa.Schema, name: str, repository: str = REPOSITORY) -> Release:
+    """The release with what its card is called, so that the card can be written again by release.json alone.
 
-    schema: of the shards, for tars that of the rows they were written from; name: the title, "" for one by the source;
-    repository: as load_dataset takes it. Of release.files the shards, changes/ and removals/ count.
-    Raises VerificationError where a number does not add up or is missing, InputError for an unknown license.
+    schema: of the shards, for tars that of the rows they were written from, which their files do not tell; name: the
+    title, empty for one by the source; repository: as load_dataset takes it.
     """
-    title = name or default_title(release)
-    card = render(release, schema, title, repository)
+    said: CardDocument = {"title": name or default_title(release), "repository": repository}
+    if release.has_tars:
+        said["columns"] = columns_said(schema)
+    return replace(release, funnel=release.funnel | {"card": said})
+
+
+def write_card(folder: Path, release: Release, schema: pa.Schema) -> None:
+    """Write README.md, figures/*.png and croissant.json of a release that is named into `folder`.
+
+    Of release.files the shards, changes/ and removals/ count. Raises VerificationError where a number does not add up
+    or is missing, InputError for an unknown license.
+    """
+    said = release.funnel["card"]
+    card = render(release, schema, said["title"], said["repository"])
     drawn = figures.draw(release)
-    described = croissant.checked(croissant.document(release, schema, title, repository))
+    described = croissant.checked(croissant.document(release, schema, said["title"], said["repository"]))
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     for figure, data in drawn.items():
         (folder / "figures" / figure).write_bytes(data)
-    (folder / croissant.NAME).write_bytes(described)
+    (folder / croissant.NAME).write_text(described, encoding="utf-8")
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
@@ -72,5 +82,6 @@ def default_title(release: Release) -> str:
 
 def render(release: Release, schema: pa.Schema, title: str, repository: str = REPOSITORY) -> str:
     """README.md: front matter and body."""
+    schema = stock(schema)
     body = fill(f"{release.what}.md", facts(release, schema) | {"title": title, "repository": repository})
     return f"---\n{front_matter(release, schema, title)}\n---\n{body}"

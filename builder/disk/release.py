@@ -42,6 +42,14 @@ class RevisionDocument(TypedDict):
     dropped: dict[str, int]
 
 
+class CardDocument(TypedDict):
+    """What a card is called, by which `verify` writes it again. columns: of tars, as `datasets` has them in JSON."""
+
+    title: str
+    repository: str
+    columns: NotRequired[str]
+
+
 class FunnelDocument(TypedDict):
     """What readers rely on in the funnel of a release: how many rows stood and were lost where."""
 
@@ -56,6 +64,7 @@ class FunnelDocument(TypedDict):
     decision: NotRequired[Document]
     options: NotRequired[Document]
     revisions: NotRequired[list[RevisionDocument]]
+    card: NotRequired[CardDocument]  # here, as earlier readers refuse what they do not know beside the funnel
 
 
 @dataclass(frozen=True, slots=True)

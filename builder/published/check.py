@@ -22,9 +22,9 @@ from ..disk.release import NAME, Release, parse, split_of
 from ..errors import InputError
 from ..hub.store import Store, open_store, sha256_of
 from . import history, pictures, rows, shards, tars
-from .claims import check_funnel
+from .card import check_card
 from .differences import Differences
-from .readme import check_card
+from .funnel import check_funnel
 
 SMALL = 16 << 20  # bytes up to which a file that the listing has no hash of is read, also by `quick`
 PARALLEL = 8  # files that are read at once, at most
@@ -48,7 +48,7 @@ class Checked:
     """What was found. url: with the commit, of the Hub; files, bytes: that release.json lists, as they lie there.
 
     differences: a line each; rows: that were counted, none where `quick` met tars; pictures: that were decoded;
-    strangers: files of others, which nobody takes for data.
+    strangers: files of others, which nobody takes for data; prose: why that of the card was not compared, if so.
     """
 
     url: str
@@ -59,6 +59,7 @@ class Checked:
     files: int
     pictures: int
     strangers: list[str]
+    prose: str | None
 
 
 @dataclass(slots=True)
@@ -118,12 +119,12 @@ class _Check:
         self._numbers(footers, scans, counts)
         check_funnel(release, differences)
         shards.check_schema(footers, release, differences)
-        check_card(store, release, footers[0].schema if footers else None, differences)
+        prose = check_card(store, release, footers[0].schema if footers else None, differences)
         decoded = pictures.check(self._sample(footers, drawn, sample), differences)
         there = [store.entries[path].bytes for path in release.files if path in store.entries]
         found = sum(one.rows for one in (scans if self._full else footers))
         lines = differences.lines()
-        return Checked(store.url, release, lines, found, sum(there), len(there), decoded, strangers)
+        return Checked(store.url, release, lines, found, sum(there), len(there), decoded, strangers, prose)
 
     def _listing(self) -> list[str]:
         """Files that are missing, too large or small, or not of the release; those of others that do no harm."""

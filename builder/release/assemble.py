@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from .. import __version__
 from ..card import funnel
-from ..card.readme import REPOSITORY, write_card
+from ..card.readme import REPOSITORY, named, write_card
 from ..console import Console
 from ..disk import release as document
 from ..disk.files import filesystem, join, write_atomic
@@ -58,7 +58,9 @@ class Assembly:
         if not config.repository_id:
             console.warn(f"the card says {REPOSITORY}: say --repository if this folder goes to the Hub")
         repository = config.repository_id or REPOSITORY
-        write_card(folder, release, self._staging.columns.schema, config.name, repository)
+        schema = self._staging.columns.schema
+        release = named(release, schema, config.name, repository)
+        write_card(folder, release, schema)
         left = [name for name in files_in(folder) if name not in release.files and name != document.NAME]
         files = release.files | {name: entry(folder / name) for name in left}
         release = replace(release, files=dict(sorted(files.items())))

@@ -31,7 +31,7 @@ def quiet() -> Iterator[None]:
 def made(folder: Path, what: Made = Made("manifest")) -> tuple[Release, pa.Schema, dict[str, Any]]:  # noqa: B008
     release, schema = publish(folder, what)
     data = document(release, schema, "A title", "acme/danqing")
-    (folder / "croissant.json").write_bytes(data)
+    (folder / "croissant.json").write_text(data, encoding="utf-8")
     return release, schema, json.loads(data)
 
 

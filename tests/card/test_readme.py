@@ -15,7 +15,7 @@ import pytest
 from datasets import load_dataset
 
 from builder.card.metadata import LICENSES, check_license, size_category
-from builder.card.readme import REPOSITORY, default_title, render, write_card
+from builder.card.readme import REPOSITORY, default_title, named, render, write_card
 from builder.disk.release import Release
 from builder.errors import InputError, VerificationError
 
@@ -36,7 +36,7 @@ def published(
 ) -> tuple[Path, Release, pa.Schema]:
     folder = tmp_path_factory.mktemp("card") / "release"
     release, schema = publish(folder, request.param)
-    write_card(folder, release, schema, "", "acme/danqing")
+    write_card(folder, named(release, schema, "", "acme/danqing"), schema)
     return folder, release, schema
 
 
@@ -101,7 +101,7 @@ def test_the_same_release_gives_the_same_files(tmp_path: Path) -> None:
     made = []
     for name in ("one", "two"):
         release, schema = publish(tmp_path / name)
-        write_card(tmp_path / name, release, schema, "T", "a/b")
+        write_card(tmp_path / name, named(release, schema, "T", "a/b"), schema)
         made.append(
             {str(p.relative_to(tmp_path / name)): p.read_bytes() for p in (tmp_path / name).rglob("*.*")}
         )
@@ -113,7 +113,7 @@ def test_the_snippets_run(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(datasets.config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", 0)
     folder = tmp_path / "release"
     release, schema = publish(folder, Made(what, dropped=what == "images"))
-    write_card(folder, release, schema, "", REPOSITORY)
+    write_card(folder, named(release, schema, ""), schema)
     body = (folder / "README.md").read_text(encoding="utf-8")
     code = body.partition("```python\n")[2].partition("```")[0]
     code = code.replace(REPOSITORY, str(folder)).replace(f', revision="{release.version}"', "")

@@ -330,6 +330,11 @@ def carded(old: str, new: str) -> Callable[[Path], None]:
     return do
 
 
+def instead(wanted: str, found: str, of: str = "README.md") -> str:
+    """What is said of the first line of a document that is not as danqing writes it."""
+    return rf"^{of}: line [\d,]+ should have .*{wanted}.*, it has .*{found}.*$"
+
+
 BOTH, FULL = ("full", "quick"), ("full",)
 # These are not sealed anew: what is said of the files is wrong.
 WRONG: dict[str, tuple[Kind, Callable[[Path], None], tuple[str, ...], str]] = {
@@ -455,87 +460,97 @@ WRONG: dict[str, tuple[Kind, Callable[[Path], None], tuple[str, ...], str]] = {
         PICTURES,
         carded("num_examples: 18", "num_examples: 19"),
         BOTH,
-        r"^README.md: dataset_info: num_examples of train should be 18, it is 19$",
+        instead(r"    num_examples: 18", r"    num_examples: 19"),
     ),
     "card-bytes": (
         PICTURES,
         carded(r"num_bytes: \d+", "num_bytes: 5"),
         BOTH,
-        r"^README.md: dataset_info: num_bytes of train should be [\d,]+, it is 5$",
+        instead(r"    num_bytes: \d+", r"    num_bytes: 5"),
     ),
     "card-size": (
         PICTURES,
         carded(r"download_size: \d+", "download_size: 5"),
         BOTH,
-        r"dataset_info: download_size should be",
+        instead(r"  download_size: \d+", r"  download_size: 5"),
     ),
     "card-type": (
         PICTURES,
         carded(r"name: width\n    dtype: int32", "name: width\n    dtype: int64"),
         BOTH,
-        r"dataset_info: features: width should be Value\('int32'\), it is Value\('int64'\)",
+        instead(r"    dtype: int32", r"    dtype: int64"),
     ),
     "card-features": (
         PICTURES,
         carded(r"features:\n", "features:\n  - 5\n"),
         BOTH,
-        r"dataset_info: features: cannot be read",
+        instead(r"  - name: key", r"  - 5"),
     ),
     "card-no-info": (
         MANIFEST,
         carded("dataset_info", "other"),
         BOTH,
-        r"dataset_info: should describe the config manifest",
+        instead(r"dataset_info:", r"other:"),
     ),
     "card-filters": (
         PICTURES,
         carded("  filters:\n  - - kept\n    - ==\n    - true\n", ""),
         BOTH,
-        r"configs: images: filters should be \[\['kept', '==', True\]\], it is None",
+        instead(r"  filters:", r"- config_name: removals"),
     ),
     "card-glob": (
         PICTURES,
         carded("path: images/validation", "path: images/valid"),
         BOTH,
-        r"configs: images: files of split validation: images/validation-00000-of-00001.parquet should be among them",
+        instead(r"    path: images/validation-.*", r"    path: images/valid-.*"),
     ),
     "card-glob-wide": (
         PICTURES,
-        carded(r"path: images/validation-\*.parquet", "path: '*/*.parquet'"),
+        carded(r"path: images/validation-\*.*", "path: '*/*.parquet'"),
         BOTH,
-        r"files of split validation: changes/.* should not be among them",
+        instead(r"    path: images/validation-.*", r"    path: '\*/\*\.parquet'"),
     ),
     "card-license": (
         PICTURES,
         carded("license: cc-by-nc-4.0", "license: mit"),
         BOTH,
-        r"^README.md: license should be cc-by-nc-4.0, it is mit$",
+        instead(r"license: cc-by-nc-4.0", r"license: mit"),
     ),
     "card-version": (
         PICTURES,
         carded("Version `v2026.11`", "Version `v2026.12`"),
         BOTH,
-        r"of the version the text should say v2026.11, it says v2026.12",
+        instead(r"Version `v2026.11` of .*", r"Version `v2026.12` of .*"),
     ),
     "card-count": (
         PICTURES,
         carded("23 pairs", "230 pairs"),
         BOTH,
-        r"of the pairs the text should say 23, it says 230",
+        instead(r".*23 pairs.*", r".*230 pairs.*"),
     ),
     "card-unfilled": (
         PICTURES,
         carded("Made by hand", "Made by {{ hand }}"),
         BOTH,
-        r"^README.md: line 1 of the text: '\{\{ hand ' begins an unfilled field$",
+        instead(r"pretty_name: Made by hand", r"pretty_name: Made by \{\{ hand \}\}"),
     ),
-    "card-yaml": (PICTURES, carded("license:", "license: ["), BOTH, r"^README.md: should begin with YAML"),
-    "croissant": (PICTURES, written("croissant.json", b"{}"), BOTH, r"^croissant.json: cannot be read"),
+    "card-yaml": (
+        PICTURES,
+        carded("license:", "license: ["),
+        BOTH,
+        instead(r"license: cc-by-nc-4.0", r"license: \[ cc-by-nc-4.0"),
+    ),
+    "croissant": (
+        PICTURES,
+        written("croissant.json", b"{}"),
+        BOTH,
+        r"^croissant.json: line 1 should have '\{', it has '\{\}'$",
+    ),
     "croissant-hash": (
         PICTURES,
         recounted("files", IMAGE_SHARD, "sha256", value="0" * 64),
         BOTH,
-        rf"^croissant.json: sha256 of {IMAGE_SHARD} should be 0+",
+        r"^croissant.json: line \d+ should have '   .sha256.: .0+.'",
     ),
     "dropped": (
         PICTURES,

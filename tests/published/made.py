@@ -10,27 +10,26 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
-from datasets import DatasetInfo, Features
 from PIL import Image
 
+from builder import __version__
+from builder.card import croissant, readme
 from builder.card.counts import Counts
 from builder.disk import removals
 from builder.disk.parquet import HUGGINGFACE, writer
 from builder.disk.release import Release
 from builder.disk.schema import CODE, IMAGES, PAIR, PICTURE, pair_key, saying
 from builder.disk.tars import TarWriter
-from builder.reasons import Verdict
 from tests.roots import FETCHED
 
 VERSION, BEFORE = "v2026.11", "v2026.10"
+TITLE, REPOSITORY = "Made by hand", "ORG/NAME"
 MODEL = {
     "model": "google/tiny",
     "name": "tiny",
@@ -155,11 +154,11 @@ def write_changes(folder: Path, keys: list[str], reasons: list[str]) -> None:
     pq.write_table(rows, folder / f"changes/{VERSION}.parquet")
 
 
-def make(folder: Path, kind: Kind | None = None) -> Release:
+def make(folder: Path, kind: Kind | None = None, **said: Any) -> Release:
     """A whole release."""
     kind = kind or Kind()
     write(folder, kind)
-    return seal(folder, kind)
+    return seal(folder, kind, **said)
 
 
 def seal(folder: Path, kind: Kind | None = None, **said: Any) -> Release:
@@ -188,14 +187,14 @@ def seal(folder: Path, kind: Kind | None = None, **said: Any) -> Release:
         previous=BEFORE if kind.later else None,
         dropped=REASONS if kind.later else {},
         removed=2 if kind.later else 0,
-        danqing="0.1.0",
+        danqing=__version__,
     )
-    (folder / "croissant.json").write_bytes(croissant(release, kind))
-    (folder / "README.md").write_text(card(release, kind))
+    release, schema = replace(release, **said), schema_of(kind)
+    release = readme.named(release, schema, TITLE, REPOSITORY)
+    (folder / "croissant.json").write_text(croissant.document(release, schema, TITLE, REPOSITORY))
+    (folder / "README.md").write_text(readme.render(release, schema, TITLE, REPOSITORY))
     for name in ("croissant.json", "README.md"):
         files[name] = entry(folder / name)
-    whole = {name: getattr(release, name) for name in Release.__slots__} | said
-    release = Release(**whole)
     (folder / "release.json").write_bytes(release.as_json())
     return release
 
@@ -261,102 +260,6 @@ def funnel(counts: Counts, kind: Kind) -> dict[str, Any]:
             {"version": BEFORE, "created_at": "2026-10-22T10:00:00+00:00", "kept": 50, "dropped": {}}
         ]
     return told
-
-
-def croissant(release: Release, kind: Kind) -> bytes:
-    """The files, and for tables their columns, as danqing has them described."""
-    ending, of = ("tar", "x-tar") if kind.tar else ("parquet", "x-parquet")
-    encoding = {"encodingFormat": f"application/{of}"}
-    files: list[dict[str, Any]] = [
-        {"@type": "cr:FileObject", "@id": p, "name": p, "contentUrl": p, "contentSize": f"{f['bytes']} B"}
-        | {"sha256": f["sha256"], **encoding}
-        for p, f in release.shards().items()
-    ]
-    files += [{"@type": "cr:FileSet", "@id": "shards", "name": "shards", **encoding}]
-    files[-1]["includes"] = f"{kind.what}/*.{ending}"
-    columns = {"split": {"fileProperty": "fullpath"}} | {n: {"column": n} for n in schema_of(kind).names}
-    fields = [
-        {"@id": f"{kind.what}/{name}", "name": f"{kind.what}/{name}"}
-        | {"source": {"fileSet": {"@id": "shards"}, "extract": extract}}
-        for name, extract in columns.items()
-    ]
-    records = [] if kind.tar else [{"@id": kind.what, "field": fields}]
-    about = {"license": release.license, "description": f"pairs rebuilt from {release.source}"}
-    return json.dumps(about | {"distribution": files, "recordSet": records}).encode()
-
-
-def text(release: Release) -> str:
-    """What a person is told, in the sentences of the real card."""
-    kept, funnel, counts = release.counts["kept"], release.funnel, release.counts
-    source = f"[{release.source}](https://huggingface.co/datasets/{release.source})"
-    lines = [
-        "# Made by hand",
-        "",
-        f"Version `{release.version}` of {release.created_at[:10]}, with {kept:,} pairs.",
-        f"The source is {source}: URLs with captions.",
-        "This release is under **CC-BY-NC 4.0**, inherited from its source.",
-        "",
-        f"| **rows of the source manifest** | {funnel['manifest']} | 100 % |",
-        f"| **pairs with a picture** | {funnel['fetched']} | 50 % |",
-        f"| **pairs in this release** | {kept} | 50 % |",
-    ]
-    lost = {
-        "pending": funnel["pending"],
-        **funnel["reasons"],
-        **funnel["left_out"],
-        "removed": funnel["removed"],
-    }
-    lines += [f"| `{name}`: why | \N{MINUS SIGN}{count} | 5 % |" for name, count in lost.items()]
-    lines += [f"| `{s}` | {one['kept']} | {one['shards']} | 9.1 kB |" for s, one in counts["splits"].items()]
-    if release.validated:
-        lines += [
-            "Every pair was scored with `tiny` (revision `" + "0" * 40 + "`).",
-            "The weights have the fingerprint `" + "f" * 32 + "`.",
-            "9 pairs with changed bytes were tested, at level 5 % decides.",
-            "The share of junk is at most 5 % times, (pi0) is 20 %, no more than 1 % of those kept.",
-        ]
-        judged = {
-            verdict.value: (funnel["verdicts"].get(verdict, 0), counts["verdicts"].get(verdict, 0))
-            for verdict in Verdict
-        }
-        lines += [f"| `{name}` | told | {one} | {other} |" for name, (one, other) in judged.items()]
-    dropped = "20 `drifted`, 10 `removed`" if release.previous else "none"
-    lines += [f"| `{release.version}` | 2026-11-22 | {kept} | {dropped} |"]
-    lines += [f"| `{one['version']}` | 2026-10-22 | 50 | none |" for one in funnel["revisions"]]
-    return "\n".join([*lines, f"Made with danqing {release.danqing}.", ""])
-
-
-def card(release: Release, kind: Kind) -> str:
-    """A card as `datasets` reads it, with the least that a person is told."""
-    ending = "tar" if kind.tar else "parquet"
-    counted = release.counts["splits"]
-    files = [{"split": split, "path": f"{kind.what}/{split}-*.{ending}"} for split in counted]
-    config = {"config_name": kind.what, "data_files": files, "default": True}
-    if kind.what == "images" and kind.validated and not kind.tar:
-        config["filters"] = [["kept", "==", True]]
-    size = sum(one["bytes"] for one in counted.values())
-    described = [
-        {"name": s, "num_bytes": one["bytes"], "num_examples": one["kept"]} for s, one in counted.items()
-    ]
-    info: dict[str, Any] = {
-        "config_name": kind.what,
-        "splits": described,
-        "download_size": size,
-        "dataset_size": size,
-    }
-    if not kind.tar:
-        features = Features.from_arrow_schema(schema_of(kind))
-        info |= {"features": DatasetInfo(features=features)._to_yaml_dict()["features"]}
-    head = yaml.safe_dump(
-        {
-            "license": release.license,
-            "source_datasets": [release.source],
-            "configs": [config],
-            "dataset_info": info,
-        },
-        sort_keys=False,
-    )
-    return f"---\n{head}---\n{text(release)}"
 
 
 assert {*IMAGES.names} <= {*pair(0)}

@@ -13,6 +13,7 @@ from builder.cli import main
 from tests.hub import Hub
 from tests.hub.clients import answers, client_env, run_client
 from tests.published import made
+from tests.published.broken import carded, recounted
 
 SHARD = "images/train-00000-of-00002.parquet"
 
@@ -70,6 +71,20 @@ def test_all_differences_are_told_and_the_first_again(
     assert [f"danqing: {line}" for line in found["differences"]] == lines[:-1]
     assert (found["error"], found["exit_code"]) == (lines[-1].removeprefix("danqing: "), 1)
     assert err.splitlines() == lines
+
+
+def test_one_of_another_version_says_what_was_not_compared(
+    release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(release, tmp_path / "release"))
+    carded(r"Made with danqing .*\.", "Made with danqing 0.0.9.")(folder)
+    recounted("danqing", value="0.0.9")(folder)
+    assert main(["verify", str(folder), "--quiet", "--quick"]) == 0
+    assert "\ncard      written by 0.0.9: its prose was not compared\n" in capsys.readouterr().out
+    assert main(["verify", str(folder), "--quick", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["prose"] == "written by 0.0.9: its prose was not compared"
+    assert main(["verify", str(release), "--quick", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["prose"] is None
 
 
 def test_hostile_names_stay_on_their_line(

@@ -1,0 +1,75 @@
+"""The way to the pairs of a release, as release.json tells it: it adds up to what was counted.
+
+    Release ─▶ check_funnel ─▶ differences
+
+Why a row was dropped, how many pairs were tested and what share of them is junk only the ledger of the root knew.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TypedDict
+
+from ..disk import documents
+from ..disk.release import NAME, Release
+from .differences import Differences
+
+_NEEDED = ("manifest", "pending", "fetched", "reasons", "left_out")
+
+
+class Decided(TypedDict):
+    """What a funnel says of the decision about its pairs."""
+
+    alpha: float
+    bound: float
+    pi0: float
+    tested: int
+    threshold: float | None
+    min_score: float | None
+    keep: list[str]
+
+
+def check_funnel(release: Release, differences: Differences) -> None:
+    """Whether the rows of the manifest, less all that were lost on the way, are the pairs that were counted."""
+    funnel, kept = release.funnel, release.counts.get("kept")
+    if kept is None:
+        differences.add("counts", f"{NAME}: counts.kept should be a number")
+    if lacking := [name for name in _NEEDED if name not in funnel]:
+        differences.add("funnel", f"{NAME}: funnel: {', '.join(lacking)} should be there")
+        return
+    verdicts, left_out = funnel.get("verdicts", {}), funnel["left_out"]
+    fetched = funnel["manifest"] - funnel["pending"] - sum(funnel["reasons"].values())
+    left = funnel["fetched"] - sum(left_out.values()) - funnel.get("removed", 0) - funnel.get("duplicates", 0)
+    sums = {
+        "fetched, manifest less pending and reasons,": (fetched, funnel["fetched"]),
+        "counts.kept, fetched less left_out, removed and duplicates,": (left, kept),
+    }
+    if release.validated:
+        sums["sum of verdicts"] = (funnel["fetched"], sum(verdicts.values()))
+        _check_decision(release, differences)
+    for what, (wanted, found) in sums.items():
+        differences.unequal("funnel", f"{NAME}: funnel: {what}", wanted, found)
+    before = [one["version"] for one in funnel.get("revisions", ()) if one["version"] != release.version]
+    differences.unequal("funnel", f"{NAME}: previous", before[-1] if before else None, release.previous)
+
+
+def _check_decision(release: Release, differences: Differences) -> None:
+    funnel, where = release.funnel, f"{NAME}: funnel"
+    decision = funnel.get("decision", {})
+    try:
+        documents.check(decision, Decided)
+    except ValueError as error:
+        differences.add("funnel", f"{where}.decision: {error}")
+        return
+    if not math.isclose(decision["bound"], decision["alpha"] * decision["pi0"], rel_tol=1e-9):
+        product = f"alpha × pi0 = {decision['alpha'] * decision['pi0']:g}"
+        differences.add("funnel", f"{where}.decision: bound should be {product}, it is {decision['bound']:g}")
+    verdicts, left_out = funnel.get("verdicts", {}), funnel["left_out"]
+    here = release.counts.get("verdicts")
+    for verdict, judged in verdicts.items():
+        if verdict not in decision["keep"]:
+            differences.unequal("funnel", f"{where}.left_out.{verdict}", judged, left_out.get(verdict, 0))
+        elif isinstance(here, dict) and here.get(verdict, 0) > judged:
+            differences.add(
+                "funnel", f"{where}.verdicts.{verdict} says {judged:,}, the shards have {here[verdict]:,}"
+            )

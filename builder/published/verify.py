@@ -1,0 +1,127 @@
+"""`danqing verify`: a release ─▶ everything it says of itself, held against its files ─▶ a summary, or what differs.
+
+danqing verify ORG/NAME@v2026.11
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..console import Console, in_words
+from ..options import check_values, option
+from ..stage.shared import Shared
+
+WHOLE = "every word of the card and of croissant.json by what release.json says"
+READ = "configurations, columns, sizes, source and license of the card; license, files and columns of croissant.json"
+FULL = "every checksum, every row (keys, hashes, verdicts, splits, removals), every count anew, schema"
+QUICK = "checksums, footers, the number of rows, schema"
+NOT = "what the figures show, the types of what tars hold, and options, reasons and pi0 beyond that all documents agree"
+STRANGER = "none of the release's files; danqing leaves it alone"
+
+
+@dataclass(frozen=True, slots=True)
+class Config(Shared):
+    """What `danqing verify` was asked."""
+
+    source: str = option(
+        "", "release: ORG/NAME or ORG/NAME@revision of the Hub, a folder, or an fsspec URL", positional=True
+    )
+    quick: bool = option(
+        False, "read no rows: the Hub's own checksums, footers, the card, and the sample of pictures"
+    )
+    sample: int = option(64, "pictures to decode, spread over the shards; 0: none")
+
+    workers: int = option(0, "files read at once; 0: one a core of a folder, 8 of the Hub", shared=True)
+
+    def check(self) -> None:
+        """Raise UsageError where a value is out of its range."""
+        check_values(self, {"sample": (0, 1_000_000), "workers": (0, 1024)})
+
+
+@dataclass(frozen=True, slots=True)
+class VerifySummary:
+    """What was found. url: with the commit, of the Hub; rows: None where --quick met tars; prose: why not compared."""
+
+    source: str
+    url: str
+    version: str
+    what: str
+    files: int
+    rows: int | None
+    kept: int | None
+    bytes: int
+    pictures: int
+    quick: bool
+    strangers: list[str]
+    differences: list[str]
+    prose: str | None
+
+    @property
+    def failure(self) -> str | None:
+        """The first difference and the number of the others, which the console has; None where there is none."""
+        if not self.differences:
+            return None
+        more = len(self.differences) - 1
+        rest = f", and {more:,} more lines above" if more else ""
+        return f"{self.source}: does not hold what it says: {self.differences[0]}{rest}"
+
+    def lines(self) -> list[str]:
+        """The summary for people."""
+        rows = "" if self.rows is None else f"{self.rows:,} rows, "
+        pairs = "" if self.kept is None else f", {self.kept:,} pairs"
+        depth = f"{QUICK}; no rows were read" if self.quick else FULL
+        return [
+            f"release   {self.url}: {self.what} {self.version}{pairs}",
+            f"read      {self.files:,} files, {rows}{in_words(self.bytes)}; {self.pictures:,} pictures decoded",
+            f"checked   {depth}; that the funnel adds up; {READ if self.prose else WHOLE}",
+            f"not       {NOT}",
+            *([f"card      {self.prose}"] if self.prose else []),
+            "it does not hold what it says" if self.differences else "it holds what it says",
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The summary as JSON."""
+        return asdict(self)
+
+
+def run(config: Config, console: Console) -> VerifySummary:
+    """Check a release.
+
+    All differences go to stderr. Raises InputError where there is no release, EnvironmentProblem where it cannot be
+    read.
+    """
+    # Late: `danqing verify --help` loads no Arrow.
+    from ..disk.files import TEMPORARY, environment
+    from ..disk.location import read_from
+    from ..disk.parquet import without_pandas
+
+    config.check()
+    without_pandas()
+    from .check import check
+
+    url = read_from(config.source, console.info)
+    with environment(f"reading {config.source}"):
+        found = check(url, "quick" if config.quick else "full", console, config.sample, config.workers)
+    for path in found.strangers:
+        left = TEMPORARY.fullmatch(path.partition("/")[0])
+        said = "left by a run that was killed; the next danqing release removes it" if left else STRANGER
+        console.info(f"{path}: {said}")
+    for line in found.differences:
+        console.error(line)
+    release = found.release
+    return VerifySummary(
+        source=config.source,
+        url=found.url,
+        version=release.version,
+        what=release.what,
+        files=found.files,
+        rows=None if config.quick and not found.rows else found.rows,
+        kept=release.counts.get("kept"),
+        bytes=found.bytes,
+        pictures=found.pictures,
+        quick=config.quick,
+        strangers=found.strangers,
+        differences=found.differences,
+        prose=found.prose,
+    )
