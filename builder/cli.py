@@ -68,8 +68,8 @@ STAGES: Mapping[str, Row] = {
     ),
     "verify": Row(
         "does a release hold what its card says? reads what is published",
-        "builder.published.verify.config:Config",
-        "builder.published.verify.runner:run",
+        "builder.published.verify:VerifyConfig",
+        "builder.published.verify:run",
     ),
     "report": Row(
         "look at what was kept and what was not: one page, with pictures",

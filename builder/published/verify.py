@@ -21,7 +21,7 @@ STRANGER = "none of the release's files; danqing leaves it alone"
 
 
 @dataclass(frozen=True, slots=True)
-class Config(Shared):
+class VerifyConfig(Shared):
     """What `danqing verify` was asked."""
 
     source: str = option(
@@ -85,7 +85,7 @@ class VerifySummary:
         return asdict(self)
 
 
-def run(config: Config, console: Console) -> VerifySummary:
+def run(config: VerifyConfig, console: Console) -> VerifySummary:
     """Check a release.
 
     All differences go to stderr. Raises InputError where there is no release, EnvironmentProblem where it cannot be
