@@ -29,7 +29,8 @@ FLOORS = (
     STAGES, ("demo",), ("cli",),
 )  # fmt: skip
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
-WORK = ("work", "decide", "recipe", "rules", "config")  # of a stage; what these do not import is its plumbing
+# Of a stage, what decides and does; what these do not import is its plumbing. live: the work, for a reader.
+WORK = ("work", "live", "decide", "recipe", "rules", "config")
 BUILDER = sorted((ROOT / "builder").rglob("*.py"))
 PARTS = [path for part in ("cards", "benchmarks") for path in (ROOT / part).rglob("*.py")]
 SOURCES = [*sorted([*BUILDER, *(path for path in PARTS if "out" not in path.parts)]), ROOT / "danqing.py"]

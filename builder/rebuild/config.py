@@ -7,6 +7,7 @@ that a root made with one value refuses the other.
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 
 from .. import __version__
@@ -157,6 +158,17 @@ class RebuildConfig(Sharded):
     def identity(self) -> Identity:
         """Who asks the sites, and what it lets itself do."""
         return Identity(self.user_agent, self.ignore_opt_out, self.allow_private)
+
+    def fetch_rules(self, processes: int = 1) -> FetchRules:
+        """How each of several processes of this machine asks."""
+        return FetchRules(
+            per_host=max(1, self.per_host // processes),
+            retries=self.retries,
+            concurrency=self.concurrency,
+            threads=max(1, len(os.sched_getaffinity(0)) // processes),
+            seed=self.seed,
+            expect_failures=bool(self.retry_failed),
+        )
 
     @property
     def retried(self) -> frozenset[Reason]:

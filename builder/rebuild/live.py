@@ -11,7 +11,6 @@ import asyncio
 import dataclasses
 import itertools
 import logging
-import os
 import queue
 import threading
 from collections import Counter, deque
@@ -33,7 +32,7 @@ from ..stage.doubt import Lost, doubt
 from ..web.fetch import Fetcher
 from ..web.url import normalise
 from .assemble import keys_of, pair_table
-from .config import FetchRules, RebuildConfig
+from .config import RebuildConfig
 from .job import Job, digests_of
 from .outcome import Outcome
 from .plan import columns_of
@@ -154,15 +153,8 @@ class _Live:
 
     async def _fetch(self, source: Iterator[pa.Table]) -> None:
         config, loop = self._config, asyncio.get_running_loop()
-        rules = FetchRules(
-            per_host=config.per_host,
-            retries=config.retries,
-            concurrency=config.concurrency,
-            threads=len(os.sched_getaffinity(0)),
-            seed=config.seed,
-        )
         async with Fetcher(config.limits, config.identity) as fetcher:
-            scheduler = Scheduler(fetcher, config, rules, self._ended, lambda: None)
+            scheduler = Scheduler(fetcher, config, config.fetch_rules(), self._ended, lambda: None)
             try:
                 while not self._leaving.is_set():
                     if not await loop.run_in_executor(None, self._may_go_on):

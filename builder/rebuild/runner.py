@@ -8,11 +8,10 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..console import Console, in_words
+from ..console import Console
 from ..disk.card import offer, root_card
 from ..disk.files import environment, join, read_bytes, write_atomic
 from ..disk.ledger import ShardLedger, Tally, write_plan
@@ -26,11 +25,10 @@ from ..stage.engine import Pass
 from ..stage.run import Result, Stage
 from ..stage.run import run as run_stage
 from . import removed
-from .apart import check_apart
 from .assemble import ShardPaths
-from .config import FetchRules, RebuildConfig
-from .judge import judged, loosened
-from .plan import STAGE, ManifestShard, RebuildPlan, make_plan
+from .config import RebuildConfig
+from .plan import STAGE, ManifestShard, PlanSummary, RebuildPlan, check_apart, make_plan
+from .rules import judged, loosened
 from .units import Setup, tasks
 
 TARS = (
@@ -54,52 +52,6 @@ def run(config: RebuildConfig, console: Console) -> Result:
     return run_stage(Rebuild(config, console))
 
 
-@dataclass(frozen=True, slots=True)
-class PlanSummary:
-    """What --dry-run prints."""
-
-    plan: RebuildPlan
-    config: RebuildConfig
-    pending: int
-    removals: Removals | None
-    earlier: Earlier | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The plan as JSON."""
-        return {
-            "manifest": self.config.input,
-            "files": len(self.plan.manifest.files),
-            "rows": self.plan.manifest.rows,
-            "shards": len(self.plan.shards),
-            "shards_to_do": self.pending,
-            "root": self.config.output,
-            "options": self.plan.config,
-            "removals": None if self.removals is None else len(self.removals),
-            **({} if self.earlier is None else {"overwritten": self.earlier.names}),
-        }
-
-    def lines(self) -> list[str]:
-        """The plan for people."""
-        files = self.plan.manifest.files
-        size = in_words(sum(file.size for file in files))
-        rows = ", ".join(f"{split} {count:,}" for split, count in self.plan.manifest.rows.items())
-        options = ", ".join(
-            f"{name} {value}" for name, value in self.plan.config.items() if value not in (None, 0, False)
-        )
-        removals = (
-            [] if self.removals is None else [f"removals  {len(self.removals):,} entries: never asked for"]
-        )
-        return [
-            f"manifest  {self.config.input}: {len(files)} files, {size}, rows: {rows}",
-            f"columns   {', '.join(self.plan.manifest.schema.names)}",
-            f"root      {self.config.output}: {len(self.plan.shards)} shards, {self.pending} to do",
-            f"options   {options}",
-            *removals,
-            *(self.earlier.lines() if self.earlier else []),
-            "nothing was written: --dry-run",
-        ]
-
-
 class Rebuild(Stage[RebuildConfig, RebuildPlan]):
     """One run of a rebuild."""
 
@@ -109,6 +61,7 @@ class Rebuild(Stage[RebuildConfig, RebuildPlan]):
         super().__init__(config, console)
         self.removals: Removals | None = None
         self.done: dict[str, ShardLedger] = {}  # the markers as it began
+        self.kept: list[ShardLedger] = []  # those of shards of this rank that stay as they are
         self.todo: Todo = []
 
     @property
@@ -147,9 +100,9 @@ class Rebuild(Stage[RebuildConfig, RebuildPlan]):
                 f"stay until danqing release --remove, or a rebuild with --overwrite"
             )
         self.todo = self._todo(plan)
-        redone = {shard.stem for shard, _ in self.todo}
-        kept = [shard for shard in self._mine(plan) if shard.stem not in redone]
-        shards.check_files(self.root, _of(kept, self.done))
+        redone = {shard.number for shard, _ in self.todo}
+        self.kept = _of([one for one in self._mine(plan) if one.number not in redone], self.done)
+        shards.check_files(self.root, self.kept)
         unfinished = {shard.stem for shard, again in self.todo if not again}
         for shard in self._mine(plan):  # spools of which a kill between marker and clean-up left one
             if shard.stem not in unfinished:
@@ -160,27 +113,18 @@ class Rebuild(Stage[RebuildConfig, RebuildPlan]):
         """One, over the shards to do."""
         if not self.todo:
             return
-        config, mine = self.config, self._mine(plan)
-        cores = len(os.sched_getaffinity(0))
-        count = min(config.workers or cores, len(self.todo))
-        rules = FetchRules(
-            per_host=max(1, config.per_host // count),
-            retries=config.retries,
-            concurrency=config.concurrency,
-            threads=max(1, cores // count),
-            seed=config.seed,
-            expect_failures=bool(config.retry_failed),
-        )
+        config = self.config
+        count = min(config.workers or len(os.sched_getaffinity(0)), len(self.todo))
         digest = plan.manifest.hash_column if config.verify_hash else None
-        redone = {shard.stem for shard, _ in self.todo}
+        setup = Setup(config, self._paths(plan, work), digest, config.fetch_rules(count))
         yield Pass(
             "builder.rebuild.work",
-            Setup(config, self._paths(plan, work), digest, rules),
+            setup,
             tasks(plan, self.todo, self.removals),
-            rows=sum(shard.rows for shard in mine),
-            done=_of([shard for shard in mine if shard.stem not in redone], self.done),
+            rows=sum(shard.rows for shard in self._mine(plan)),
+            done=self.kept,
             processes=count,
-            threads=rules.threads,
+            threads=setup.rules.threads,
         )
 
     def facts(self, counts: Tally, fetched: int, seconds: float) -> Mapping[str, Any]:
@@ -197,10 +141,7 @@ class Rebuild(Stage[RebuildConfig, RebuildPlan]):
         (funnel,) = (one for one in found.funnels if one.stage == STAGE)
         again = _of([shard for shard, reasons in self.todo if reasons], self.done)
         now = _of(self._mine(plan), shards.markers(self.root, STAGE))
-        said = (
-            None if self.todo or self.config.retry_failed else loosened(self.config, funnel.counted.reasons)
-        )
-        if said:
+        if not self.todo and (said := loosened(self.config, funnel.counted.reasons)):
             self.console.warn(said)
         return dataclasses.replace(found, failure=judged(self.config, plan, again, now, funnel.lost))
 

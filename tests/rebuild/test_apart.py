@@ -10,7 +10,7 @@ import pytest
 
 from builder.cli import main
 from builder.errors import UsageError
-from builder.rebuild.apart import check_apart
+from builder.rebuild.plan import check_apart
 from tests.faulthost import FaultHost
 
 from .runs import names, rebuild, write_manifest

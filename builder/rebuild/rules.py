@@ -57,7 +57,7 @@ def loosened(config: RebuildConfig, counted: Mapping[str, int]) -> str | None:
         for reason in reasons
         if counted.get(reason)
     }
-    if not reasons:
+    if not reasons or config.retry_failed:
         return None
     return (
         f"{config.output}: is finished, and its {sum(reasons.values()):,} rows lost as {', '.join(reasons)} are not "
