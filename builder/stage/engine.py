@@ -4,7 +4,7 @@
 
 A unit goes whole to the process that asks for it. One whose process died comes in again, with the rows at which that
 was as its poison; a process that was killed ends the run, resumable. None outlives the parent: one whose pipe
-closes leaves at once, and looks again before each write (`builder/disk/life.py`).
+closes leaves at once, and looks again before each write (`disk.files.leave_if_orphaned`).
 """
 
 from __future__ import annotations
@@ -112,8 +112,10 @@ def run(one: Pass, tell: Tell, stop: Stop, *, debug: bool = False) -> None:
         if one.processes:
             _Pool(one, tell, stop, debug).run()
         else:
-            for done in importlib.import_module(one.work).work(one.setup, Units(one.units, stop), tell):
-                tell(done)
+            work = importlib.import_module(one.work).work
+            with contextlib.closing(work(one.setup, Units(one.units, stop), tell)) as finished:
+                for done in finished:
+                    tell(done)
     except KeyboardInterrupt as error:
         raise Interrupted("stopped at once; what was in flight is done again by the same command") from error
     finally:
