@@ -186,9 +186,7 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         at = self.config.scores
         scores = at.beside(self.config.data_files, dl_manager.download(at.files)) if at else {}
         if self.info.features is None:
-            self.info.features = self._features(
-                next((file for files in found.values() for file in files), "")
-            )
+            self.info.features = self._features(next(itertools.chain(*found.values()), ""))
         parts: dict[str, tuple[str, str | None]] = {split: (split, None) for split in found}
         if self.config.validation and "validation" not in found and "train" in found:
             parts = {**parts, "train": ("train", "train"), "validation": ("train", "validation")}
@@ -208,18 +206,12 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
 
     def _found(self, file: str) -> Features:
         """The columns of a shard; a manifest has those of a pair even where it does not hold them."""
-        from builder.disk import asked, filters
-        from builder.disk.batches import chosen, named
-        from builder.disk.schema import SCORES
+        from builder.disk import asked
+        from builder.disk.batches import named
 
         with named(file), open(file, "rb") as source:  # noqa: PTH123 - reads URLs too: see above
             schema = pq.read_schema(source)
-        asked.check_shard(self.config, schema.names, file)
-        beside = [field for field in SCORES if field.name not in schema.names] if self.config.scores else []
-        chosen(
-            schema, self.config.verdicts, mixed=bool(self.config.scores)
-        )  # refuses verdicts that are not there
-        filters.check_filters(self.config.filters, pa.schema([*schema, *beside]), file)
+        asked.check_schema(self.config, schema, file)
         found = Features.from_arrow_schema(schema)
         if self.config.name == "manifest":
             found.pop("image", None)
@@ -282,7 +274,7 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             if beside is None:
                 yield from batches.read(source, groups, reading)
             else:
-                yield from sidecar.read(source, groups, reading, sidecar.Join(scores, beside))
+                yield from sidecar.read(source, groups, reading, scores, beside)
 
     def _needed(self, part: str | None) -> list[str]:
         """The columns to read for the features, the caption, the split and the key."""

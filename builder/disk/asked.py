@@ -7,10 +7,12 @@ from numbers import Integral, Real
 from types import NoneType
 from typing import Any
 
+import pyarrow as pa
 from datasets import Features, Image, Value
 
 from ..reasons import Verdict
-from .batches import Verdicts, words_of
+from .batches import Verdicts, chosen, with_scores, words_of
+from .filters import check_filters
 from .schema import OUTCOMES, SERVED
 
 CAPTIONS = ("alt_text", "recaption", "random")
@@ -51,6 +53,14 @@ def check_shard(options: Any, names: Sequence[str], place: str) -> None:
         raise ValueError(f"{place} is no manifest, but outcomes of a rebuild: name the files in images/")
 
 
+def check_schema(options: Any, schema: pa.Schema, place: str) -> None:
+    """Raise ValueError as check_shard, and where verdicts or filters are asked for that a shard cannot have."""
+    check_shard(options, schema.names, place)
+    scored = bool(options.scores)
+    chosen(schema, options.verdicts, mixed=scored)
+    check_filters(options.filters, with_scores(schema) if scored else schema, place)
+
+
 def _check_columns(columns: Any) -> None:
     listed = isinstance(columns, (list, tuple)) and columns and all(isinstance(one, str) for one in columns)
     if columns is not None and not listed:
@@ -64,9 +74,8 @@ def features(options: Any, there: Features, promised: Mapping[str, Features], pl
     Raises ValueError for a column that is asked for and not there. place: of the shard.
     """
     found = Features({name: promised[options.name].get(name, kind) for name, kind in there.items()})
-    if found.get("fetched_at") == Value(
-        "timestamp[ms, tz=UTC]"
-    ):  # of a manifest, which promises no such column
+    # A manifest promises no such column.
+    if found.get("fetched_at") == Value("timestamp[ms, tz=UTC]"):
         found["fetched_at"] = Value("int64")
     if "image" in found and not options.decode:
         found["image"] = Image(decode=False)

@@ -74,9 +74,7 @@ def read(source: Any, groups: tuple[int, ...] | None, reading: Reading) -> Itera
     fragment = open_fragment(source, reading)
     schema = fragment.physical_schema
     if reading.mixed:
-        schema = pa.schema(
-            [*schema, *(field for field in SCORES if field.name not in schema.names)], schema.metadata
-        )
+        schema = with_scores(schema)
     terms = [chosen(fragment.physical_schema, reading.verdicts, reading.mixed)]
     terms = [term for term in (*terms, Filters(reading.filters, schema).whole) if term is not None]
     filters = functools.reduce(operator.and_, terms) if terms else None
@@ -88,7 +86,13 @@ def read(source: Any, groups: tuple[int, ...] | None, reading: Reading) -> Itera
     for table in scan(fragment, reading.columns, reading.batch_size, filters, schema):
         if "key" in reading.columns and "key" not in present:
             table = with_key(table)
-        yield table if reading.part is None else part_of(table, reading.part, reading.share)
+        yield table if reading.part is None else table.filter(in_part(table["key"], reading))
+
+
+def with_scores(schema: pa.Schema) -> pa.Schema:
+    """The schema with the columns of scores that it lacks."""
+    lacking = (field for field in SCORES if field.name not in schema.names)
+    return pa.schema([*schema, *lacking]).with_metadata(schema.metadata)
 
 
 def words_of(verdicts: Verdicts) -> list[str]:
@@ -173,10 +177,10 @@ def with_validation(fragment: Any, share: float) -> Any:
     return fragment.subset(row_group_ids=chosen)
 
 
-def part_of(table: pa.Table, part: str, share: float) -> pa.Table:
-    """The rows of the validation split, or with any other `part` those that it leaves."""
-    inside = in_validation(table["key"], share)
-    return table.filter(inside if part == "validation" else pc.invert(inside))
+def in_part(keys: Any, reading: Reading) -> Any:
+    """Which keys are of the validation split, or with any other part of those that it leaves."""
+    inside = in_validation(keys, reading.share)
+    return inside if reading.part == "validation" else pc.invert(inside)
 
 
 def with_key(table: pa.Table) -> pa.Table:

@@ -26,6 +26,7 @@ from .asked import JUDGED
 from .batches import words_of
 from .location import read_from
 from .schema import SPLITS
+from .sidecar import ScoreFile
 
 log = logging.getLogger("danqing")
 PLAN, DECISION = "ledger/rebuild/plan.json", "ledger/revalidate/decision.json"
@@ -120,20 +121,6 @@ def _remedy(config: str, root: str) -> str:
     if config == "scores":
         return f"make them with `danqing revalidate {root}`"
     return f"make it with `danqing rebuild MANIFEST {root}`, or say data_dir= or DANQING_ROOT"
-
-
-@dataclass(frozen=True)
-class ScoreFile:
-    """Where the scores of a shard are. file: to read; url: as errors name it; decision: that it must bear."""
-
-    file: str
-    url: str
-    decision: str
-
-    @property
-    def remedy(self) -> str:
-        """The command that makes such scores anew."""
-        return f"run `danqing revalidate {self.url.rpartition('/scores/')[0]}`"
 
 
 @dataclass(frozen=True)

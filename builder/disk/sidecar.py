@@ -11,35 +11,40 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
-from .batches import Reading, in_validation, named, open_fragment, scan, words_of
+from .batches import Reading, in_part, named, open_fragment, scan, words_of
 from .filters import Filters
 from .parquet import group_starts
 from .schema import SCORES, SERVED, said_by, unlike_scores
-
-if TYPE_CHECKING:
-    from .layout import ScoreFile
 
 pc: Any = compute  # its stubs know no mix of column and constant
 
 WANTED = " wanted"  # no name that a column of a file would have
 
 
-@dataclass(frozen=True, slots=True)
-class Join:
-    """What to join to a shard. file: of scores/, open."""
+@dataclass(frozen=True)
+class ScoreFile:
+    """Where the scores of a shard are. file: to read; url: as errors name it; decision: that it must bear."""
 
-    file: Any
-    at: ScoreFile
+    file: str
+    url: str
+    decision: str
+
+    @property
+    def remedy(self) -> str:
+        """The command that makes such scores anew."""
+        return f"run `danqing revalidate {self.url.rpartition('/scores/')[0]}`"
 
 
-def read(source: Any, groups: tuple[int, ...] | None, reading: Reading, join: Join) -> Iterator[pa.Table]:
-    """The wanted pairs of an open file of images/, or of some of its row groups, in batches.
+def read(
+    source: Any, groups: tuple[int, ...] | None, reading: Reading, file: Any, at: ScoreFile
+) -> Iterator[pa.Table]:
+    """The wanted pairs of an open file of images/, or of some of its row groups, in batches; file: of scores/, open.
 
     The columns and filters of `reading` may name those of both files: SERVED are of scores/ whatever the images
     carry, and any other that both have is the image's. What a filter says of image columns alone still skips row
@@ -53,7 +58,7 @@ def read(source: Any, groups: tuple[int, ...] | None, reading: Reading, join: Jo
 
     starts = [0, *itertools.accumulate(group.num_rows for group in fragment.row_groups)]
     span = (0, starts[-1]) if groups is None else (starts[min(groups)], starts[max(groups) + 1])
-    scores = _load(join, appended, span, starts[-1])
+    scores = _load(file, at, appended, span, starts[-1])
     scores = scores.append_column(WANTED, _wanted(scores, reading, filters.implied(own)))
 
     if groups is not None:
@@ -69,7 +74,7 @@ def read(source: Any, groups: tuple[int, ...] | None, reading: Reading, join: Jo
     columns = ["key", *reading.columns, *filters.named]
     columns = [name for name in dict.fromkeys(columns) if name not in own]
     tables = scan(fragment.subset(row_group_ids=[*parts]), columns, reading.batch_size)
-    for table, beside in _abreast(tables, parts, [starts[group] for group in parts], join.at):
+    for table, beside in _abreast(tables, parts, [starts[group] for group in parts], at):
         for name in appended:
             table = table.append_column(name, beside[name])
         if not pc.all(beside[WANTED]).as_py():
@@ -106,27 +111,27 @@ def _abreast(
         yield table, beside
 
 
-def _load(join: Join, columns: list[str], span: tuple[int, int], rows: int) -> pa.Table:
+def _load(source: Any, at: ScoreFile, columns: list[str], span: tuple[int, int], rows: int) -> pa.Table:
     """The rows `span` of the scores of a shard of `rows` pairs, of the decision that is in force."""
     try:
-        file = pq.ParquetFile(join.file, pre_buffer=True)
+        file = pq.ParquetFile(source, pre_buffer=True)
     except pa.ArrowInvalid as error:
-        raise ValueError(f"{join.at.url} is not a Parquet file: {join.at.remedy}") from error
+        raise ValueError(f"{at.url} is not a Parquet file: {at.remedy}") from error
     said = said_by(file.schema_arrow).get("decision")
-    if said != join.at.decision:
+    if said != at.decision:
         of = f"of decision {said}" if said else "without a decision"
-        raise ValueError(f"{join.at.url}: {of}, ledger/ has {join.at.decision}: {join.at.remedy}")
+        raise ValueError(f"{at.url}: {of}, ledger/ has {at.decision}: {at.remedy}")
     if file.metadata.num_rows != rows:
         raise ValueError(
-            f"{join.at.url}: {file.metadata.num_rows} rows, in images/ there are {rows}: "
-            f"the shard was made anew since it was scored; {join.at.remedy}"
+            f"{at.url}: {file.metadata.num_rows} rows, in images/ there are {rows}: "
+            f"the shard was made anew since it was scored; {at.remedy}"
         )
     starts = group_starts(file.metadata)
     inside = [n for n, (first, stop) in enumerate(pairwise(starts)) if first < span[1] and stop > span[0]]
     names = [*dict.fromkeys(["key", "verdict", "kept", *columns])]
     if what := unlike_scores(file.schema_arrow, names):
-        raise ValueError(f"{join.at.url}: no scores of this version: {what}; {join.at.remedy}")
-    with named(join.at.url):
+        raise ValueError(f"{at.url}: no scores of this version: {what}; {at.remedy}")
+    with named(at.url):
         table = file.read_row_groups(inside, columns=names, use_threads=False)
     return table.slice(span[0] - starts[inside[0]] if inside else 0, span[1] - span[0])
 
@@ -141,8 +146,7 @@ def _wanted(scores: pa.Table, reading: Reading, filters: Any) -> Any:
     else:
         wanted = pc.is_in(scores["verdict"], value_set=pa.array(words, pa.string()))
     if reading.part is not None:
-        inside = in_validation(scores["key"], reading.share)
-        wanted = pc.and_(wanted, inside if reading.part == "validation" else pc.invert(inside))
+        wanted = pc.and_(wanted, in_part(scores["key"], reading))
     if filters is not None:
         rows = scores.append_column(WANTED, pa.array(range(scores.num_rows), pa.int64()))
         passing = rows.filter(filters)[WANTED]
