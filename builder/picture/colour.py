@@ -1,4 +1,4 @@
-"""From a decoded picture of any mode to 8-bit grey, RGB or CMYK on white, and from those to sRGB.
+"""Colours: a decoded picture of any mode to 8-bit grey, RGB or CMYK on white, and those to sRGB.
 
 Pieces of a picture as Pillow images -> one array (`flatten`): every mode in between is one more copy of what is
 converted, of a whole picture of 2^26 pixels up to 1.4 GB, of a strip of it some megabytes. The pixels are the same, as

@@ -1,4 +1,4 @@
-"""From the bytes of a checked picture to its pixels: one path a format, each refusing what it cannot decode whole.
+"""Decoders of a checked picture: one path a format, each refusing what it cannot decode whole.
 
 (bytes, Header) -> Pixels, or Dropped. The paths, chosen by measurement: CPU a picture (benchmarks' corpus), and the
 memory that 2^26 pixels take at most, of which this module returns 192 MB, or 64 of grey:

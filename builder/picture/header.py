@@ -1,4 +1,4 @@
-"""What a body is, by its bytes: format, size and whether it is whole, without decoding a pixel.
+"""The header of a picture, by its bytes alone: format, size and whether it is whole, without decoding a pixel.
 
 bytes -> Header, or Dropped. Neither the Content-Type nor the URL is asked. A picture is whole when its structure
 reaches its end marker: a file cut short is refused here, for a fraction of the cost of decoding it. Bytes after the

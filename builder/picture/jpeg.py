@@ -33,7 +33,7 @@ _MAXSCANS = 200
 
 
 class _Walk:
-    """What the segments said so far."""
+    """Facts that the segments gave so far."""
 
     def __init__(self) -> None:
         self.frame: bytes | None = None

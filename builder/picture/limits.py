@@ -1,4 +1,4 @@
-"""How many pixels: of one picture, and of all large ones in work at once."""
+"""Limits on pixels: of one picture, and of all large ones in work at once."""
 
 from __future__ import annotations
 

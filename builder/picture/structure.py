@@ -17,7 +17,7 @@ DIB_SIZES = {size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 12
 
 
 class Header(NamedTuple):
-    """What the header of a picture says.
+    """The facts in the header of a picture.
 
     format: jpeg, png, gif, webp, bmp, tiff, avif or jp2. width, height: in pixels, as stored. orientation: the
     EXIF value, 1 to 8. channels: of a JPEG, 1, 3 or 4. profile: the ICC profile of a JPEG or WebP. plain: of a JPEG,

@@ -118,7 +118,7 @@ class Batch:
 
 
 class BatchCutter:
-    """Lines up the items of one tower; `send` is given a batch whenever one is full."""
+    """A line of the items of one tower, cut into batches; `send` is given one whenever it is full."""
 
     def __init__(self, lane: Lane, fill: Fill, pool: Executor, send: Callable[[Batch], None]) -> None:
         self._lane, self._fill, self._pool, self._send = lane, fill, pool, send

@@ -48,13 +48,13 @@ class Channel(Generic[T]):
             raise Stopped
 
     def end(self, error: BaseException | None = None) -> None:
-        """No more items will come, because of an error or because there are none."""
+        """End the channel: no more items will come, because of an error or because there are none."""
         with self._changed:
             self._ended, self._error = True, error
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Nobody reads any more: both sides are let go, and what waits is dropped."""
+        """Stop the channel, as nobody reads any more: both sides are let go, and what waits is dropped."""
         with self._changed:
             self._stopped = True
             self._items.clear()
@@ -62,7 +62,7 @@ class Channel(Generic[T]):
 
 
 class Window(Generic[T]):
-    """What has been read and not yet been answered, oldest first.
+    """A window of what has been read and not yet been answered, oldest first.
 
     One more may enter while all of it weighs less than `limit`, and beside a single one always.
     """
@@ -89,19 +89,19 @@ class Window(Generic[T]):
         return self._weight < self._limit or len(self._inside) < 2
 
     def enter(self, thing: T, weight: int) -> None:
-        """One more is under way."""
+        """Note that one more is under way."""
         with self._changed:
             self._inside.append((thing, weight))
             self._weight += weight
 
     def leave(self) -> None:
-        """The oldest was answered."""
+        """Note that the oldest was answered."""
         with self._changed:
             self._weight -= self._inside.popleft()[1]
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Nobody wants answers any more."""
+        """Let everyone go: nobody wants answers any more."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""Which checkpoint: what --model names becomes a folder that holds a whole SigLIP, and its fingerprint.
+"""Checkpoints: what --model names becomes a folder that holds a whole SigLIP, and its fingerprint.
 
 ./folder                  ─▶ that folder
 google/siglip2-...        ─▶ the Hub, unless there is such a folder

@@ -23,7 +23,7 @@ _BIG = 20_000_000
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run a checkpoint.
+    """Options for running a checkpoint.
 
     device: auto, cpu, cuda or cuda:N; dtype: auto, float32, bfloat16 or float16; decode: fast or exact (see pixels);
     batch_size: pairs in a forward, 0: auto; compile: auto (on cuda), on, off; workers: decoding threads, 0: auto.
@@ -39,7 +39,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What the options came to on this machine. threads: of one operation on the CPU, 0: leave them alone."""
+    """Device, precision and threads that the options came to here. threads: of one operation on a CPU, 0: as it is."""
 
     device: torch.device
     dtype: torch.dtype

@@ -1,4 +1,4 @@
-"""What is embedded, what comes of it, and the code of a picture: 256 signs of random projections of its embedding.
+"""Pairs to embed, their embeddings, and the code of a picture: 256 signs of random projections of its embedding.
 
 A code has 32 bytes, which a manifest can carry. Two pictures whose embeddings enclose an angle of t differ in
 256 t / pi bits on average (Charikar 2002): near zero for a re-encoded picture, about 128 for another one. The

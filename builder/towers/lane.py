@@ -40,7 +40,7 @@ class Slot:
 
 @dataclass(slots=True)
 class Pace:
-    """How many pairs go into one forward: what was asked for, halved whenever memory did not suffice."""
+    """Number of pairs in one forward: what was asked for, halved whenever memory did not suffice."""
 
     rows: int
     console: Console

@@ -1,4 +1,4 @@
-"""From a picture to the uint8 pixels that a tower takes, as transformers' own processors make them.
+"""Preparation of pictures: the uint8 pixels that a tower takes, as transformers' own processors make them.
 
 A file's bytes, or pixels of the size that the tower wants -> pixels in a row of a batch, and whether there was a
 picture. Bytes are decoded upright, on white where they are transparent, in RGB; then squashed to the square of a
@@ -31,7 +31,7 @@ _FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5
 
 
 class Preparation(Protocol):
-    """How the pictures of one checkpoint are prepared."""
+    """The way that the pictures of one checkpoint are prepared."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -67,7 +67,7 @@ class Squash:
         return f"pil-{'fast' if self.fast else 'exact'}-{_FILTERS[self.resample]}-{self.size}"
 
     def fill(self, picture: Picture, row: Array, grid: npt.NDArray[np.int32]) -> bool:
-        """See Preparation."""
+        """Fill a row, see Preparation."""
         rgb = _rgb(picture, lambda _: (self.size, self.size), self.resample, fast=self.fast)
         if rgb is None:
             row[:] = 0
@@ -97,7 +97,7 @@ class Patches:
         return f"naflex-{decode}-{_FILTERS[self.resample]}-{self.patch}x{self.limit}"
 
     def fill(self, picture: Picture, row: Array, grid: npt.NDArray[np.int32]) -> bool:
-        """See Preparation."""
+        """Fill a row, see Preparation."""
         row[:] = 0
         wanted = functools.partial(_covering, patch=self.patch, limit=self.limit)
         rgb = _rgb(picture, wanted, self.resample, fast=self.fast)

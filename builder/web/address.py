@@ -1,4 +1,4 @@
-"""Which addresses may be reached, and how a name becomes one: name in, globally routable addresses out.
+"""Addresses that may be reached, and how a name becomes one: name in, globally routable addresses out.
 
 A manifest names hosts that anyone may buy, so every address is checked where it counts: on the socket about
 to connect (`guarded_socket`), which sees IP literals, redirects and names alike, and after name resolution.
@@ -54,7 +54,7 @@ AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]  # as getaddrinfo gives
 
 
 class AddressError(OSError):
-    """No connection is made, for `reason` (DNS or BLOCKED_ADDRESS); transient: asking later may change it."""
+    """The refusal of a connection, for `reason` (DNS or BLOCKED_ADDRESS); transient: asking later may change it."""
 
     def __init__(self, reason: Reason, transient: bool = False) -> None:
         super().__init__(reason.value)

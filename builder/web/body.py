@@ -169,7 +169,7 @@ class Inflater:
         return self._stream is not None and bool(self._stream.unconsumed_tail)
 
     def feed(self, data: bytes, most: int) -> bytes:
-        """What `data` adds, `most` bytes at most; `data` is not looked at while some is pending.
+        """Bytes that `data` adds, `most` bytes at most; `data` is not looked at while some is pending.
 
         Raises Failed(CORRUPT).
         """

@@ -1,4 +1,4 @@
-"""How connections are made, kept and given up: aiohttp's, with what the open web needs changed.
+"""Connections, made, kept and given up: aiohttp's, with what the open web needs changed.
 
 Made only to allowed addresses; kept for 15 s, also after refusals; never to blame when the host has closed
 one that was kept; cut at once when a body is not wanted.
@@ -39,7 +39,7 @@ _opened: ContextVar[list[AddressInfo] | None] = ContextVar("_opened", default=No
 
 
 class Connector(aiohttp.TCPConnector):
-    """Opens connections without a limit of its own: the schedule has the limits."""
+    """A connector without a limit of its own: the schedule has the limits."""
 
     def __init__(self, resolver: Resolver, allow_private: bool, tls: ssl.SSLContext | bool) -> None:
         super().__init__(
@@ -55,7 +55,7 @@ class Connector(aiohttp.TCPConnector):
 
 
 class _Handler(ResponseHandler):
-    """aiohttp's own, where the outcome of a fetch would hang on the luck of the packets.
+    """A protocol as aiohttp's own, but where the outcome of a fetch would hang on the luck of the packets.
 
     It forgets an answer whole when something behind its head cannot be parsed and came in the same packet:
     here the head is parsed apart, and a picture with junk behind it is kept. It refuses heads that leave no doubt:
@@ -108,7 +108,7 @@ class _Handler(ResponseHandler):
         return True
 
     def close(self) -> None:
-        """At once. A polite close of TLS goes on reading for up to 30 s where the host does not answer it."""
+        """Close at once: a polite close of TLS goes on reading for up to 30 s where the host does not answer it."""
         self.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -129,14 +129,14 @@ class ConnectionLost(aiohttp.ClientError):
 
 
 def raise_file_limit() -> None:
-    """As many open files as the system allows: a thousand hosts a second leave a thousand kept connections."""
+    """Allow as many open files as the system does: a thousand hosts a second leave a thousand kept connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def trusted() -> ssl.SSLContext | bool:
-    """What trusts SSL_CERT_FILE, or the system's certificates, or Mozilla's where there are none: slim containers.
+    """The context that trusts SSL_CERT_FILE, or the system's certificates, or Mozilla's where there are none.
 
     True stands for the context of the system's that aiohttp has made already; loading a list takes 45 ms.
     """

@@ -1,4 +1,4 @@
-"""One URL, one answer: follows redirects, keeps every limit, and says why where there is no body.
+"""Fetch: one URL, one answer; follows redirects, keeps every limit, and says why where there is no body.
 
 url -> Response(status, body, reason ...). One session and one TLS context serve a whole worker process (it
 costs 15 ms and more to build, and peers build one a request); connections are kept for 15 s and shared by all
@@ -42,7 +42,7 @@ AGAIN = frozenset({408, 425})  # of the 4xx, those that are about this one reque
 
 @dataclass(slots=True)
 class Response:
-    """What came of one fetch; `reason` is None only for a whole body within the limits.
+    """The result of one fetch; `reason` is None only for a whole body within the limits.
 
     status: of the last answer, None without one; final_url: None when no redirect was followed; retry_after:
     seconds, of a 429 or 503 that names them; transient: another try may fare better.
@@ -121,7 +121,7 @@ class Fetcher:
         return answer
 
     def done_with(self, answer: Response) -> None:
-        """The body was decoded: a large one now makes room for the next."""
+        """Make room for the next large body: this one was decoded."""
         self._reader.give_back(answer.held)
         answer.body, answer.held = b"", 0
 

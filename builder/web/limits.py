@@ -1,4 +1,4 @@
-"""What a fetch may do and who makes it: plain values, which need no client of the web to be chosen."""
+"""Limits of a fetch, and who makes it: plain values, which need no client of the web to be chosen."""
 
 from __future__ import annotations
 

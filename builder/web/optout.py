@@ -1,4 +1,4 @@
-"""What a site says about machine learning: the headers of an answer in, whether it asks to be left out.
+"""Opt-out: the headers of an answer in, whether it asks to be left out.
 
 Counted as a no: `noai`, `noimageai`, `noindex`, `noimageindex`, `none` and `noml` in `X-Robots-Tag`, alone,
 in a list, beside directives with values, and also when scoped to some user agent (`googlebot: noindex`): who

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from builder.picture.limits import ROOM, Room
+from builder.picture.limits import ROOM
 from builder.reasons import Dropped, Reason
 from builder.rebuild.config import RebuildConfig
 from builder.rebuild.outcome import Picture
@@ -264,26 +264,6 @@ def test_large_pictures_wait_for_each_other_and_small_ones_for_none() -> None:
         assert waiting.result(60).width == 256
 
 
-def test_room_is_given_by_weight() -> None:
-    room, inside, sums = Room(100, 10), list[int](), list[int]()
-    together = threading.Barrier(2)
-
-    def enter(pixels: int) -> None:
-        with room.share(pixels):
-            inside.append(min(pixels, room.pixels))
-            sums.append(sum(inside))
-            inside.remove(min(pixels, room.pixels))
-
-    def meet(pixels: int) -> None:
-        with room.share(pixels):
-            together.wait(60)
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(enter, [60, 100, 41, 1000] * 50))
-        list(pool.map(meet, [40, 60]))  # two that fit are in work at once
-    assert max(sums) <= room.pixels
-
-
 @pytest.mark.parametrize(("encode", "kind"), [("jpeg", "JPEG"), ("webp", "WEBP"), ("png", "PNG")])
 def test_encodes(encode: str, kind: str) -> None:
     picture = make(PICTURES["png"](), RebuildConfig(encode=encode, image_size=24))
@@ -324,12 +304,6 @@ def test_what_is_not_a_clean_jpeg_is_encoded_anew(kind: str) -> None:
     picture = make(body, RebuildConfig())
     assert picture.data != body
     assert not picture.decoder.endswith("kept")
-
-
-def test_options_come_from_the_command_line() -> None:
-    config = RebuildConfig(image_size=99, resize="squash", encode="webp", min_side=7, max_pixels=5)
-    options = config
-    assert options == RebuildConfig(image_size=99, resize="squash", encode="webp", min_side=7, max_pixels=5)
 
 
 def test_many_threads_make_the_same_picture() -> None:

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from builder.picture.stored import scaled
 from builder.towers.pixels import Patches, Picture, Squash
 
 from .. import pictures as made
@@ -168,13 +167,6 @@ BROKEN: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_cannot_be_decoded_is_no_exception(name: str) -> None:
     assert refused(BROKEN[name]())
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_bombs_are_refused_by_their_pixels(kind: str) -> None:
-    body = save(scene((64, 48)), kind)
-    assert scaled(body, lambda size: size, 2, fast=False, most=64 * 48) is not None
-    assert scaled(body, lambda size: size, 2, fast=False, most=64 * 48 - 1) is None
 
 
 def test_no_warning_comes_before_the_limit() -> None:
