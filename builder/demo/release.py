@@ -27,9 +27,8 @@ SHOWN = 4  # pairs of a stream
 
 def release(demo: Demo, root: Path, what: str, tag: str, *options: str) -> None:
     """Release a root to the folder of its kind by the command line."""
-    demo.run(
-        ["release", str(root), str(demo.released(what)), "--what", what, "--tag", tag, *OPTIONS, *options]
-    )
+    said = ("--what", what, "--tag", tag, "--repository", f"demo/danqing-{what}", *OPTIONS, *options)
+    demo.run(["release", str(root), str(demo.released(what)), *said])
 
 
 def release_the_first(demo: Demo) -> None:
