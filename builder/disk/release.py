@@ -101,8 +101,10 @@ class Release:
 
     def as_json(self) -> bytes:
         """What release.json holds."""
-        told = {name: value for name, value in dataclasses.asdict(self).items() if value or name not in _RARE}
-        return (json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+        document = {
+            name: value for name, value in dataclasses.asdict(self).items() if value or name not in _RARE
+        }
+        return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
     @property
     def terms(self) -> str:

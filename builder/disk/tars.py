@@ -36,10 +36,10 @@ def tar_schema(columns: pa.Schema, kinds: Sequence[str]) -> pa.Schema:
 
     A pair has its picture by the extension, `txt` and `json`; `datasets` adds two more.
     """
-    told = pa.struct([pa.field(one.name, _in_json(one.type)) for one in columns if one.name != "image"])
+    others = pa.struct([pa.field(one.name, _in_json(one.type)) for one in columns if one.name != "image"])
     pictures = [pa.field(EXTENSIONS.get(kind, kind), IMAGE) for kind in kinds]
     text = [pa.field(name, pa.string()) for name in ("txt", "__key__", "__url__")]
-    return pa.schema([*pictures, text[0], pa.field("json", told), *text[1:]])
+    return pa.schema([*pictures, text[0], pa.field("json", others), *text[1:]])
 
 
 def _in_json(kind: Any) -> pa.DataType:

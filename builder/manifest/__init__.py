@@ -23,7 +23,7 @@ import fsspec
 import pyarrow as pa
 
 from ..errors import InputError
-from .columns import SCHEMAS, ColumnMap, ManifestOptions, Preset, column_map
+from .columns import ColumnMap, ManifestOptions, column_map
 from .find import FoundFile, find
 from .probe import probe
 from .readers import RowReader, open_reader, surveyed
@@ -31,14 +31,7 @@ from .shapes import fields_from
 from .source import Format, Source, kind_of
 from .text import UTF8, known_encoding
 
-__all__ = [
-    "SCHEMAS",
-    "Manifest",
-    "ManifestOptions",
-    "Preset",
-    "known_encoding",
-    "open_manifest",
-]
+__all__ = ["Manifest", "ManifestOptions", "known_encoding", "open_manifest"]
 
 PARALLEL = 8  # files looked at together: their footers are a few requests each
 

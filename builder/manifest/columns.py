@@ -34,22 +34,15 @@ class ManifestOptions:
     encoding: str = UTF8
 
 
-@dataclass(frozen=True, slots=True)
-class Preset:
-    """The names a published manifest uses, in order of preference."""
-
-    url: tuple[str, ...]
-    caption: tuple[str, ...]
-
-
+# The names of the URL and of the caption column that published manifests use, in order of preference.
 # reference: the data cards of the releases. Re-LAION and mirrors of LAION come with lower-case names too.
-SCHEMAS = {
-    "danqing": Preset(("url",), ("alt_text",)),
-    "laion": Preset(("URL", "url"), ("TEXT", "text")),
-    "relaion": Preset(("URL", "url"), ("TEXT", "text", "caption")),
-    "coyo": Preset(("url",), ("text",)),
-    "wukong": Preset(("url",), ("caption",)),
-    "datacomp": Preset(("url",), ("text",)),
+SCHEMAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "danqing": (("url",), ("alt_text",)),
+    "laion": (("URL", "url"), ("TEXT", "text")),
+    "relaion": (("URL", "url"), ("TEXT", "text", "caption")),
+    "coyo": (("url",), ("text",)),
+    "wukong": (("url",), ("caption",)),
+    "datacomp": (("url",), ("text",)),
 }
 # `kept`: of a shard that bears it the loader yields the pairs for which it is true.
 RESERVED = frozenset(IMAGES.names) | frozenset(SERVED) | {"caption", "kept", "outcome", "reason"}
@@ -124,11 +117,8 @@ def _choose(file: str, names: list[str], columns: ManifestOptions) -> tuple[str,
             raise InputError(f"{file}: no column {named!r}; it has {_quoted(names)}")
     loose = columns.schema == "auto"
     found = [
-        (
-            columns.url or _match(preset.url, names, loose),
-            columns.caption or _match(preset.caption, names, loose),
-        )
-        for preset in (SCHEMAS.values() if loose else [SCHEMAS[columns.schema]])
+        (columns.url or _match(urls, names, loose), columns.caption or _match(captions, names, loose))
+        for urls, captions in (SCHEMAS.values() if loose else [SCHEMAS[columns.schema]])
     ]
     for url, caption in found:
         if url and caption:

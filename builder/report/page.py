@@ -128,8 +128,8 @@ def _date(at: datetime | None) -> str:
 
 def _kept_sentence(numbers: Numbers) -> str:
     kept, whole = numbers.kept, numbers.manifest
-    told = f"Of {whole:,} pairs in the manifest, {kept:,} ({share(kept, whole)}) are kept."
-    return told if numbers.has_outcomes else told.replace("in the manifest", "that were scored")
+    sentence = f"Of {whole:,} pairs in the manifest, {kept:,} ({share(kept, whole)}) are kept."
+    return sentence if numbers.has_outcomes else sentence.replace("in the manifest", "that were scored")
 
 
 def _bound_sentence(numbers: Numbers) -> str:
