@@ -19,7 +19,6 @@ import pytest
 
 from builder.cli import main
 from builder.disk import ledger
-from builder.stage import engine
 from tests.faulthost import FaultHost
 
 from .runs import Launcher, ended, kill_all, ledgers, names, outcomes, reasons, rebuild, table, write_manifest
@@ -234,12 +233,6 @@ def test_a_script_without_a_main_guard_is_told_so(tmp_path: Path) -> None:
     lines = done.stderr.splitlines()
     assert lines == [line for line in lines if 'does so under if __name__ == "__main__":' in line]
     assert len(lines) == 2  # the worker's own, and that it ended before it began
-
-
-def test_how_a_worker_ended_is_not_made_up() -> None:
-    assert engine._how(1, True) == "a worker ended with 1; nothing is lost: run the same command again"
-    assert "by signal 15; nothing is lost" in engine._how(-15, True)
-    assert "(out of memory?)" in engine._how(-9, False)
 
 
 def test_a_worker_that_is_killed_ends_the_run_resumably(
