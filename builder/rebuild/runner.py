@@ -127,11 +127,11 @@ class Rebuild(Stage[RebuildConfig, RebuildPlan]):
             threads=setup.rules.threads,
         )
 
-    def facts(self, counts: Tally, fetched: int, seconds: float) -> Mapping[str, Any]:
+    def facts(self, counts: Tally, before: Tally, seconds: float) -> Mapping[str, Any]:
         """The share kept, the speed of the line and the commonest reasons."""
         return {
             "kept_share": counts.kept_share,
-            "mb_per_s": fetched / 1e6 / seconds,
+            "mb_per_s": (counts.counter("bytes") - before.counter("bytes")) / 1e6 / seconds,
             "top_reasons": counts.top_reasons(),
         }
 

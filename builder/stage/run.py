@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from ..console import Bar, Console
 from ..disk import ledger
 from ..disk.files import environment, join, work_folder
-from ..disk.ledger import Tally
+from ..disk.ledger import ShardLedger, Tally
 from ..disk.parquet import without_pandas
 from ..disk.root import Earlier, Footprint, claim, earlier
 from . import engine
@@ -75,8 +75,8 @@ class Stage(ABC, Generic[C, P]):
     def summary(self, plan: P, work: Path) -> Result:
         """What the root holds now, and in `failure` what nobody can have wanted."""
 
-    def facts(self, counts: Tally, fetched: int, seconds: float) -> Mapping[str, Any]:
-        """What the bar tells beside pairs, as fields of `console.Facts`; fetched: bytes, in this run of `seconds`."""
+    def facts(self, counts: Tally, before: Tally, seconds: float) -> Mapping[str, Any]:
+        """What the bar tells beside pairs, as fields of `console.Facts`. before: the counts at its start."""
         return {}
 
 
@@ -105,11 +105,9 @@ def run(stage: Stage[Any, Any]) -> Result:
 
 def _do(stage: Stage[Any, Any], one: Pass, stop: Stop) -> None:
     """Have a pass done, with a bar over the pairs of this rank."""
-    finished = Tally()
-    for marker in one.done:
-        finished.merge(marker)
-    with stage.console.progress(one.rows, initial=finished.rows) as bar:
-        progress = _Progress(stage, bar, finished, shown=finished.rows, before=finished.counter("bytes"))
+    before = _total(one.done)
+    with stage.console.progress(one.rows, initial=before.rows) as bar:
+        progress = _Progress(stage, bar, before, finished=_total([before]), shown=before.rows)
         try:
             engine.run(one, progress.tell, stop, debug=stage.config.debug)
         finally:
@@ -118,13 +116,13 @@ def _do(stage: Stage[Any, Any], one: Pass, stop: Stop) -> None:
 
 @dataclass(slots=True)
 class _Progress:
-    """Counts of a pass for the bar and for progress-<rank>.json. before: bytes fetched by earlier runs."""
+    """Counts of a pass, for the bar and for progress-<rank>.json. before, finished: of units done then and now."""
 
     stage: Stage[Any, Any]
     bar: Bar
-    finished: Tally  # of the units of this rank that are done
+    before: Tally
+    finished: Tally
     shown: int
-    before: int
     flight: dict[str, Tally] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
     written: float = 0.0
@@ -138,10 +136,8 @@ class _Progress:
         elif message is not None:
             self.flight.update(message)
         now = time.monotonic()
-        total = Tally()
-        for counts in (self.finished, *self.flight.values()):
-            total.merge(counts)
-        facts = self.stage.facts(total, total.counter("bytes") - self.before, max(now - self.began, 1e-3))
+        total = _total([self.finished, *self.flight.values()])
+        facts = self.stage.facts(total, self.before, max(now - self.began, 1e-3))
         self.bar.update(total.rows - self.shown, **facts)
         self.shown = total.rows
         if now - self.written >= PROGRESS_SECONDS:
@@ -152,3 +148,11 @@ class _Progress:
         """Write what is known of the units in flight."""
         config = self.stage.config
         ledger.write_progress(self.stage.root, self.stage.name, config.place[0], self.flight)
+
+
+def _total(parts: Iterable[Tally | ShardLedger]) -> Tally:
+    """The counts of all of them."""
+    total = Tally()
+    for one in parts:
+        total.merge(one)
+    return total

@@ -95,15 +95,9 @@ class ToyResult:
 
 
 class Toy(Stage[ToyConfig, "tuple[ToyShard, ...]"]):
-    name, place = (
-        "toy",
-        Footprint(
-            ("toy",),
-            ("toys",),
-            ("toys", "ledger/toy"),
-            ".toy",
-            swept=("toys", f"ledger/{COUNT}", f"ledger/{WRITE}"),
-        ),
+    name = "toy"
+    place = Footprint(
+        ("toy",), ("toys",), ("toys",), ".toy", swept=("toys", *(f"ledger/{n}" for n in (COUNT, WRITE)))
     )
 
     @property
