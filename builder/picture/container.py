@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Callable
 from typing import Literal
 
 from PIL import (
@@ -39,22 +38,18 @@ KINDS: dict[str, type[ImageFile.ImageFile]] = {
     "avif": AvifImagePlugin.AvifImageFile,
     "jp2": Jpeg2KImagePlugin.Jpeg2KImageFile,
 }
-_TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 # Where the data of strips and tiles is, and how long it is.
 _TIFF_DATA = ((273, 279), (324, 325))
-_JP2_MAGIC = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
-_CODESTREAM = b"\xff\x4f\xff\x51"
+JP2_MAGIC = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
+CODESTREAM = b"\xff\x4f\xff\x51"
 
 
-def reader_of(body: bytes) -> Callable[[bytes], Header] | None:
-    """The reader for a body of one of these formats; None when it is of another."""
-    if body[:4] in _TIFF_MAGIC:
-        return read_tiff
-    if body[4:8] == b"ftyp" and {b"avif", b"avis"} & _brands(body):
-        return read_avif
-    if body.startswith((_JP2_MAGIC, _CODESTREAM)):
-        return read_jp2
-    return None
+def is_avif(body: bytes) -> bool:
+    """Whether a body says that it is AVIF."""
+    end = min(int.from_bytes(body[:4], "big"), 256)
+    brands = (body[at : at + 4] for at in (8, *range(16, end, 4)))
+    return body[4:8] == b"ftyp" and any(brand in (b"avif", b"avis") for brand in brands)
 
 
 def quiet() -> None:
@@ -142,16 +137,11 @@ def _without_alpha(body: bytes) -> bytes:
 
 def read_jp2(body: bytes) -> Header:
     """JPEG 2000: the boxes, and the end of the codestream."""
-    if body.startswith(_JP2_MAGIC):
+    if body.startswith(JP2_MAGIC):
         _boxes(body)
     if body.rfind(b"\xff\xd9", len(body) - 64 if len(body) > 64 else 0) < 0:
         raise Dropped(Reason.TRUNCATED)
     return Header("jp2", *opened(Jpeg2KImagePlugin.Jpeg2KImageFile, body).size)
-
-
-def _brands(body: bytes) -> set[bytes]:
-    end = min(int.from_bytes(body[:4], "big"), 256)
-    return {body[at : at + 4] for at in (8, *range(16, end, 4))}
 
 
 def _boxes(body: bytes) -> None:

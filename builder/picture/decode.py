@@ -28,9 +28,8 @@ from PIL import AvifImagePlugin, Image, ImageFile
 from ..reasons import Dropped, Reason
 from .colour import Array, flatten, flattened
 from .container import KINDS, opened
-from .header import Header
 from .jpeg import bare, unpadded
-from .structure import essential, first_frame
+from .structure import Header, essential, first_frame
 
 # Each decode thread is one core; OpenCV's own pool would fight over them.
 cv2.setNumThreads(0)

@@ -11,17 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..reasons import Dropped, Reason
-from .container import reader_of
+from .container import CODESTREAM, JP2_MAGIC, TIFF_MAGIC, is_avif, read_avif, read_jp2, read_tiff
 from .jpeg import read_jpeg
 from .structure import DIB_SIZES, Header, read_bmp, read_gif, read_png, read_webp
 
-__all__ = ["Header", "check"]
-
-_MAGIC: tuple[tuple[bytes, Callable[[bytes], Header]], ...] = (
-    (b"\xff\xd8\xff", read_jpeg),
-    (b"\x89PNG\r\n\x1a\n", read_png),
-    (b"GIF87a", read_gif),
-    (b"GIF89a", read_gif),
+_MAGIC: tuple[tuple[tuple[bytes, ...], Callable[[bytes], Header]], ...] = (
+    ((b"\xff\xd8\xff",), read_jpeg),
+    ((b"\x89PNG\r\n\x1a\n",), read_png),
+    ((b"GIF87a", b"GIF89a"), read_gif),
+    (TIFF_MAGIC, read_tiff),
+    ((JP2_MAGIC, CODESTREAM), read_jp2),
 )
 
 
@@ -51,7 +50,6 @@ def _reader(body: bytes) -> Callable[[bytes], Header]:
         return read_webp
     if body[:2] == b"BM" and body[14:18] in DIB_SIZES:
         return read_bmp
-    found = reader_of(body)
-    if found is None:
-        raise Dropped(Reason.NOT_IMAGE)
-    return found
+    if is_avif(body):
+        return read_avif
+    raise Dropped(Reason.NOT_IMAGE)

@@ -17,9 +17,10 @@ from PIL import Image
 from ..disk.schema import EXTENSIONS
 from ..picture.colour import Array, to_srgb
 from ..picture.decode import decode, upright, verify
-from ..picture.header import Header, check
+from ..picture.header import check
 from ..picture.intact import is_intact
 from ..picture.limits import ROOM
+from ..picture.structure import Header
 from ..reasons import Dropped, Reason
 from .config import RebuildConfig
 from .outcome import Picture

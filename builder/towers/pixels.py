@@ -16,7 +16,6 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,24 +27,6 @@ Picture = bytes | Array  # a file, or RGB of the size that the tower wants: (hei
 Size = tuple[int, int]  # width, height
 
 _FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
-
-
-class Preparation(Protocol):
-    """The way that the pictures of one checkpoint are prepared."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the pixels of one picture."""
-
-    @property
-    def name(self) -> str:
-        """The decoding path, resampling and size, in one word for the record."""
-
-    def fill(self, picture: Picture, row: Array, grid: npt.NDArray[np.int32]) -> bool:
-        """Put the picture into `row`; False and zeros where there is none. grid: its height and width in patches.
-
-        Only a preparation that keeps the shape of pictures writes the grid, and only for a picture.
-        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +48,7 @@ class Squash:
         return f"pil-{'fast' if self.fast else 'exact'}-{_FILTERS[self.resample]}-{self.size}"
 
     def fill(self, picture: Picture, row: Array, grid: npt.NDArray[np.int32]) -> bool:
-        """Fill a row, see Preparation."""
+        """Put the picture into `row`; False and zeros where there is none. The grid is that of Patches."""
         rgb = _rgb(picture, lambda _: (self.size, self.size), self.resample, fast=self.fast)
         if rgb is None:
             row[:] = 0
@@ -97,7 +78,7 @@ class Patches:
         return f"naflex-{decode}-{_FILTERS[self.resample]}-{self.patch}x{self.limit}"
 
     def fill(self, picture: Picture, row: Array, grid: npt.NDArray[np.int32]) -> bool:
-        """Fill a row, see Preparation."""
+        """Put the picture into `row`, and its height and width in patches into `grid`; False and zeros without one."""
         row[:] = 0
         wanted = functools.partial(_covering, patch=self.patch, limit=self.limit)
         rgb = _rgb(picture, wanted, self.resample, fast=self.fast)
@@ -108,6 +89,9 @@ class Patches:
         tiles = rgb.reshape(high, self.patch, wide, self.patch, 3).transpose(0, 2, 1, 3, 4)
         row[: high * wide].reshape(high, wide, self.patch, self.patch, 3)[:] = tiles
         return True
+
+
+Preparation = Squash | Patches  # of the pictures of one checkpoint
 
 
 @functools.lru_cache(maxsize=4096)
