@@ -1,4 +1,4 @@
-"""Pass 2 of `danqing revalidate`: from the scores of all shards to a verdict for each pair. No model, no GPU.
+"""The last step of `danqing revalidate`: from the scores of all shards to a verdict for each pair. No model, no GPU.
 
     danqing revalidate ./danqing --decide --alpha 0.05
 
@@ -32,13 +32,11 @@ from ..stage.shards import Shard, find_shards
 from .config import RevalidateConfig
 from .decision import Decision
 from .judge import PAIR, check_numbers
-from .plan import STAGE
-from .scores import Pairs, ShardScores
+from .plan import STAGE, scored
+from .scores import ShardScores
 from .summary import Verdicts
 
-THREADS = (
-    8  # that read and write files; more of them would hold more tables at once, and a disk gives no more
-)
+THREADS = 8  # that read and write files; more would hold more tables at once, and a disk gives no more
 CHECKPOINT = ("model", "name", "revision", "fingerprint", "preprocessing", "dtype", "caption", "reference")
 
 
@@ -51,36 +49,33 @@ def decide(root: str, config: RevalidateConfig, console: Console) -> Verdicts:
     """
     shards = find_shards(root, "scored")
     markers = _markers(root, shards)
+    document_at = join(root, "ledger", STAGE, "decision.json")
     files = [ShardScores(shard) for shard in shards]
     ends = list(accumulate((shard.rows for shard in shards), initial=0))
     spans = [slice(start, stop) for start, stop in pairwise(ends)]
+    threads = min(THREADS, config.workers or os.cpu_count() or 1)
     console.info(f"deciding about {ends[-1]:,} pairs in {len(files):,} shards")
-    with environment(f"{root}: deciding"), ThreadPoolExecutor(_threads(config)) as pool:
+    with environment(f"{root}: deciding"), ThreadPoolExecutor(threads) as pool:
         pairs = np.empty(ends[-1], PAIR)
-        said = list(pool.map(lambda scores, span: _load(scores, pairs[span]), files, spans))
+        said = list(pool.map(lambda scores, span: scores.read(pairs[span]), files, spans))
         _check_same(files, said)
         decision = Decision.of(pairs, config)
         check_numbers(root, decision.void, len(pairs))
         done = [one.get("decision") == decision.name for one in said]
         if not all(done):
-            remove(_document(root))
+            remove(document_at)
         writers = [_Writer(*one, decision) for one in zip(markers, files, spans, done, strict=True)]
         hosts = HostCounts()
         for counted in pool.map(_Writer.write, writers):
             hosts.merge(counted)
-        document: DecisionDocument = {
-            **decision.document(),
-            "hosts": {one.host: dict(one.words) for one in hosts.worst(WORST_HOSTS)},
-            "checkpoint": {name: said[0].get(name) for name in CHECKPOINT} if said else {},
-            "rebuild_dropped": sum(sum(one.reasons.values()) for one in ledger.read_all(root, "rebuild")),
-        }
+        document = _document(root, decision, hosts, said)
         # Before the decision: a scored root is never offered as if it were not.
         if not offer(root, scored=True):
             console.warn(
                 f"{join(root, 'README.md')} is not the card that danqing writes, and stays as it is: who loads the "
                 "root without importing danqing gets the dropped pairs too"
             )
-        write_atomic(_document(root), json.dumps(document, sort_keys=True, ensure_ascii=False).encode())
+        write_atomic(document_at, json.dumps(document, sort_keys=True, ensure_ascii=False).encode())
     if decision.unknown:
         console.warn(
             f"{decision.unknown:,} pairs have no score, and so do not reach --min-score {config.min_score}: a pair "
@@ -90,6 +85,29 @@ def decide(root: str, config: RevalidateConfig, console: Console) -> Verdicts:
     for line in summary.warnings():
         console.warn(line)
     return summary
+
+
+def _markers(root: str, shards: Sequence[Shard]) -> list[ShardLedger]:
+    """The markers of the shards, in their order; InputError where some are not scored."""
+    found = scored(root, shards)
+    if missing := [shard.stem for shard in shards if shard.stem not in found]:
+        raise InputError(
+            f"{root}: {len(missing):,} of {len(shards):,} shards are not scored, {missing[0]} for one; "
+            f"danqing revalidate {root} without --decide scores them"
+        )
+    return [found[shard.stem] for shard in shards]
+
+
+def _document(
+    root: str, decision: Decision, hosts: HostCounts, said: Sequence[Mapping[str, Any]]
+) -> DecisionDocument:
+    """The content of decision.json; said: by the files of scores."""
+    return {
+        **decision.document(),
+        "hosts": {one.host: dict(one.words) for one in hosts.worst(WORST_HOSTS)},
+        "checkpoint": {name: said[0].get(name) for name in CHECKPOINT} if said else {},
+        "rebuild_dropped": sum(sum(one.reasons.values()) for one in ledger.read_all(root, "rebuild")),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,39 +138,6 @@ class _Writer:
         if told != self.marker:
             told.write(self.scores.shard.root)
         return hosts
-
-
-def _threads(config: RevalidateConfig) -> int:
-    return min(THREADS, config.workers or os.cpu_count() or 1)
-
-
-def _document(root: str) -> str:
-    return join(root, "ledger", STAGE, "decision.json")
-
-
-def _load(scores: ShardScores, pairs: Pairs) -> Mapping[str, Any]:
-    """Fill the rows of one shard and return what its file says of itself."""
-    said, pairs[:] = scores.read()
-    return said
-
-
-def _markers(root: str, shards: Sequence[Shard]) -> list[ShardLedger]:
-    """The markers of the shards, in their order; InputError where some are not scored."""
-    found = {one.shard: one for one in ledger.read_all(root, STAGE)}
-    missing = [shard.stem for shard in shards if not _is_of(found.get(shard.stem), shard)]
-    if missing:
-        raise InputError(
-            f"{root}: {len(missing):,} of {len(shards):,} shards are not scored, {missing[0]} for one; "
-            f"danqing revalidate {root} without --decide scores them"
-        )
-    return [found[shard.stem] for shard in shards]
-
-
-def _is_of(marker: ShardLedger | None, shard: Shard) -> bool:
-    """Whether the shard was scored, and from the pictures that are there now."""
-    if marker is None:
-        return False
-    return marker.input_checksum(f"images/{shard.stem}.parquet") in (None, shard.checksum)
 
 
 def _check_same(files: Sequence[ShardScores], said: Sequence[Mapping[str, Any]]) -> None:

@@ -268,12 +268,7 @@ def identities(
     keys: npt.NDArray[np.bytes_], digests: npt.NDArray[Any], captions: npt.NDArray[np.uint64]
 ) -> npt.NDArray[np.uint64]:
     """A hash of key, sha256 and captions of each pair, (n,): pairs that are equal in these embed equally."""
-    rows = np.concatenate(
-        [_bytes(keys, 16), _bytes(digests, 32), _bytes(captions, 8)],
-        axis=1,
-    )
+    rows = np.zeros(len(keys), np.dtype([("key", KEY), ("digest", "S32"), ("captions", "<u8")]))
+    rows["key"], rows["captions"] = keys, captions
+    rows["digest"] = np.ascontiguousarray(digests).view("S32").reshape(-1)
     return np.array([xxhash.xxh3_64_intdigest(row.tobytes()) for row in rows], np.uint64)
-
-
-def _bytes(values: npt.NDArray[Any], width: int) -> npt.NDArray[np.uint8]:
-    return np.ascontiguousarray(values).view(np.uint8).reshape(-1, width)

@@ -7,7 +7,7 @@ ledger of `rebuild`: a root that is not whole is refused. A root without a ledge
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from ..disk import ledger
-from ..disk.ledger import CheckpointRecord, PlanDocument
+from ..disk.ledger import CheckpointRecord, PlanDocument, ShardLedger
 from ..disk.parquet import parquet
 from ..errors import InputError
 from ..stage import plan as plans
@@ -42,6 +42,21 @@ def opened(shard: Shard, columns: Sequence[str]) -> Iterator[pq.ParquetFile]:
     except InputError as error:
         marker = ledger.marker(shard.root, "rebuild", shard.stem)
         raise InputError(f"{error}; to make it anew, remove {marker} and run danqing rebuild") from error
+
+
+def scored(root: str, shards: Iterable[Shard], made_from: str | None = None) -> dict[str, ShardLedger]:
+    """The markers, by stem, of the shards that were scored from the pictures that are there now.
+
+    made_from: what else, as a marker has it in `config`; None: whatever it was.
+    """
+    sums = {shard.stem: shard.checksum for shard in shards}
+    return {
+        one.shard: one
+        for one in ledger.read_all(root, STAGE)
+        if one.shard in sums
+        and one.input_checksum(f"images/{one.shard}.parquet") in (None, sums[one.shard])
+        and made_from in (None, one.config)
+    }
 
 
 @dataclass(frozen=True, slots=True)

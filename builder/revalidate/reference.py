@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from fsspec import AbstractFileSystem
 
 from ..console import Console
 from ..disk import release as document
 from ..disk.digests import KEY, keys_of, locate, unhex
-from ..disk.files import join, listdir
+from ..disk.files import filesystem, join, listdir
 from ..disk.parquet import parquet
 from ..disk.schema import CODE_BITS, floats, said_by
 from ..errors import InputError
@@ -145,13 +146,14 @@ def _of_root(root: str) -> Parts:
     missing = sorted(set(names) - set(listdir(join(root, "scores"))))
     if missing:
         raise InputError(f"{root}: no scores/{missing[0]}; run danqing revalidate on it again")
-    return list(zip(*(_probed(join(root, folder), names) for folder in ("images", "scores")), strict=True))
+    fs, path = filesystem(root)
+    each = (_probed(fs, [f"{path}/{folder}/{name}" for name in names]) for folder in ("images", "scores"))
+    return list(zip(*each, strict=True))
 
 
 def _of_manifest(source: str) -> Parts:
     fs, entries = find(source)
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        files = list(pool.map(lambda entry: probe(fs, entry.path), entries))
+    files = _probed(fs, [entry.path for entry in entries])
     for file in files:
         if file.kind is not Format.PARQUET:
             raise InputError(
@@ -160,13 +162,9 @@ def _of_manifest(source: str) -> Parts:
     return [(file, file) for file in files]
 
 
-def _probed(folder: str, names: list[str]) -> list[Source]:
-    def one(name: str) -> Source:
-        fs, (entry,) = find(join(folder, name))
-        return probe(fs, entry.path)
-
+def _probed(fs: AbstractFileSystem, paths: Sequence[str]) -> list[Source]:
     with ThreadPoolExecutor(PARALLEL) as pool:
-        return list(pool.map(one, names))
+        return list(pool.map(lambda path: probe(fs, path), paths))
 
 
 def _check_columns(rows: Source, scores: Source) -> None:

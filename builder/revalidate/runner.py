@@ -25,11 +25,11 @@ from ..stage.engine import Pass
 from ..stage.hold import alone
 from ..stage.run import Result, Stage
 from ..stage.run import run as run_stage
-from ..stage.shards import Shard, find_shards, markers, of_rank
+from ..stage.shards import Shard, find_shards, of_rank
 from .config import RevalidateConfig
 from .decide import decide
 from .panel import Panel, make_panel, read_panel
-from .plan import NEEDED, STAGE, ScoringPlan, agree, make_plan, opened
+from .plan import NEEDED, STAGE, ScoringPlan, agree, make_plan, opened, scored
 from .reference import Recorded, Reference, find_parts, open_reference
 from .scores import ScoreWriter
 from .summary import Unscored
@@ -61,14 +61,8 @@ class Prepared:
         return f"{self.plan.config_hash}-{self.panel.digest[:16] if self.panel else ''}"
 
     def done(self, root: str) -> dict[str, ShardLedger]:
-        """The markers, by stem, of the shards that are scored, from these pictures and among this panel."""
-        sums = {f"images/{shard.stem}.parquet": shard.checksum for shard in self.plan.shards}
-        return {
-            stem: one
-            for stem, one in (markers(root, STAGE) if self.panel else {}).items()
-            if one.config == self.made_from
-            and one.input_checksum(name := f"images/{stem}.parquet") == sums.get(name)
-        }
+        """The markers, by stem, of the shards that are scored as this plan would."""
+        return scored(root, self.plan.shards, self.made_from) if self.panel else {}
 
 
 class Revalidation(Stage[RevalidateConfig, Prepared | None]):
@@ -122,8 +116,8 @@ class Revalidation(Stage[RevalidateConfig, Prepared | None]):
         from .work import Scoring
 
         config = self.config
-        how = (config.device, config.dtype, config.decode, config.batch_size, config.compile, config.workers)
-        siglip = Siglip.load(plan.checkpoint, Options(*how), self.console)
+        how = {one.name: getattr(config, one.name) for one in dataclasses.fields(Options)}
+        siglip = Siglip.load(plan.checkpoint, Options(**how), self.console)
         known = {"dtype": siglip.dtype_name, "preprocessing": siglip.preprocessing}
         agree(config, known)
         settled, reference = plan.plan.settled(known), Reference.empty()

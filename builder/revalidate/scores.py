@@ -31,7 +31,6 @@ from ..disk.schema import CODE_BITS, DECIDED, SCORED, SCORES, floats, said_by, s
 from ..errors import InputError
 from ..stage.shards import Shard
 from .clusters import NONE, hash_codes
-from .judge import PAIR
 from .plan import STAGE, opened
 from .values import blobs
 
@@ -107,8 +106,8 @@ class ShardScores:
         """The path or URL of the file."""
         return join(self.shard.root, self.name)
 
-    def read(self) -> tuple[Mapping[str, Any], Pairs]:
-        """What its metadata say, and its rows as numbers.
+    def read(self, pairs: Pairs) -> Mapping[str, Any]:
+        """Fill `pairs` with its rows as numbers, and return what its metadata say.
 
         InputError when it cannot be read, is no file of scores, or its keys are not those of images/.
         """
@@ -121,7 +120,8 @@ class ShardScores:
                 raise InputError(f"{self.path}: no scores of this version: {what}")
             table = file.read(columns=_READ)
             self._check_keys(table["key"])
-            return said, self._numbers(table)
+            self._fill(pairs, table)
+            return said
 
     @contextmanager
     def _opened(self) -> Iterator[pq.ParquetFile]:
@@ -142,8 +142,7 @@ class ShardScores:
         if not keys.equals(of_images):
             raise InputError(f"{self.path}: its keys are not those of images/")
 
-    def _numbers(self, table: pa.Table) -> Pairs:
-        pairs = np.zeros(table.num_rows, PAIR)
+    def _fill(self, pairs: Pairs, table: pa.Table) -> None:
         for column, field in _FLOATS.items():
             pairs[field] = floats(table[column])
         for column, (field, null) in _OTHERS.items():
@@ -156,7 +155,6 @@ class ShardScores:
         pairs["score"] = tested(table, ("alt_text", "recaption"))
         # So does a caption without a score: builds up to 0.1.0 gave such pairs p-values all the same.
         pairs["code"][(pairs["caption"] != NONE) & np.isnan(pairs["score"]) & ~pairs["same"]] = NONE
-        return pairs
 
     def rewrite(self, decided: pa.Table, decision: str) -> WrittenFile:
         """Publish the file anew with `decided`, the columns DECIDED, under the name of the decision; its entry.
