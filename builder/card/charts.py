@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import EnvironmentProblem
 from .values import number, share
 
 if TYPE_CHECKING:
@@ -45,12 +46,16 @@ _VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", PAPER: "paper"} | {
 _LEGEND: dict[str, Any] = {
     "frameon": False, "fontsize": FONT - 1, "handlelength": 1.5, "handletextpad": 0.5, "columnspacing": 1.4,
 }  # fmt: skip
+_STYLE = {
+    "svg.fonttype": "none", "svg.hashsalt": "danqing", "font.size": FONT, "hatch.linewidth": 1.2,
+    "axes.edgecolor": MUTED,
+}  # fmt: skip
 # So that no two are told apart by colour alone; lines, as dots are 250 kB of curves.
 _HATCHES = {"placeholder": "////", "drifted": "", "min_score": "\\\\\\\\", "dead": "xxxx"}
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class FunnelBar:
     """One bar of the funnel: `length` pairs from `start` on; colour: a name of COLOURS."""
 
     label: str
@@ -68,7 +73,7 @@ class Chart:
     told: str
 
 
-def funnel(steps: Sequence[Step], told: str) -> Chart:
+def funnel(steps: Sequence[FunnelBar], told: str) -> Chart:
     """A waterfall from the manifest to what is kept."""
     beside: dict[str, Any] = {"ha": "right", "va": "center", "color": INK, "annotation_clip": False}
     whole = max((step.start + step.length for step in steps), default=0) or 1
@@ -168,32 +173,26 @@ def _rebinned(histograms: Mapping[str, Counts]) -> tuple[npt.NDArray[np.float64]
 
 
 def _chart(name: str, draw: Callable[[int], Figure], told: str) -> Chart:
-    with _style():
+    with style(INK, MUTED, _STYLE):
         wide, narrow = (_svg(draw(width), f"{name}-{width}", told) for width in (WIDE, NARROW))
     return Chart(wide, narrow, told)
 
 
 @contextmanager
-def _style() -> Iterator[None]:
-    """matplotlib as it comes, whatever the user's matplotlibrc says, and the same bytes on each run."""
-    import matplotlib
+def style(ink: str, muted: str, ours: Mapping[str, object]) -> Iterator[None]:
+    """matplotlib as it comes, whatever the user's matplotlibrc says, in two colours and with further settings.
 
+    EnvironmentProblem where it is missing.
+    """
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise EnvironmentProblem("figures need matplotlib: pip install 'danqing[release]'") from error
+    bare = {"axes.spines.top": False, "axes.spines.right": False}
+    colours = dict.fromkeys(("xtick.color", "ytick.color", "axes.labelcolor"), muted) | {"text.color": ink}
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        ours: dict[Any, Any] = {
-            "svg.fonttype": "none",
-            "svg.hashsalt": "danqing",
-            "font.size": FONT,
-            "hatch.linewidth": 1.2,
-        }
-        bare: dict[Any, Any] = {"axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": MUTED}
-        ticks: dict[Any, Any] = {
-            "xtick.color": MUTED,
-            "ytick.color": MUTED,
-            "text.color": INK,
-            "axes.labelcolor": MUTED,
-        }
-        matplotlib.rcParams.update(ours | bare | ticks)
+        matplotlib.rcParams.update({**bare, **colours, **ours})  # type: ignore[dict-item]
         yield
 
 

@@ -8,17 +8,17 @@ They are shown 800 pixels wide on light and dark pages, so they bring a white gr
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..disk.release import Release
-from ..errors import EnvironmentProblem
+from .charts import Counts, FunnelBar, style
 from .counts import CAPTIONS, LENGTHS, SCORE_BINS, SCORE_STEP, SIDE_BINS, SIDE_STEP
 from .funnel import Step, steps
+from .values import share
 from .words import STAGES
 
 if TYPE_CHECKING:
@@ -31,7 +31,12 @@ MAIN, SECOND, LOST = "#0b6e6e", "#c2571a", "#b8c0c8"
 SHOWN_HOSTS, SHOWN_REASONS = 20, 8
 TAIL = 0.005  # of a histogram, at its long end: drawn as one bar
 
-Counts = npt.NDArray[np.int64]
+_STYLE = {
+    "font.size": 11, "axes.edgecolor": RULE, "axes.spines.left": False, "axes.titlesize": 12,
+    "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlepad": 12, "ytick.major.size": 0,
+    "legend.frameon": False,
+}  # fmt: skip
+_BESIDE: dict[str, Any] = {"textcoords": "offset points", "va": "center_baseline", "fontsize": 10.5}
 
 
 def drawn(release: Release) -> list[str]:
@@ -49,47 +54,15 @@ def drawn(release: Release) -> list[str]:
 
 def draw(release: Release) -> dict[str, bytes]:
     """The PNG files; EnvironmentProblem where matplotlib is missing."""
-    makers: dict[str, Callable[[Release], Figure]] = {
-        "funnel.png": _funnel,
-        "resolution.png": _resolution,
-        "captions.png": _captions,
-        "score.png": _score,
-        "hosts.png": _hosts,
+    makers = {
+        "funnel": _funnel,
+        "resolution": _resolution,
+        "captions": _captions,
+        "score": _score,
+        "hosts": _hosts,
     }
-    with _style():
-        return {name: _png(makers[name](release)) for name in drawn(release)}
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    """matplotlib as it comes, whatever the user's matplotlibrc says."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise EnvironmentProblem(
-            "a card's figures need matplotlib: pip install 'danqing[release]'"
-        ) from error
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        ours: dict[Any, Any] = {
-            "font.size": 11,
-            "text.color": INK,
-            "axes.labelcolor": MUTED,
-            "axes.edgecolor": RULE,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.spines.left": False,
-            "axes.titlesize": 12,
-            "axes.titleweight": "bold",
-            "axes.titlelocation": "left",
-            "axes.titlepad": 12,
-            "xtick.color": MUTED,
-            "ytick.color": MUTED,
-            "ytick.major.size": 0,
-            "legend.frameon": False,
-        }
-        matplotlib.rcParams.update(ours)
-        yield
+    with style(INK, MUTED, _STYLE):
+        return {name: _png(makers[name.removesuffix(".png")](release)) for name in drawn(release)}
 
 
 def _png(figure: Figure) -> bytes:
@@ -107,70 +80,49 @@ def _axes(height: float) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-class _Bar(NamedTuple):
-    """One bar of the funnel, from `start` on."""
-
-    label: str
-    start: int
-    pairs: int
-    stage: bool
-
-
-def _bars(listed: Sequence[Step]) -> list[_Bar]:
+def _bars(listed: Sequence[Step]) -> list[FunnelBar]:
     """The bars of the steps; of the reasons of a stage the largest, the others together."""
-    found: list[_Bar] = []
+    found: list[FunnelBar] = []
     left = 0
-    for place, step in enumerate(listed):
-        if step.kind == "stage":
-            left = step.pairs
-            found.append(_Bar(STAGES[step.name], 0, left, True))
-            continue
-        before = [one for one in listed[:place] if one.kind == step.kind]
-        same = [one for one in listed if one.kind == step.kind]
-        if len(same) > SHOWN_REASONS and len(before) >= SHOWN_REASONS - 1:
-            rest = same[SHOWN_REASONS - 1 :]
-            if step == rest[0]:
-                lost = sum(one.pairs for one in rest)
-                left -= lost
-                found.append(_Bar(f"{len(rest)} other reasons", left, lost, False))
-            continue
-        left -= step.pairs
-        found.append(_Bar(step.name, left, step.pairs, False))
+    for kind, steps_of in groupby(listed, lambda step: step.kind):
+        of_kind = [(STAGES[name] if kind == "stage" else name, pairs) for _, name, pairs in steps_of]
+        if kind != "stage" and len(of_kind) > SHOWN_REASONS:
+            rest = of_kind[SHOWN_REASONS - 1 :]
+            of_kind[SHOWN_REASONS - 1 :] = [(f"{len(rest)} other reasons", sum(pairs for _, pairs in rest))]
+        for label, pairs in of_kind:
+            left = pairs if kind == "stage" else left - pairs
+            start, colour = (0, MAIN) if kind == "stage" else (left, SECOND)
+            found.append(FunnelBar(label, start, pairs, colour))
     return found
 
 
 def _funnel(release: Release) -> Figure:
     bars = _bars(steps(release))
-    whole = max(1, bars[0].pairs)
+    whole = max(1, bars[0].length)
     figure, axes = _axes(0.9 + 0.3 * len(bars))
     for place, bar in enumerate(bars):
-        axes.barh(place, bar.pairs, left=bar.start, height=0.7, color=MAIN if bar.stage else SECOND)
-        told = f"{'' if bar.stage else chr(0x2212)}{bar.pairs:,} ({_share(bar.pairs, whole)})"
-        end = bar.start + bar.pairs
-        inside = bar.stage and bar.pairs > 0.5 * whole
+        axes.barh(place, bar.length, left=bar.start, height=0.7, color=bar.colour)
+        is_stage, end = bar.colour == MAIN, bar.start + bar.length
+        inside = is_stage and bar.length > 0.5 * whole
         beyond = not inside and end > 0.72 * whole  # no room to its right
         axes.annotate(
-            told,
+            f"{'' if is_stage else chr(0x2212)}{bar.length:,} ({share(bar.length, whole)})",
             (bar.start if beyond else end, place),
             (-6 if inside or beyond else 6, 0),
-            textcoords="offset points",
             ha="right" if inside or beyond else "left",
-            va="center_baseline",
             color=PAPER if inside else INK,
-            fontsize=10.5,
+            **_BESIDE,
         )
-    axes.set(xlim=(0, whole), ylim=(len(bars) - 0.4, -0.6), yticks=range(len(bars)), xticks=[])
-    axes.set_yticklabels([bar.label for bar in bars], color=INK)
-    axes.spines["bottom"].set_visible(False)
-    axes.set_title("From the source manifest to this release, in pairs")
+    _rows(axes, [bar.label for bar in bars], whole, "From the source manifest to this release, in pairs")
     return figure
 
 
-def _share(part: int, whole: int) -> str:
-    if part in (0, whole):
-        return "100 %" if part else "0 %"
-    percent = 100 * part / whole
-    return "<0.1 %" if percent < 0.1 else ">99.9 %" if percent > 99.9 else f"{percent:.1f} %"
+def _rows(axes: Axes, labels: Sequence[str], whole: float, title: str) -> None:
+    """Horizontal bars with their labels, in place of the lower axis."""
+    axes.set(xlim=(0, whole), ylim=(len(labels) - 0.4, -0.6), yticks=range(len(labels)), xticks=[])
+    axes.set_yticklabels(labels, color=INK)
+    axes.spines["bottom"].set_visible(False)
+    axes.set_title(title)
 
 
 def _shorten(bins: Counts) -> Counts:
@@ -240,27 +192,14 @@ def _score(release: Release) -> Figure:
 
 
 def _hosts(release: Release) -> Figure:
-    listed = sorted(release.counts["hosts"]["largest"].items(), key=lambda one: (-one[1], one[0]))[
-        :SHOWN_HOSTS
-    ]
+    largest = release.counts["hosts"]["largest"]
+    listed = sorted(largest.items(), key=lambda one: (-one[1], one[0]))[:SHOWN_HOSTS]
     kept = max(1, release.counts["kept"])
     figure, axes = _axes(0.9 + 0.28 * len(listed))
     for place, (_, pairs) in enumerate(listed):
         axes.barh(place, pairs, height=0.7, color=MAIN)
-        axes.annotate(
-            f"{pairs:,} ({_share(pairs, kept)})",
-            (pairs, place),
-            (6, 0),
-            textcoords="offset points",
-            va="center_baseline",
-            fontsize=10.5,
-        )
-    axes.set(
-        xlim=(0, listed[0][1] * 1.3), ylim=(len(listed) - 0.4, -0.6), yticks=range(len(listed)), xticks=[]
-    )
-    axes.set_yticklabels([_ascii(host) for host, _ in listed], color=INK)
-    axes.spines["bottom"].set_visible(False)
-    axes.set_title("Hosts with most pairs")
+        axes.annotate(f"{pairs:,} ({share(pairs, kept)})", (pairs, place), (6, 0), **_BESIDE)
+    _rows(axes, [_ascii(host) for host, _ in listed], listed[0][1] * 1.3, "Hosts with most pairs")
     return figure
 
 

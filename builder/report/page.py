@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import __version__
 from ..card import charts, values, words
-from ..card.charts import BINS, EDGES, Chart, Counts, Step
+from ..card.charts import BINS, EDGES, Chart, Counts, FunnelBar
 from ..disk.schema import published
 from ..reasons import KEPT, Cause, Verdict
 from ..stage.counts import HostTotal
@@ -254,18 +254,18 @@ def _charts(numbers: Numbers, threshold: float) -> dict[str, Chart]:
     return made
 
 
-def _steps(numbers: Numbers) -> list[Step]:
+def _steps(numbers: Numbers) -> list[FunnelBar]:
     """The bars of the funnel: each verdict begins where the one before ends."""
-    steps = [Step("manifest", 0, numbers.manifest, "whole")]
+    steps = [FunnelBar("manifest", 0, numbers.manifest, "whole")]
     if numbers.has_outcomes:
-        steps += [Step("rebuilt", 0, numbers.rebuilt, "whole")]
-    steps += [Step("scored", 0, numbers.scored, "whole")]
+        steps += [FunnelBar("rebuilt", 0, numbers.rebuilt, "whole")]
+    steps += [FunnelBar("scored", 0, numbers.scored, "whole")]
     start = 0
     for verdict in SHOWN:
         pairs = numbers.verdict(verdict)
-        steps.append(Step(verdict, start, pairs, verdict))
+        steps.append(FunnelBar(verdict, start, pairs, verdict))
         start += pairs
-    return [*steps, Step("kept", 0, numbers.kept, "kept")]
+    return [*steps, FunnelBar("kept", 0, numbers.kept, "kept")]
 
 
 def _made(root: str, numbers: Numbers) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from builder.card.charts import (
     WIDE,
     Chart,
     Counts,
-    Step,
+    FunnelBar,
     against_null,
     funnel,
     histogram,
@@ -27,7 +27,11 @@ def around(mean: float, count: int = 500) -> Counts:
     return histogram(np.random.default_rng(0).normal(mean, 0.03, count))
 
 
-STEPS = [Step("manifest", 0, 100, "whole"), Step("same", 0, 60, "same"), Step("dead", 60, 40, "dead")]
+STEPS = [
+    FunnelBar("manifest", 0, 100, "whole"),
+    FunnelBar("same", 0, 60, "same"),
+    FunnelBar("dead", 60, 40, "dead"),
+]
 
 
 @pytest.fixture(
@@ -81,7 +85,7 @@ def test_the_same_each_time_whatever_matplotlibrc_says() -> None:
 
 
 def test_a_root_without_rows() -> None:
-    assert "0 · 0%" in funnel([Step("manifest", 0, 0, "whole")], "nothing").wide
+    assert "0 · 0%" in funnel([FunnelBar("manifest", 0, 0, "whole")], "nothing").wide
 
 
 def test_all_scores_in_one_bin() -> None:

@@ -99,10 +99,10 @@ def test_the_smaller_reasons_are_one_bar() -> None:
     bars = figures._bars(steps)
     assert len(bars) == 1 + figures.SHOWN_REASONS + 1
     assert bars[-2].label == "5 other reasons"
-    assert bars[-2].pairs == sum(one.pairs for one in lost[7:])
-    assert bars[-2].start == bars[-1].pairs == 1000 - sum(one.pairs for one in lost)
+    assert bars[-2].length == sum(one.pairs for one in lost[7:])
+    assert bars[-2].start == bars[-1].length == 1000 - sum(one.pairs for one in lost)
     for above, below in pairwise(bars[1:-1]):
-        assert above.start == below.start + below.pairs
+        assert above.start == below.start + below.length
 
 
 def test_eight_reasons_have_a_bar_each() -> None:
