@@ -58,14 +58,6 @@ def size_category(pairs: int) -> str:
     return _SIZES[min(max(len(str(pairs)) - 3, 0), len(_SIZES) - 1)]
 
 
-def stock(schema: pa.Schema) -> pa.Schema:
-    """The columns as stock `datasets` has them, by which a card is written: the same from rows and from a footer."""
-    from datasets import Features
-
-    columns: pa.Schema = Features.from_arrow_schema(schema).arrow_schema
-    return columns
-
-
 def columns_said(schema: pa.Schema) -> str:
     """The columns for release.json: as `datasets` has them in JSON, a text because their order counts."""
     from datasets import Features
@@ -74,7 +66,7 @@ def columns_said(schema: pa.Schema) -> str:
 
 
 def columns_told(said: str) -> pa.Schema:
-    """The columns that columns_said gave."""
+    """The columns that columns_said gave, with types as stock `datasets` has them."""
     from datasets import Features
 
     columns: pa.Schema = Features.from_dict(json.loads(said)).arrow_schema
@@ -87,40 +79,32 @@ def front_matter(release: Release, schema: pa.Schema, title: str) -> str:
     return dump(head(release, schema, title))
 
 
-def head(release: Release, schema: pa.Schema, title: str) -> dict[str, Any]:
-    """What the YAML says."""
+def head(release: Release, schema: pa.Schema, title: str) -> dict[str, object]:
+    """What the YAML says, in the order in which the Hub writes it."""
     from datasets.info import DatasetInfosDict
     from datasets.utils.metadata import MetadataConfigs
-    from huggingface_hub import DatasetCardData
 
-    of_danqing = release.source == DANQING
-    data = DatasetCardData(
-        language="zh" if of_danqing else None,
-        license=release.license,
-        license_name=release.license_name or None,
-        license_link=release.license_link or None,
-        pretty_name=title,
-        size_categories=[size_category(release.counts["kept"])],
-        task_categories=[*TASKS],
-        source_datasets=_derived(release.source),
-        multilinguality="monolingual",
-        annotations_creators=["machine-generated" if release.validated else "no-annotation"],
-        tags=[
-            "image-text",
-            "vision-language",
-            *(["chinese"] if of_danqing else []),
-            "danqing",
-            *(["webdataset"] if release.has_tars else []),
-        ],
-    )
+    of_danqing, source = release.source == DANQING, release.source
+    tags = {"image-text": True, "vision-language": True, "chinese": of_danqing, "danqing": True}
+    tags["webdataset"] = release.has_tars
+    known: dict[str, object] = {
+        "annotations_creators": ["machine-generated" if release.validated else "no-annotation"],
+        "language": "zh" if of_danqing else None,
+        "license": release.license,
+        "multilinguality": "monolingual",
+        "size_categories": [size_category(release.counts["kept"])],
+        # The id of the source on the Hub, else that there is one.
+        "source_datasets": [source if bare(source) else "extended"] if source else None,
+        "task_categories": [*TASKS],
+        "pretty_name": title,
+        "tags": [tag for tag, there in tags.items() if there],
+        "license_name": release.license_name,
+        "license_link": release.license_link,
+    }
+    data = {name: value for name, value in known.items() if value}
     MetadataConfigs(configs(release)).to_dataset_card_data(data)
     DatasetInfosDict(_infos(release, schema)).to_dataset_card_data(data)
-    return dict(data.to_dict())  # type: ignore[no-untyped-call]
-
-
-def _derived(source: str) -> list[str] | None:
-    """What the Hub is told of the source: its id there, else that there is one, else nothing."""
-    return [source if bare(source) else "extended"] if source else None
+    return data
 
 
 def configs(release: Release) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ from ..disk.release import CardDocument, Release
 from ..errors import InputError, VerificationError
 from . import croissant, figures
 from .facts import facts
-from .metadata import columns_said, front_matter, stock
+from .metadata import columns_said, columns_told, front_matter
 from .template import fill
 
 REPOSITORY = "ORG/NAME"  # where the release is not on the Hub yet
@@ -82,6 +82,6 @@ def default_title(release: Release) -> str:
 
 def render(release: Release, schema: pa.Schema, title: str, repository: str = REPOSITORY) -> str:
     """README.md: front matter and body."""
-    schema = stock(schema)
+    schema = columns_told(columns_said(schema))  # the same by the rows and by a footer
     body = fill(f"{release.what}.md", facts(release, schema) | {"title": title, "repository": repository})
     return f"---\n{front_matter(release, schema, title)}\n---\n{body}"

@@ -168,7 +168,7 @@ class _Check:
     def _look(self, path: str, rules: rows.Rules, sample: int) -> _File:
         """One file; runs in a thread."""
         found = _File(path)
-        entry, is_shard = self._store.entries[path], path in self._release.shards()
+        entry, is_shard = self._store.entries[path], path.startswith(f"{self._release.what}/")
         if is_shard and path.endswith(".tar"):
             if self._full:
                 found.scan, found.sha256, found.sample = tars.scan(self._store, path, rules, sample)
