@@ -97,7 +97,7 @@ def funnel(steps: Sequence[FunnelBar], told: str) -> Chart:
 
 
 def histogram(scores: npt.NDArray[Any]) -> Counts:
-    """How many of `scores` (cosines) fall in each of BINS: outside [-1, 1] at the end, and nowhere if not finite."""
+    """The number of `scores` (cosines) in each of BINS: outside [-1, 1] at the end, and nowhere if not finite."""
     scores = scores[np.isfinite(scores)]
     place = np.clip(((scores + 1) * (BINS / 2)).astype(np.int64), 0, BINS - 1)
     return np.bincount(place, minlength=BINS).astype(np.int64)
@@ -159,7 +159,7 @@ def against_null(histograms: Mapping[str, Counts], threshold: float, told: str) 
 
 
 def _rebinned(histograms: Mapping[str, Counts]) -> tuple[npt.NDArray[np.float64], dict[str, Counts]]:
-    """Where there are scores at all, in at most SHOWN_BINS; a thousandth of them at either end counts at the edge."""
+    """The range that has scores, in at most SHOWN_BINS; a thousandth of them at either end counts at the edge."""
     whole = np.sum([counts / max(1, counts.sum()) for counts in histograms.values()], axis=0)
     cumulated = np.cumsum(whole) / max(whole.sum(), 1e-9)
     first, last = (int(np.searchsorted(cumulated, end)) for end in (0.0005, 0.9995))

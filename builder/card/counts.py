@@ -28,6 +28,7 @@ COLUMNS = (
     *("score", "verdict", "suspect", "kept", "fetched_at"),
 )
 CAPTIONS = ("alt_text", "recaption")
+COUNTERS = ("sums", "captioned", "formats", "verdicts", "left_out")
 SIDE_STEP, SIDE_BINS = 50, 81  # pixels of the shorter side, the last bin: 4,000 and more
 LENGTHS = 513  # of captions in characters, a bin each, the last: 512 and more
 SCORE_STEP, SCORE_BINS = 0.01, 200  # over [-1, 1)
@@ -63,7 +64,7 @@ class Counts:
 
     @property
     def rows(self) -> int:
-        """All rows."""
+        """The number of rows."""
         return sum(split["rows"] for split in self.splits.values())
 
     @property
@@ -132,20 +133,16 @@ class Counts:
             self.splits[split].update(counts)
         for name, bins in other.histograms.items():
             self.histograms[name] = _added(self.histograms[name], bins)
-        for mine, others in self._counters(other):
-            mine.update(others)
+        for name in COUNTERS:
+            getattr(self, name).update(getattr(other, name))
         self.suspects += other.suspects
         self.hosts.merge(other.hosts)
         if other.fetched is not None:
             known = self.fetched or other.fetched
             self.fetched = min(known[0], other.fetched[0]), max(known[1], other.fetched[1])
 
-    def _counters(self, other: Counts) -> list[tuple[Counter[str], Counter[str]]]:
-        names = ("sums", "captioned", "formats", "verdicts", "left_out")
-        return [(getattr(self, name), getattr(other, name)) for name in names]
-
     def as_dict(self, hosts: int | None = SHOWN) -> dict[str, Any]:
-        """All of it as plain JSON, sorted. hosts: how many to list; None: all, for what is merged later."""
+        """The counts as plain JSON, sorted. hosts: how many to list; None: all, for what is merged later."""
         return {
             "rows": self.rows,
             "kept": self.kept,
@@ -154,11 +151,7 @@ class Counts:
                 for split, counts in sorted(self.splits.items())
             },
             "histograms": {name: bins.tolist() for name, bins in sorted(self.histograms.items())},
-            "sums": _sorted(self.sums),
-            "captioned": _sorted(self.captioned),
-            "formats": _sorted(self.formats),
-            "verdicts": _sorted(self.verdicts),
-            "left_out": _sorted(self.left_out),
+            **{name: dict(sorted(getattr(self, name).items())) for name in COUNTERS},
             "suspects": self.suspects,
             "hosts": self.hosts.as_dict(hosts),
             "fetched": [_iso(end) for end in self.fetched or ()],
@@ -166,13 +159,13 @@ class Counts:
 
     @classmethod
     def of_dict(cls, document: Mapping[str, Any]) -> Self:
-        """What as_dict wrote."""
+        """The counts that as_dict wrote."""
         counts = cls(suspects=document["suspects"], hosts=HostCounts.of_dict(document["hosts"]))
         for split, known in document["splits"].items():
             counts.splits[split].update(known)
         for name, bins in document["histograms"].items():
             counts.histograms[name] = np.array(bins, np.int64)
-        for name in ("sums", "captioned", "formats", "verdicts", "left_out"):
+        for name in COUNTERS:
             getattr(counts, name).update(document[name])
         if document["fetched"]:
             first, last = (_milliseconds(end) for end in document["fetched"])
@@ -189,19 +182,15 @@ def _added(one: Bins, other: Bins) -> Bins:
 
 
 def _numbers(column: Any) -> npt.NDArray[Any]:
-    """What is there of a column of numbers: no nulls, nothing that is not finite."""
+    """The numbers of a column, without nulls and what is not finite."""
     numbers: npt.NDArray[Any] = column.drop_null().to_numpy()
     return numbers[np.isfinite(numbers)] if numbers.dtype.kind == "f" else numbers
 
 
 def _values(column: Any) -> dict[str, int]:
-    """How often each word of a column comes; nulls do not count."""
+    """The number of times that each word of a column comes; nulls do not count."""
     counted = pc.value_counts(column.drop_null())
     return dict(zip(counted.field(0).to_pylist(), counted.field(1).to_pylist(), strict=True))
-
-
-def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
-    return {name: counts[name] for name in sorted(counts)}
 
 
 def _iso(milliseconds: int) -> str:

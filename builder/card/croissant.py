@@ -65,7 +65,7 @@ def document(release: Release, schema: pa.Schema, title: str, repository: str) -
 
 
 def checked(text: str) -> str:
-    """The same document; VerificationError where mlcroissant finds an error in it or has a warning."""
+    """The document itself; VerificationError where mlcroissant finds an error in it or has a warning."""
     try:
         import mlcroissant
     except ImportError as error:

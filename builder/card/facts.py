@@ -1,4 +1,4 @@
-"""What a card is filled with, beside the release itself: plain values, which the templates write.
+"""Facts that fill a card, beside the release itself: plain values, which the templates write.
 
 Release, schema ─▶ facts ─▶ cards/manifest.md, cards/images.md
 """
@@ -25,7 +25,7 @@ _DERIVED = {"cc-by-nc-4.0"}  # licenses that are inherited from DANQING as it is
 
 
 def facts(release: Release, schema: pa.Schema) -> dict[str, object]:
-    """All fields but the names; VerificationError for a funnel that does not add up, or a column without a word."""
+    """Fields of a card but its names; VerificationError where the funnel does not add up, or a column has no word."""
     counts, options = release.counts, release.funnel.get("options", {})
     main, of_danqing = release.splits[0], release.source == DANQING
     return {

@@ -31,7 +31,7 @@ OPTIONS = ("encode", "ignore_opt_out", "image_size", "quality", "resize", "upsca
 
 
 def of_root(root: str, pairs: int) -> dict[str, Any]:
-    """What the ledger of a root says; pairs: rows of its images/, which count where it has no ledger of `rebuild`."""
+    """Counts of the ledger of a root; pairs: rows of its images/, which count where it has no ledger of `rebuild`."""
     stages = {one.stage: one for one in summary_of(root).funnels} if listdir(join(root, "ledger")) else {}
     rebuilt, judged = stages.get("rebuild"), stages.get("revalidate")
     decision = judged.decision if judged else None
@@ -54,14 +54,14 @@ def _counts(counts: dict[str, int]) -> dict[str, int]:
 
 
 def revisions(previous: Release | None) -> list[dict[str, Any]]:
-    """What `revisions` holds of a release that comes after `previous`."""
+    """The revisions before a release that comes after `previous`."""
     if previous is None:
         return []
     return [*previous.funnel.get("revisions", []), revision(previous)]
 
 
 def revision(release: Release) -> dict[str, Any]:
-    """One row of the table of revisions."""
+    """A row of the table of revisions."""
     return {
         "version": release.version,
         "created_at": release.created_at,
@@ -71,7 +71,7 @@ def revision(release: Release) -> dict[str, Any]:
 
 
 class Step(NamedTuple):
-    """One step. kind: `stage` where pairs stand, else what took them: pending, rebuild, revalidate, release.
+    """A step of the funnel. kind: `stage` where pairs stand, else who took them: pending, rebuild, revalidate, release.
 
     name: of the stage, or the reason; pairs: that stand there, or that were lost.
     """

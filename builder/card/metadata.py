@@ -80,7 +80,7 @@ def front_matter(release: Release, schema: pa.Schema, title: str) -> str:
 
 
 def head(release: Release, schema: pa.Schema, title: str) -> dict[str, object]:
-    """What the YAML says, in the order in which the Hub writes it."""
+    """The front matter as a mapping, in the order in which the Hub writes it."""
     from datasets.info import DatasetInfosDict
     from datasets.utils.metadata import MetadataConfigs
 
@@ -151,7 +151,7 @@ def _infos(release: Release, schema: pa.Schema) -> dict[str, Any]:
 
 
 def _tar_features(release: Release, schema: pa.Schema) -> Any:
-    """What a pair of a tar has: its picture by the extension, `txt` and `json`.
+    """Features of a pair in a tar: its picture by the extension, `txt` and `json`.
 
     `datasets` would guess it from five pairs, and fail at the first that has a value where those had none. Where no
     ledger tells how the pictures were stored, they may be of any kind.

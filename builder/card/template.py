@@ -81,7 +81,7 @@ def model_card(front: Mapping[str, Any], facts: Mapping[str, object]) -> str:
 
 
 def _printed(value: object) -> str:
-    """What a field prints, on one line."""
+    """The text of a field, on one line."""
     text = str(value)  # of an undefined one: jinja2 raises
     if value is None or text == "":
         raise VerificationError("a field of the release is empty")

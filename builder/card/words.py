@@ -1,4 +1,4 @@
-"""What the cards say of columns, reasons and verdicts, each once. No numbers: those come from the release."""
+"""Words of the cards for columns, reasons and verdicts, each once. No numbers: those come from the release."""
 
 from __future__ import annotations
 

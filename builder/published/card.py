@@ -45,7 +45,7 @@ class _Plain(yaml.SafeLoader):
 def check_card(
     store: Store, release: Release, schema: pa.Schema | None, differences: Differences
 ) -> str | None:
-    """Compare both files; why their prose was not, None where it was.
+    """Compare both files. Returns why their prose was not compared, None where it was.
 
     schema: of the Parquet shards, None where they are tars or none can be read.
     """
@@ -77,7 +77,7 @@ def check_card(
 
 
 def _untold(release: Release, schema: pa.Schema | None) -> str | None:
-    """Why the prose cannot be compared; None where it can."""
+    """The reason why the prose cannot be compared; None where it can."""
     if release.danqing != __version__ or "card" not in release.funnel:
         return f"written by {release.danqing or 'an unnamed version'}: its prose was not compared"
     if schema is None and not release.has_tars:
@@ -96,7 +96,7 @@ def _whole(name: str, release: Release, schema: pa.Schema | None) -> str:
 
 
 def _machine(name: str, release: Release, schema: pa.Schema | None) -> str:
-    """What programs should read in a file, a value a line."""
+    """The part of a file that programs should read, a value a line."""
     columns = schema or pa.schema([])
     untyped = _untyped(release, schema)
     if name == CARD:
@@ -114,7 +114,7 @@ def _untyped(release: Release, schema: pa.Schema | None) -> str:
 
 
 def _read(name: str, text: str, untyped: str) -> str:
-    """What programs read in a file, a value a line, without the columns of the configuration `untyped`."""
+    """The part of a file that programs read, a value a line, without the columns of the configuration `untyped`."""
     if name == CARD:
         start, _, rest = text.partition("---\n")
         front, end, _ = rest.partition("\n---\n")

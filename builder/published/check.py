@@ -1,4 +1,4 @@
-"""Does what is published hold what its card says? Everything that a release says of itself, held against its files.
+"""The check of a release: everything that it says of itself, held against its files.
 
     url ─▶ release.json ─▶ files, names, footers, hashes ─▶ rows, counted anew ─▶ card ─▶ sample decoded ─▶ Checked
 
@@ -45,7 +45,7 @@ _READ = (
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What was found. url: with the commit, of the Hub; files, bytes: that release.json lists, as they lie there.
+    """Result of a check. url: with the commit, of the Hub; files, bytes: that release.json lists, as they lie there.
 
     differences: a line each; rows: that were counted, none where `quick` met tars; pictures: that were decoded;
     strangers: files of others, which nobody takes for data; prose: why that of the card was not compared, if so.
@@ -64,7 +64,7 @@ class Checked:
 
 @dataclass(slots=True)
 class _File:
-    """What was found in one file."""
+    """Findings in one file."""
 
     path: str
     sha256: str | None = None
@@ -97,7 +97,7 @@ class _Check:
         self._tars = [path for path in release.shards() if path.endswith(".tar")]
 
     def whole(self, sample: int) -> Checked:
-        """Everything, in this order: names, files, rows, numbers, card, pictures."""
+        """Check everything, in this order: names, files, rows, numbers, card, pictures."""
         store, release, differences = self._store, self._release, self._differences
         strangers = self._listing()
         shards.check_names(release, differences)
@@ -147,7 +147,7 @@ class _Check:
         return strangers
 
     def _files(self, rules: rows.Rules, sample: int) -> Iterator[_File]:
-        """All files that are there, looked at side by side, in the order of release.json."""
+        """Findings in all files that are there, looked at side by side, in the order of release.json."""
         there = [path for path in self._release.files if path in self._store.entries]
         size = sum(self._store.entries[path].bytes for path in there)
         workers = self._workers or (min(PARALLEL, os.cpu_count() or 1) if self._store.local else PARALLEL)
@@ -166,7 +166,7 @@ class _Check:
                 yield one
 
     def _look(self, path: str, rules: rows.Rules, sample: int) -> _File:
-        """One file; runs in a thread."""
+        """Look at one file; runs in a thread."""
         found = _File(path)
         entry, is_shard = self._store.entries[path], path.startswith(f"{self._release.what}/")
         if is_shard and path.endswith(".tar"):
@@ -242,7 +242,7 @@ def _pool(workers: int, stop: Callable[[], None]) -> Iterator[ThreadPoolExecutor
 
 
 def _only(splits: Any, names: tuple[str, ...]) -> Any:
-    """Of the counts of each split these; what is no such thing as it is."""
+    """The counts of these names of each split; what is no such thing as it is."""
     if not isinstance(splits, dict) or not all(isinstance(one, dict) for one in splits.values()):
         return splits
     return {split: {name: counts.get(name) for name in names} for split, counts in splits.items()}

@@ -1,4 +1,4 @@
-"""What a check found to differ: a line each, the first of every kind, in the order of the files.
+"""Differences that a check found: a line each, the first of every kind, in the order of the files.
 
 add("sha256", "images/train-00003-of-00016.parquet: sha256 should be 9f…, it is 04…") ─▶ lines()
 """
@@ -17,9 +17,6 @@ class Differences:
     def __init__(self) -> None:
         self._lines: dict[str, list[str]] = {}
         self._counts: Counter[str] = Counter()
-
-    def __len__(self) -> int:
-        return self._counts.total()
 
     @property
     def kinds(self) -> set[str]:
@@ -43,18 +40,18 @@ class Differences:
         self._counts[kind] += number
 
     def room(self, kind: str) -> int:
-        """How many lines of a kind are still taken."""
+        """The number of lines of a kind that are still taken."""
         return SHOWN - len(self._lines.get(kind, ()))
 
     def merge(self, other: Differences) -> None:
-        """Take those of a file that was checked apart."""
+        """Take the differences of a file that was checked apart."""
         for kind, lines in other._lines.items():
             known = self._lines.setdefault(kind, [])
             known += lines[: SHOWN - len(known)]
         self._counts.update(other._counts)
 
     def lines(self) -> list[str]:
-        """All of them, a kind after the other, and for each how many are left out."""
+        """The lines, a kind after the other, and for each how many are left out."""
         found = []
         for kind, lines in self._lines.items():
             found += lines

@@ -18,7 +18,7 @@ _NEEDED = ("manifest", "pending", "fetched", "reasons", "left_out")
 
 
 class Decided(TypedDict):
-    """What a funnel says of the decision about its pairs."""
+    """The decision about the pairs of a release, as its funnel tells it."""
 
     alpha: float
     bound: float
@@ -30,7 +30,7 @@ class Decided(TypedDict):
 
 
 def check_funnel(release: Release, differences: Differences) -> None:
-    """Whether the rows of the manifest, less all that were lost on the way, are the pairs that were counted."""
+    """Check that the rows of the manifest, less all that were lost on the way, are the pairs that were counted."""
     funnel, kept = release.funnel, release.counts.get("kept")
     if kept is None:
         differences.add("counts", f"{NAME}: counts.kept should be a number")

@@ -1,4 +1,4 @@
-"""What a release says is out: the removal list, and the pairs of the release before that it has not.
+"""Pairs that a release says are out: the removal list, and the pairs of the release before that it has not.
 
 removals/removals.parquet, changes/<version>.parquet ─▶ keys and digests that no row may bear, and differences
 """

@@ -32,7 +32,7 @@ COLUMNS = ("key", "image", "width", "height")
 
 
 class SampledPicture(NamedTuple):
-    """One picture of the sample. where: file and row; width, height: as the columns have them."""
+    """A picture of the sample. where: file and row; width, height: as the columns have them."""
 
     where: str
     key: str
@@ -99,7 +99,7 @@ def check(pictures: Iterable[SampledPicture], differences: Differences) -> int:
 
 
 def _fault(picture: SampledPicture) -> str | None:
-    """What is wrong with a picture; None where nothing is."""
+    """The fault of a picture; None where it has none."""
     if picture.data is None:
         return "no bytes"
     try:

@@ -33,13 +33,16 @@ Prefixes = npt.NDArray[np.uint64]
 _HEX = {"key": 32, "sha256": 64, "phash": 16}
 _NEEDED = ("key", "url", "width", "height", "sha256", "phash", "fetched_at")
 _JUDGED = ("verdict", "suspect", "kept", "score_model")  # not null where a release was validated
-_LIMITS = {"score": 1.0, "score_alt_text": 1.0, "score_recaption": 1.0}
+_SIZES = ("width", "height", "original_width", "original_height")
 _ROUNDING = 1e-3  # a cosine of float32 may be beyond 1 by this
+_RANGES = dict.fromkeys(("score", "score_alt_text", "score_recaption"), (-1.0 - _ROUNDING, 1.0)) | {
+    "p": (0.0, 1.0)
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What rows are held against. gone: keys of changes/, sorted; removals: the published list."""
+    """Rules that rows are held against. gone: keys of changes/, sorted; removals: the published list."""
 
     release: Release
     gone: Digests
@@ -55,7 +58,7 @@ class Rules:
 
 @dataclass(slots=True)
 class Scan:
-    """What was found in one shard. prefixes: the first 8 bytes of each key, in the order of the rows."""
+    """Findings in one shard. prefixes: the first 8 bytes of each key, in the order of the rows."""
 
     path: str
     differences: Differences = field(default_factory=Differences)
@@ -65,7 +68,7 @@ class Scan:
 
     @property
     def prefixes(self) -> Prefixes:
-        """Of all of its rows."""
+        """The prefixes of all of its rows."""
         return np.concatenate(self._prefixes) if self._prefixes else np.empty(0, np.uint64)
 
     def add(self, table: pa.Table, rules: Rules) -> None:
@@ -90,31 +93,26 @@ class Scan:
         self.differences.count(kind, len(rows) - len(shown_rows))
 
     def _shapes(self, table: pa.Table, validated: bool) -> None:
-        """Nulls where there should be none, text that is no hash, sizes and scores out of range."""
+        """Find nulls where there should be none, text that is no hash, sizes and scores out of range."""
         names = {*table.column_names}
         for name in (*_NEEDED, *(_JUDGED if validated else ())):
             if name in names:
                 self._say("null", table, name, _bools(table[name].is_null()), "there")
-        for name, length in _HEX.items():
-            if name in names and pa.types.is_string(table.schema.field(name).type):
-                found = pc.match_substring_regex(table[name], f"^[0-9a-f]{{{length}}}$")
-                self._say(
-                    "shape", table, name, ~_bools(pc.fill_null(found, True)), f"{length} hex characters"
-                )
-        if "code" in names and pa.types.is_binary(table.schema.field("code").type):
-            wrong = _bools(pc.fill_null(pc.not_equal(pc.binary_length(table["code"]), CODE_BITS // 8), False))
+        for name in _typed(table, _HEX, pa.types.is_string):
+            found = pc.match_substring_regex(table[name], f"^[0-9a-f]{{{_HEX[name]}}}$")
+            wrong = ~_bools(pc.fill_null(found, True))
+            self._say("shape", table, name, wrong, f"{_HEX[name]} hex characters")
+        for name in _typed(table, ("code",), pa.types.is_binary):
+            wrong = _bools(pc.fill_null(pc.not_equal(pc.binary_length(table[name]), CODE_BITS // 8), False))
             self._tell("shape", wrong, lambda _: f"code should have {CODE_BITS // 8} bytes")
-        for name in ("width", "height", "original_width", "original_height"):
-            if name in names and pa.types.is_integer(table.schema.field(name).type):
-                self._say(
-                    "shape", table, name, _bools(pc.fill_null(pc.less(table[name], 1), False)), "positive"
-                )
-        for name, limit in {**_LIMITS, "p": 1.0}.items():
-            if name in names and pa.types.is_floating(table.schema.field(name).type):
-                low = 0.0 if name == "p" else -limit - _ROUNDING
-                number = pc.fill_null(table[name].cast(pa.float64()), 0.0).to_numpy()
-                sound = (number >= low) & (number <= limit + _ROUNDING)  # NaN is neither
-                self._say("shape", table, name, ~sound, f"from {round(low):d} to {limit:g}")
+        for name in _typed(table, _SIZES, pa.types.is_integer):
+            wrong = _bools(pc.fill_null(pc.less(table[name], 1), False))
+            self._say("shape", table, name, wrong, "positive")
+        for name in _typed(table, _RANGES, pa.types.is_floating):
+            low, high = _RANGES[name]
+            number = pc.fill_null(table[name].cast(pa.float64()), 0.0).to_numpy()
+            sound = (number >= low) & (number <= high + _ROUNDING)  # NaN is neither
+            self._say("shape", table, name, ~sound, f"from {round(low):d} to {high:g}")
 
     def _say(self, kind: str, table: pa.Table, name: str, wrong: Any, wanted: str) -> None:
         self._tell(
@@ -122,7 +120,7 @@ class Scan:
         )
 
     def _made(self, table: pa.Table, valid: Bools) -> None:
-        """Whether each key is that of its url and alt_text."""
+        """Check that each key is that of its url and alt_text."""
         keys, urls, texts = (table[name].to_pylist() for name in ("key", "url", "alt_text"))
         made = list(map(pair_key, urls, texts))
         wrong = np.fromiter(map(str.__ne__, made, map(str, keys)), np.bool_, len(made)) & valid
@@ -131,7 +129,7 @@ class Scan:
         )
 
     def _verdicts(self, table: pa.Table, rules: Rules) -> Bools:
-        """Which rows are kept; differences where that is not what their verdict says."""
+        """The mask of the rows that are kept; differences where that is not what their verdict says."""
         kept = np.ones(table.num_rows, np.bool_)
         if "kept" in table.column_names and pa.types.is_boolean(table.schema.field("kept").type):
             kept = _bools(pc.fill_null(table["kept"], False))
@@ -156,7 +154,7 @@ class Scan:
         return kept
 
     def _out(self, table: pa.Table, keys: Digests, kept: Bools, rules: Rules) -> None:
-        """Whether a pair is here that the release says it has not."""
+        """Check that no pair is here that the release says it has not."""
         if rules.gone.size:
             listed = locate(rules.gone, keys)[1] & kept
             path = f"changes/{rules.release.version}.parquet"
@@ -169,7 +167,7 @@ class Scan:
 
 
 def scan(store: Store, footer: Footer, rules: Rules) -> Scan:
-    """All rows of a Parquet shard."""
+    """Findings in all rows of a Parquet shard."""
     path = footer.path
     found = Scan(path)
     found.counts.file(split_of(path), store.entries[path].bytes)
@@ -221,6 +219,12 @@ def read_keys(store: Store, path: str) -> Iterator[Any]:
     """The column `key` of a Parquet shard, in parts."""
     for table in batches(store, path, ["key"]):
         yield table["key"]
+
+
+def _typed(table: pa.Table, names: Iterable[str], is_such: Callable[[Any], bool]) -> list[str]:
+    """The columns of these names that are there, and of such a type; of others the schema tells."""
+    there = {*table.column_names}
+    return [name for name in names if name in there and is_such(table.schema.field(name).type)]
 
 
 def _bools(column: Any) -> Bools:

@@ -43,7 +43,7 @@ _VALIDATED: Mapping[str, Sequence[pa.Field[Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """What the footer of a shard says. schema: with its metadata; groups: rows of each row group."""
+    """The footer of a shard. schema: with its metadata; groups: rows of each row group."""
 
     path: str
     schema: pa.Schema
@@ -51,12 +51,12 @@ class Footer:
 
     @property
     def rows(self) -> int:
-        """All rows."""
+        """The number of rows."""
         return sum(self.groups)
 
 
 def check_names(release: Release, differences: Differences) -> None:
-    """Whether the names of the shards are such that `datasets` finds them, and none is missing."""
+    """Check that the names of the shards are such that `datasets` finds them, and none is missing."""
     numbers: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
     kinds = set()
     for path in release.shards():
@@ -162,7 +162,7 @@ def _unindexed(metadata: Any) -> str | None:
 
 
 def check_schema(footers: Iterable[Footer], release: Release, differences: Differences) -> None:
-    """Whether all shards have one schema, and it is that of such a release."""
+    """Check that all shards have one schema, and it is that of such a release."""
     first: Footer | None = None
     for footer in footers:
         if first is None:
@@ -173,7 +173,7 @@ def check_schema(footers: Iterable[Footer], release: Release, differences: Diffe
 
 
 def _contrast(first: Footer, other: Footer) -> str:
-    """How a schema differs from the first one."""
+    """The way in which a schema differs from the first one."""
     mine, theirs = (dict(zip(one.schema.names, one.schema.types, strict=True)) for one in (first, other))
     for name in dict.fromkeys([*mine, *theirs]):
         if mine.get(name) != theirs.get(name):

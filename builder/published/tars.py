@@ -46,7 +46,7 @@ _one_large = threading.Lock()
 
 
 class Place(NamedTuple):
-    """Where the picture of a pair lies. row: of the tar; offset, bytes: of the file."""
+    """Place of the picture of a pair. row: of the tar; offset, bytes: of the file."""
 
     path: str
     row: int
@@ -58,7 +58,7 @@ class Place(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """One pair of a tar. columns: of its JSON those that are looked at; text: bytes of the JSON."""
+    """A pair of a tar. columns: of its JSON those that are looked at; text: bytes of the JSON."""
 
     place: Place
     columns: dict[str, Any]
@@ -74,7 +74,7 @@ class _Members(NamedTuple):
 
 
 def scan(store: Store, path: str, rules: Rules, sample: int) -> tuple[Scan, str, list[Place]]:
-    """All pairs of a tar, the hash of its bytes, and the pictures of the `sample` smallest keys."""
+    """Findings in all pairs of a tar, the hash of its bytes, and the pictures of the `sample` smallest keys."""
     found = Scan(path)
     found.counts.file(split_of(path), store.entries[path].bytes)
     best: list[Place] = []

@@ -22,7 +22,7 @@ STRANGER = "none of the release's files; danqing leaves it alone"
 
 @dataclass(frozen=True, slots=True)
 class VerifyConfig(Shared):
-    """What `danqing verify` was asked."""
+    """Options of `danqing verify`."""
 
     source: str = option(
         "", "release: ORG/NAME or ORG/NAME@revision of the Hub, a folder, or an fsspec URL", positional=True
@@ -41,7 +41,7 @@ class VerifyConfig(Shared):
 
 @dataclass(frozen=True, slots=True)
 class VerifySummary:
-    """What was found. url: with the commit, of the Hub; rows: None where --quick met tars; prose: why not compared."""
+    """Result. url: with the commit, of the Hub; rows: None where --quick met tars; prose: why not compared."""
 
     source: str
     url: str
