@@ -190,11 +190,8 @@ class Hub:
     def _release(self, revision: str | None) -> Release | None:
         """The release of a revision."""
         data = self._remote.read(document.NAME, revision) if revision else None
-        return (
-            None
-            if data is None
-            else document.parse(data, f"{self._remote.where(revision or '')}/{document.NAME}")
-        )
+        where = f"{self._remote.where(revision or '')}/{document.NAME}"
+        return None if data is None else document.parse(data, where)
 
     def _unfinished(self, version: str, state: RemoteState) -> bool:
         """Whether a release on main is being published: its branch goes last. So is one that is being replaced."""
@@ -202,10 +199,8 @@ class Hub:
 
     def _check_strays(self, state: RemoteState, release: Release | None) -> None:
         """UsageError where main has data that no release wrote: a reader would take it for a part of ours."""
-        known = set(release.files) if release else set()
-        strays = sorted(
-            file for file in self._remote.files(state.head) if file.startswith(DATA) and file not in known
-        )
+        there = {file for file in self._remote.files(state.head) if file.startswith(DATA)}
+        strays = sorted(there.difference(release.files if release else ()))
         if not strays or any(branch.startswith(_branch("")) for branch in state.branches):
             return  # a publication of more than one commit, interrupted: it is finished before anything is read
         raise UsageError(
@@ -225,11 +220,10 @@ class Hub:
         """VerificationError where the branch does not hold the release as release.json says."""
         for file in sorted(keep):
             blob, said = wanted.get(file), release.files.get(file)
-            lost = blob is None or (
-                said is not None
-                and (blob.size != said["bytes"] or (blob.large and blob.oid != said["sha256"]))
+            whole = blob and (
+                not said or blob == Blob(said["bytes"], said["sha256"] if blob.large else blob.oid)
             )
-            if lost:
+            if not whole:
                 raise VerificationError(
                     f"{self._remote.where(_branch(release.version))}: {file} is not there as {document.NAME} says; "
                     "run again with --overwrite"

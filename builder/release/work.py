@@ -13,17 +13,19 @@ from pathlib import Path
 
 from ..card.readme import check_columns
 from ..console import Console
-from ..disk.files import Lock, is_local, listdir, local_path, refuse_links, sweep
+from ..disk import release as document
+from ..disk.files import Lock, is_local, listdir, local_path, refuse_links, sweep, write_atomic
 from ..disk.release import NAME, Release
 from ..errors import DanqingError, EnvironmentProblem, UsageError, VerificationError
 from ..published.check import check as check_release
 from . import plan as plans
-from .assemble import SEALED, Assembly
+from .assemble import assemble
 from .columns import columns_of
 from .plan import ReleasePlan
 from .publication import Publication
 from .staging import STAGE, Staging
 
+SEALED = "sealed.json"  # release.json of a release that is complete, and only to be published
 UNDER_WAY = (STAGE, "done", "sent", SEALED)  # what a run leaves in its work folder beside the plan
 # All that a work folder holds: the run's own files, and those of a release that is being published in a folder.
 WORK = ("lock", "plan.json", "place.npy", *UNDER_WAY, "taken", "before.json")
@@ -40,16 +42,17 @@ def make(publication: Publication, work: Path, console: Console) -> Release:
     check_columns(config.what, columns.schema)
     plan = _begin(publication, work, console)
     staging = Staging(work, plan, publication.root, columns, target)
-    assembly = Assembly(publication, staging)
-    release = assembly.sealed()
-    if release is None:
+    sealed = work / SEALED
+    if sealed.exists():
+        release = document.parse(sealed.read_bytes(), str(sealed))
+    else:
         workers = config.workers or min(MOST_WORKERS, len(os.sched_getaffinity(0)))
         staging.make(config.staging_budget, workers, console)
-        release = assembly.build(console)
+        release = assemble(publication, staging, console)
         if not staging.sent():
             remedy = "nothing was published; run again with --overwrite"
             check(str(staging.folder), "full", console, remedy)
-        assembly.seal(release)
+        write_atomic(str(sealed), release.as_json())
     files = [*sorted(release.files), NAME]
     waiting = [file for file in files if file not in staging.sent()]
     message = config.message or f"Release {release.version}"
