@@ -1,5 +1,6 @@
 """The making of one release, from its plan to what readers find: each step looks at what is there and does the rest.
 
+held: a work folder for one run
 plan ─▶ shards [─▶ parts sent] ─▶ changes, card, release.json ─▶ check ─▶ sealed ─▶ publish
 """
 
@@ -53,8 +54,8 @@ def make(publication: Publication, work: Path, console: Console) -> Release:
             remedy = "nothing was published; run again with --overwrite"
             check(str(staging.folder), "full", console, remedy)
         write_atomic(str(sealed), release.as_json())
-    files = [*sorted(release.files), NAME]
-    waiting = [file for file in files if file not in staging.sent()]
+    files, sent = [*sorted(release.files), NAME], staging.sent()
+    waiting = [file for file in files if file not in sent]
     message = config.message or f"Release {release.version}"
     target.publish(staging.folder, waiting, {*files}, release.version, message)
     publication.remember(release.version)
