@@ -23,7 +23,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TextIO
 
 from . import __version__
 from .console import Console, harmless, harmless_json
@@ -31,13 +31,16 @@ from .errors import DanqingError, EnvironmentProblem, Interrupted, UsageError, V
 from .options import add_arguments
 from .web.tokens import withhold
 
+if TYPE_CHECKING:
+    from .stage.run import Result
+
 
 class Row(NamedTuple):
     """One stage of the table, each part imported when it is needed. variables: of the environment, where not set."""
 
     about: str  # what it is for, in a line
     config: str  # the class of its options, `module:Name`
-    run: str  # what takes such a one and a Console, and returns a Summary
+    run: str  # what takes such a one and a Console, and returns a `stage.run.Result`
     variables: Mapping[str, str] = {}
 
 
@@ -97,16 +100,6 @@ _ENVIRONMENT = {
 }  # fmt: skip
 
 
-class Summary(Protocol):
-    """The result of a stage. One that has a `failure`, a line of text, is printed, and the command ends by that."""
-
-    def lines(self) -> list[str]:
-        """The result in a few lines for people."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """The result as one JSON object."""
-
-
 class Parser(argparse.ArgumentParser):
     """An argparse parser whose errors are one line, and exit code 2, like every other error."""
 
@@ -163,11 +156,11 @@ def main(arguments: Sequence[str] | None = None, stages: Mapping[str, Row] = STA
         console = Console(quiet=config.quiet, json=as_json, no_color=config.no_color)
         for name, value in row.variables.items():
             os.environ.setdefault(name, value)
-        summary: Summary = load(row.run)(config, console)
+        summary: Result = load(row.run)(config, console)
         failed = getattr(summary, "failure", None)
         told = True
         if as_json:
-            _print_json(summary.as_dict() | (_of_failure(VerificationError(failed)) if failed else {}))
+            _print_json({**summary.as_dict(), **(_of_failure(VerificationError(failed)) if failed else {})})
         else:
             _print("\n".join(map(harmless, summary.lines())))
         if failed:
@@ -232,12 +225,12 @@ def _front(stages: Mapping[str, Row]) -> Parser:
     return parser
 
 
-def _of_failure(failure: DanqingError) -> dict[str, Any]:
+def _of_failure(failure: DanqingError) -> dict[str, object]:
     """What --json tells of an error, beside what there is of a result."""
     return {"error": " ".join(str(failure).split()), "exit_code": failure.exit_code}
 
 
-def _print_json(result: dict[str, Any]) -> None:
+def _print_json(result: Mapping[str, object]) -> None:
     _print(harmless_json(json.dumps(result, ensure_ascii=False)))
 
 

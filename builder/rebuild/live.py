@@ -14,7 +14,7 @@ import logging
 import queue
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,7 +57,10 @@ class _Piece:
 
 
 def stream(
-    paths: list[str], row_ranges: list[tuple[int, int]] | None, options: dict[str, Any], filters: Any = None
+    paths: list[str],
+    row_ranges: list[tuple[int, int]] | None,
+    options: Mapping[str, Any],
+    filters: Any = None,
 ) -> Iterator[pa.Table]:
     """The pairs of the manifest files `paths` that can be had now, in order.
 
@@ -90,7 +93,7 @@ def stream(
             log.warning("%s", said)
 
 
-def _config(settings: dict[str, Any]) -> RebuildConfig:
+def _config(settings: Mapping[str, Any]) -> RebuildConfig:
     """The options of a rebuild; UsageError where they are none, or have values of another kind."""
     if unknown := settings.keys() - {one.name for one in dataclasses.fields(RebuildConfig)}:
         raise UsageError(

@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from fsspec.utils import glob_translate
 
@@ -191,7 +190,7 @@ class PlanSummary:
     removals: Removals | None
     earlier: Earlier | None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """The plan as JSON."""
         return {
             "manifest": self.config.input,

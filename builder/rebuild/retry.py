@@ -7,7 +7,7 @@ between, the shard is either still finished or already resumable.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,7 @@ def _pictures(path: Path, paths: ShardPaths) -> Iterator[tuple[str, str, Picture
                 yield _picture(pair, pair["image"]["bytes"], pair["image"]["path"])
 
 
-def _picture(pair: dict[str, Any], data: bytes, name: str) -> tuple[str, str, Picture]:
+def _picture(pair: Mapping[str, Any], data: bytes, name: str) -> tuple[str, str, Picture]:
     shown = {column: pair[column] for column in SHOWN}
     picture = Picture(data=data, extension=name.rsplit(".", 1)[-1], decoder="", **shown)
     return pair["key"], pair["sha256"], picture

@@ -8,7 +8,7 @@ A new stage NAME is a room builder/NAME with
                  tells of their counts while they are in work, and yields a Done when the files of one lie whole and
                  its marker is written; `units.stopping`, looked at now and then, asks it to end what is in flight
     runner.py    a `run.Stage`, which says what is planned, begun, done and told; run(config, console) hands it to
-                 `run.run`, and cli.STAGES names it
+                 `run.run`, and `cli.STAGES` names both this and the Config
 
 `run.run` does the rest: refusals, the dry run, one run a rank (`hold`), the passes one after the other, each with its
 units over processes (`engine`), progress, Ctrl-C (`stop`). A stage of several passes yields them one by one from

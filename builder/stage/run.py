@@ -32,12 +32,12 @@ PROGRESS_SECONDS = 5.0  # between two writes of progress-<rank>.json
 
 
 class Result(Protocol):
-    """What a run ends with; see `cli.Summary`."""
+    """What a run ends with. One that has a `failure`, a line, is printed, and the command ends by that."""
 
     def lines(self) -> list[str]:
         """The result for people."""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Mapping[str, object]:
         """The result as JSON."""
 
 

@@ -9,7 +9,6 @@ a run writes the same root, and changes nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from ..console import Console, in_words, table
 from ..disk import ledger
@@ -63,7 +62,7 @@ class Funnel:
         self.seconds += one.seconds
         self.last_finished = max(self.last_finished or "", one.finished_at)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """The funnel as JSON: kept + the sum of reasons = rows done + rows in flight."""
         tally = self.counted
         in_flight = {"shards": self.shards_in_flight, "rows": tally.rows - self.rows_done, "at": self.told_at}
@@ -169,7 +168,7 @@ class Funnels:
         blocks = [funnel.lines() for funnel in self.funnels]
         return [line for i, block in enumerate(blocks) for line in (["", *block] if i else block)]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """All funnels as one JSON object."""
         stages = {funnel.stage: funnel.as_dict() for funnel in self.funnels}
         told = self.failure or self.warning
