@@ -15,8 +15,8 @@ SAID = "stopping when what is in flight is written; Ctrl-C again stops now, and 
 class Stop:
     """Hears SIGINT and SIGTERM: `asked` is set by the first where `graceful` is; any other is a KeyboardInterrupt."""
 
-    def __init__(self, console: Console, graceful: bool = False) -> None:
-        self.asked, self.graceful, self._console = False, graceful, console
+    def __init__(self, console: Console) -> None:
+        self.asked, self.graceful, self._console = False, False, console
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:

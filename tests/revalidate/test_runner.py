@@ -174,7 +174,8 @@ def test_the_first_signal_is_answered_once_and_the_second_stops() -> None:
             assert not said.is_set()
             said.set()
 
-    with Stop(Heard(), graceful=True) as stop:
+    with Stop(Heard()) as stop:
+        stop.graceful = True
         assert not stop.asked
         signal.raise_signal(signal.SIGINT)
         said.wait()
