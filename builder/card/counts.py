@@ -141,7 +141,7 @@ class Counts:
             known = self.fetched or other.fetched
             self.fetched = min(known[0], other.fetched[0]), max(known[1], other.fetched[1])
 
-    def as_dict(self, hosts: int | None = SHOWN) -> dict[str, Any]:
+    def as_dict(self, hosts: int | None = SHOWN) -> dict[str, object]:
         """The counts as plain JSON, sorted. hosts: how many to list; None: all, for what is merged later."""
         return {
             "rows": self.rows,

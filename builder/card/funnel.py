@@ -17,12 +17,12 @@ revisions   releases before this one, oldest first: version, created_at, kept, d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..disk import ledger
 from ..disk.files import join, listdir
-from ..disk.release import Release
+from ..disk.release import Release, RevisionDocument
 from ..errors import VerificationError
 from ..stage.status import summary_of
 
@@ -30,7 +30,7 @@ ASKED = ("alpha", "bound", "decision", "keep", "min_score", "pi0", "suspects", "
 OPTIONS = ("encode", "ignore_opt_out", "image_size", "quality", "resize", "upscale")
 
 
-def of_root(root: str, pairs: int) -> dict[str, Any]:
+def of_root(root: str, pairs: int) -> dict[str, object]:
     """Counts of the ledger of a root; pairs: rows of its images/, which count where it has no ledger of `rebuild`."""
     stages = {one.stage: one for one in summary_of(root).funnels} if listdir(join(root, "ledger")) else {}
     rebuilt, judged = stages.get("rebuild"), stages.get("revalidate")
@@ -53,14 +53,14 @@ def _counts(counts: dict[str, int]) -> dict[str, int]:
     return {str(name): count for name, count in sorted(counts.items()) if count}
 
 
-def revisions(previous: Release | None) -> list[dict[str, Any]]:
+def revisions(previous: Release | None) -> list[RevisionDocument]:
     """The revisions before a release that comes after `previous`."""
     if previous is None:
         return []
     return [*previous.funnel.get("revisions", []), revision(previous)]
 
 
-def revision(release: Release) -> dict[str, Any]:
+def revision(release: Release) -> RevisionDocument:
     """A row of the table of revisions."""
     return {
         "version": release.version,
@@ -99,7 +99,7 @@ def steps(release: Release) -> list[Step]:
     return listed
 
 
-def _steps(funnel: dict[str, Any], kept: int) -> Iterator[Step]:
+def _steps(funnel: Mapping[str, Any], kept: int) -> Iterator[Step]:
     yield Step("stage", "manifest", funnel["manifest"])
     if funnel["pending"]:
         yield Step("pending", "pending", funnel["pending"])

@@ -107,7 +107,7 @@ def head(release: Release, schema: pa.Schema, title: str) -> dict[str, object]:
     return data
 
 
-def configs(release: Release) -> dict[str, dict[str, Any]]:
+def configs(release: Release) -> dict[str, dict[str, object]]:
     """The configurations by name, the data first by `default`.
 
     `datasets` reads a repository with one builder, so one of tars offers its pairs and no tables. The patterns name the
@@ -115,7 +115,7 @@ def configs(release: Release) -> dict[str, dict[str, Any]]:
     """
     extension = "tar" if release.has_tars else "parquet"
     ends = {split_of(path): path.rpartition("-")[2] for path in release.shards()}
-    main: dict[str, Any] = {
+    main: dict[str, object] = {
         "data_files": [
             {"split": split, "path": f"{release.what}/{split}-*-of-{ends[split]}"} for split in release.splits
         ],
@@ -131,7 +131,7 @@ def configs(release: Release) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _infos(release: Release, schema: pa.Schema) -> dict[str, Any]:
+def _infos(release: Release, schema: pa.Schema) -> dict[str, object]:
     """dataset_info of every configuration; sizes are those of the files, as a footer tells no other that is stable."""
     from datasets import Features
 
