@@ -6,7 +6,11 @@ import ast
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from builder.cli import STAGES, parse
@@ -15,6 +19,8 @@ from builder.disk.schema import CHANGES, IMAGES, OUTCOMES, SCORES
 from builder.reasons import Reason, Verdict
 from tests.flags import MARKED, written
 from tests.house import tree_of
+from tests.roots import make_root
+from tests.scored import make_scored
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in ("README.md", "README.zh.md", "CONTRIBUTING.md")]
@@ -62,6 +68,23 @@ def test_every_command_is_one(page: Path) -> None:
 def test_every_block_of_python_is_python(page: Path) -> None:
     for block in fences(page, "python"):
         ast.parse(block)
+
+
+@pytest.mark.parametrize(("page", "blocks"), [("README.md", 2), ("docs/load.md", 2)])
+def test_what_is_shown_of_loading_runs(page: str, blocks: int, tmp_path: Path, monkeypatch: Any) -> None:
+    make_root(tmp_path / "danqing")
+    make_scored(tmp_path / "danqing")
+    (tmp_path / "manifest").mkdir()
+    pq.write_table(
+        pa.table({"url": ["http://images.test/1.jpg"], "alt_text": ["图"]}), tmp_path / "manifest/a.parquet"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / ".cache")
+    names: dict[str, Any] = {}
+    for block in fences(ROOT / page, "python")[:blocks]:
+        small = block.replace(", 200)", ", 16)").replace("0.001", "0.2")  # 100 pairs of small pictures
+        exec(compile(small, page, "exec"), names)
+    assert isinstance(names["ds"], datasets.IterableDataset)
 
 
 @each_page
