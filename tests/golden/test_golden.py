@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -100,6 +101,35 @@ def test_the_card_of_a_scored_root_names_no_default_any_more(golden: Path, web: 
     assert revalidate(root, "--overwrite", "--limit", "1", *SCORING) == 0
     assert not (root / "ledger" / "revalidate" / "decision.json").exists()
     assert len(list(load_dataset(str(root), split="train", streaming=True))) > DECIDED
+
+
+def test_the_ledger_of_then_is_told_as_it_was(golden: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It has no field `format`, HTTP statuses in every stage, and pictures among the files of their scores."""
+    marker = golden / "scored" / "ledger" / "revalidate" / "train-00000.json"
+    assert {"http_status", "requests", "files"} < json.loads(marker.read_text()).keys()
+    told = {}
+    for name in ("half", "half-scored", "scored"):
+        assert main(["status", str(golden / name), "--json"]) == 0
+        told[name] = json.loads(capsys.readouterr().out)["stages"]
+    assert told["half"]["rebuild"]["shards"] == {"done": 0, "total": 4}
+    assert told["half-scored"]["revalidate"]["shards"] == {"done": 2, "total": 4}
+    rebuilt, scored = told["scored"]["rebuild"], told["scored"]["revalidate"]
+    assert (rebuilt["http_status"], rebuilt["requests"]) == ({"200": 46, "404": 2}, 48)
+    assert rebuilt["bytes"] == {"fetched": 179_197, "stored": 227_257}
+    assert (scored["http_status"], scored["requests"], scored["bytes"]["stored"]) == ({}, 0, 27_107)
+    assert (scored["kept"], scored["reasons"]) == (DECIDED, {"drifted": 1})
+
+
+def test_deciding_anew_says_what_was_read_apart(golden: Path) -> None:
+    assert revalidate(golden / "scored", "--decide", "--alpha", "0.01") in (0, 1)
+    markers = [
+        json.loads(file.read_text()) for file in (golden / "scored/ledger/revalidate").glob("train-*.json")
+    ]
+    assert {marker["format"] for marker in markers} == {2}
+    for marker in markers:
+        stem = marker["shard"]
+        assert [*marker["inputs"], *marker["outputs"]] == [f"images/{stem}.parquet", f"scores/{stem}.parquet"]
+        assert marker["counters"] == {}
 
 
 @pytest.mark.parametrize("name", ["release-manifest", "release-images", "release-tars"])
