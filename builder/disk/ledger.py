@@ -296,7 +296,7 @@ def read_all(root: str, stage: str) -> Iterator[ShardLedger]:
             ) from error
 
 
-def _marker_of(document: dict[str, Any]) -> ShardLedger:
+def _marker_of(document: documents.Document) -> ShardLedger:
     """The marker of a document of any format; ValueError where what it names are no shards and files of a root."""
     one = documents.build(ShardLedger, document if _format(document) > 1 else _second_marker(document))
     if not documents.STEM.fullmatch(one.shard):
@@ -319,7 +319,7 @@ def _format(document: Mapping[str, Any]) -> int:
     return int(found)
 
 
-def _second_marker(first: dict[str, Any]) -> dict[str, Any]:
+def _second_marker(first: documents.Document) -> dict[str, Any]:
     """A marker of format 1 as one of format 2; then the stages behind rebuild wrote no file of images/."""
     documents.check(first, FirstMarker)
     read = {
@@ -338,7 +338,7 @@ def _second_counters(first: Mapping[str, Any]) -> dict[str, int]:
     return {name: count for name, count in counters.items() if count}
 
 
-def _tallies_of(document: dict[str, Any]) -> dict[str, Tally]:
+def _tallies_of(document: documents.Document) -> dict[str, Tally]:
     """The tallies of a progress document of any format, by stem."""
     if _format(document) > 1:
         documents.check(document, ProgressDocument)
@@ -425,7 +425,7 @@ def read_decision(root: str, stage: str) -> DecisionDocument | None:
     return cast(DecisionDocument, decision)
 
 
-def _documents(folder: str, names: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _documents(folder: str, names: Iterable[str]) -> Iterator[tuple[str, documents.Document]]:
     """Path and JSON object of each file; an object store is asked for many at once."""
     for path, data in _contents(folder, list(names)):
         try:
@@ -451,7 +451,7 @@ def _contents(folder: str, names: list[str]) -> Iterator[tuple[str, bytes]]:
                 yield str(name), found
 
 
-def _fields(one: Tally | ShardLedger) -> dict[str, Any]:
+def _fields(one: Tally | ShardLedger) -> documents.Document:
     """The fields as they are; dataclasses.asdict would copy them, and makes nonsense of a Counter."""
     return {field.name: getattr(one, field.name) for field in dataclasses.fields(one)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -24,19 +24,24 @@ _LOW = CAUSES.index(Cause.MIN_SCORE)
 _VOID = CAUSES.index(Cause.NO_SCORE)
 
 
+class Asked(TypedDict):
+    """The options that a decision follows from. keep: verdicts."""
+
+    alpha: float
+    min_score: float | None
+    keep: list[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What was decided of n pairs; arrays of shape (n,).
 
-    name: a hash of the options, the rules and the numbers judged by: the same decision has the same name; alpha,
-    min_score, keep: the options.
+    name: a hash of the options, the rules and the numbers judged by: the same decision has the same name.
     cause: as judged, or min_score; suspect: of kept pairs only; unknown: how many min_score drops as they have none.
     """
 
     name: str
-    alpha: float
-    min_score: float | None
-    keep: list[str]
+    asked: Asked
     judged: Judged
     cause: npt.NDArray[np.uint8]
     suspect: npt.NDArray[np.bool_]
@@ -46,11 +51,7 @@ class Decision:
     @classmethod
     def of(cls, pairs: Pairs, config: RevalidateConfig) -> Self:
         """Judge the pairs, of dtype PAIR; a pair without a score does not reach --min-score."""
-        asked: dict[str, Any] = {
-            "alpha": config.alpha,
-            "min_score": config.min_score,
-            "keep": list(config.kept),
-        }
+        asked: Asked = {"alpha": config.alpha, "min_score": config.min_score, "keep": list(config.kept)}
         judged = Judged.of(pairs, config.alpha)
         kept = np.isin(judged.verdict, [VERDICTS.index(verdict) for verdict in config.kept])
         kept &= judged.cause != _VOID
@@ -63,7 +64,7 @@ class Decision:
         if unknown := int(np.count_nonzero(np.isnan(pairs["score"][low]))):
             hasher.update(b"null is low")  # up to 0.1.0 it was not: not the same decision
         name, suspect = hasher.hexdigest(), judged.suspect & kept
-        return cls(name, **asked, judged=judged, cause=cause, suspect=suspect, kept=kept, unknown=unknown)
+        return cls(name, asked, judged, cause, suspect, kept, unknown)
 
     @property
     def void(self) -> int:
@@ -83,7 +84,7 @@ class Decision:
         return pa.Table.from_arrays(columns, schema=DECIDED)
 
     def reasons(self, span: slice) -> dict[str, int]:
-        """Of some of the pairs those left out, by verdict, or by min_score where that alone leaves them out."""
+        """How many of some pairs are left out, by verdict, or by min_score where that alone leaves them out."""
         out, low = ~self.kept[span], self.cause[span] == _LOW
         return _count(self.judged.verdict[span][out & ~low], VERDICTS) | _count(self.cause[span][low], CAUSES)
 
@@ -95,9 +96,9 @@ class Decision:
         assert sum(verdicts.values()) == rows
         return {
             "decision": self.name,
-            "alpha": self.alpha,
-            "min_score": self.min_score,
-            "keep": self.keep,
+            "alpha": self.asked["alpha"],
+            "min_score": self.asked["min_score"],
+            "keep": self.asked["keep"],
             "rows": rows,
             "verdicts": verdicts,
             "causes": _count(self.cause, CAUSES),
@@ -107,7 +108,7 @@ class Decision:
             "pi0": judged.pi0,
             "threshold": judged.threshold,
             "least_level": judged.least_level,
-            "bound": self.alpha * judged.pi0,
+            "bound": self.asked["alpha"] * judged.pi0,
         }
 
 

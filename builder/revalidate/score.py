@@ -138,7 +138,7 @@ class Scorer:
         return np.concatenate([piece.forward[intact], inside]), image, each
 
     def _own(self, piece: Piece, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
-        """Of each row the place in the panel of the pair with its key, which it is not ranked among; -1: none."""
+        """The place in the panel of the pair with the key of each row, which is not ranked among itself; -1: none."""
         if not len(self._keys):
             return np.full(len(rows), -1, np.int64)
         keys = piece.rows["key"][rows]
@@ -195,7 +195,7 @@ class Scorer:
         code[copied], code[rows] = found["code"][copied], ranked.code
         coded[ranked.void] = True  # all zero, by which a decision knows them
         phash, hashed = _phash(piece.table)
-        made: dict[str, Any] = {
+        made = {
             "key": piece.table["key"],
             "host": pa.array([host_of(url) for url in piece.table["url"].to_pylist()], pa.string()),
             **{name: _floats(values) for name, values in scores.items()},
@@ -212,14 +212,14 @@ class Scorer:
 
     def _embeddings(self, piece: Piece, ranked: Ranked) -> pa.Table:
         """key, image and the captions as lists of `dim` float16; null where nothing was embedded."""
-        columns: dict[str, Any] = {"key": piece.table["key"]}
-        for name, values in ranked.embeddings.items():
+        columns: list[Any] = [piece.table["key"]]
+        for values in ranked.embeddings.values():
             every = np.zeros((len(piece.rows), self._dim), np.float16)
             there = np.zeros(len(every), np.bool_)
             every[ranked.rows], there[ranked.rows] = values, values.any(axis=1)
             flat = pa.array(every.reshape(-1), HALF)
-            columns[name] = pa.FixedSizeListArray.from_arrays(flat, self._dim, mask=pa.array(~there))
-        return pa.table(columns)
+            columns.append(pa.FixedSizeListArray.from_arrays(flat, self._dim, mask=pa.array(~there)))
+        return pa.table(columns, names=["key", *ranked.embeddings])
 
 
 def _count(hits: Tensor, own: Tensor) -> Tensor:
