@@ -97,9 +97,9 @@ def head(release: Release, schema: pa.Schema, title: str) -> dict[str, object]:
         "source_datasets": [source if bare(source) else "extended"] if source else None,
         "task_categories": [*TASKS],
         "pretty_name": title,
-        "tags": [tag for tag, there in tags.items() if there],
         "license_name": release.license_name,
         "license_link": release.license_link,
+        "tags": [tag for tag, there in tags.items() if there],
     }
     data = {name: value for name, value in known.items() if value}
     MetadataConfigs(configs(release)).to_dataset_card_data(data)
