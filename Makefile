@@ -15,12 +15,12 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/danqing demo
 
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(BIN)/python $(COVER) -m pytest $(PYTEST_FLAGS)
 
-# Every test once more, counting branches also in the processes that tests start; under 90 % it fails.
+# Every test, counting branches also in the processes that tests start; under 90 % it fails.
 cover: $(VENV)/dev.stamp
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m coverage run -m pytest $(PYTEST_FLAGS)
+	$(MAKE) test COVER='-m coverage run'
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
