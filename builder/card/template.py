@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from ..console import one_line
 from ..errors import EnvironmentProblem, VerificationError
 from . import values
+
+if TYPE_CHECKING:
+    import jinja2
 
 CARDS = "cards"  # the package of the templates
 FILTERS = (
@@ -47,9 +51,23 @@ def fill(card: str, facts: Mapping[str, object], package: str = CARDS) -> str:
     """
     try:
         import jinja2
-        from jinja2 import meta
     except ImportError as error:
         raise EnvironmentProblem("a card needs jinja2: pip install 'danqing[release]'") from error
+    template = _checked(card, package)
+    try:
+        return _tidy(template.render(facts))
+    except jinja2.UndefinedError as error:
+        raise VerificationError(f"cards/{card}: a field was not filled: {error}") from error
+    except VerificationError as error:
+        raise VerificationError(f"cards/{card}: {error}") from error
+
+
+@cache
+def _checked(card: str, package: str) -> jinja2.Template:
+    """The template of that name, once it and those that it includes were looked through for typed numbers."""
+    import jinja2
+    from jinja2 import meta
+
     loader = jinja2.PackageLoader(package, "")
     environment = jinja2.Environment(
         loader=loader,
@@ -64,12 +82,7 @@ def fill(card: str, facts: Mapping[str, object], package: str = CARDS) -> str:
     source = loader.get_source(environment, card)[0]
     for name in (card, *filter(None, meta.find_referenced_templates(environment.parse(source)))):
         check_source(name, loader.get_source(environment, name)[0])
-    try:
-        return _tidy(environment.get_template(card).render(facts))
-    except jinja2.UndefinedError as error:
-        raise VerificationError(f"cards/{card}: a field was not filled: {error}") from error
-    except VerificationError as error:
-        raise VerificationError(f"cards/{card}: {error}") from error
+    return environment.get_template(card)
 
 
 def model_card(front: Mapping[str, Any], facts: Mapping[str, object]) -> str:
