@@ -66,7 +66,12 @@ class Numbers:
     @property
     def rebuilt(self) -> int:
         """Pairs that have a picture."""
-        return self.fetched - self.reasons.total() if self.has_outcomes else self.scored
+        return self.fetched - self.lost if self.has_outcomes else self.scored
+
+    @property
+    def lost(self) -> int:
+        """Pairs that rebuild dropped."""
+        return self.reasons.total()
 
     @property
     def kept(self) -> int:
@@ -76,7 +81,7 @@ class Numbers:
     def verdict(self, verdict: Verdict, kept: bool | None = None) -> int:
         """Pairs of a verdict; with `kept`, only those that are kept or not. The rows rebuild dropped are dead."""
         mine = sum(n for (name, _, k), n in self.fates.items() if name == verdict and kept in (None, k))
-        return mine + (self.reasons.total() if verdict is Verdict.DEAD and not kept else 0)
+        return mine + (self.lost if verdict is Verdict.DEAD and not kept else 0)
 
 
 def gather(root: str, samples: int, console: Console) -> Numbers:

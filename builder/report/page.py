@@ -6,8 +6,6 @@ Numbers, Groups ─▶ the text of one HTML file that asks for nothing else
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -18,11 +16,12 @@ import numpy as np
 from .. import __version__
 from ..card import charts, values, words
 from ..card.charts import BINS, EDGES, Chart, Counts, FunnelBar
+from ..disk.ledger import by_count
 from ..disk.schema import published
 from ..reasons import KEPT, Cause, Verdict
 from ..stage.counts import HostTotal
 from .gather import Numbers, captions
-from .samples import Gallery, text, visible
+from .samples import Gallery, Text, text, visible
 
 VERDICTS: dict[str, str] = words.VERDICTS | {
     Verdict.DEAD: "No bytes came, or there is no picture in them.",
@@ -43,30 +42,6 @@ SHOWN = (
 )  # verdicts in the order of tables and charts
 HOSTS = 15  # in each of the two tables
 RARE = 0.99  # quantile of the null that a score of a true pair should be above
-
-
-@dataclass(frozen=True, slots=True)
-class TableRow:
-    """A row of a table of pairs. part, whole: what its bar shows; name: a word of ours, or text from the web."""
-
-    name: Any
-    pairs: int
-    part: int
-    whole: int
-    about: str = ""
-    kept: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Scores of a group of pairs: how many, three quantiles, and the share above the null's RARE."""
-
-    name: str
-    pairs: int
-    low: float
-    middle: float
-    high: float
-    above: str
 
 
 def score(value: float | None) -> str:
@@ -96,15 +71,12 @@ def render(root: str, numbers: Numbers, galleries: list[Gallery]) -> str:
     return environment.from_string(source).render(
         name=visible(name_of(root)),
         numbers=numbers,
-        date=_date(numbers.decided_at),
-        kept_sentence=_kept_sentence(numbers),
-        bound_sentence=_bound_sentence(numbers),
-        tiles=_tiles(numbers),
         captions=captions(numbers.plan),
         groups=galleries,
         verdicts=VERDICTS,
         causes=words.CAUSES,
         share=share,
+        percent=percent,
         fates=_fates(numbers),
         losses=_losses(numbers),
         worst=_hosts(numbers.hosts.worst(HOSTS)),
@@ -122,88 +94,43 @@ def _checkpoint(numbers: Numbers) -> Mapping[str, Any]:
     return published(numbers.decision.get("checkpoint", {}))
 
 
-def _date(at: datetime | None) -> str:
-    return "at an unknown time" if at is None else f"{at.day} {at:%B %Y, %H:%M} UTC"
-
-
-def _kept_sentence(numbers: Numbers) -> str:
-    kept, whole = numbers.kept, numbers.manifest
-    sentence = f"Of {whole:,} pairs in the manifest, {kept:,} ({share(kept, whole)}) are kept."
-    return sentence if numbers.has_outcomes else sentence.replace("in the manifest", "that were scored")
-
-
-def _bound_sentence(numbers: Numbers) -> str:
-    """The level and its bound; see rules.py of revalidate for what the level is of."""
-    decision, level = numbers.decision, percent(numbers.decision["alpha"])
-    if not decision["tested"]:
-        return f"No pair had to be tested, so the level of {level} was of no account."
-    return (
-        f"At most {percent(decision['bound'])} of the changed pairs that passed the test are expected to be "
-        "junk, their picture being neither the recorded one nor what the caption says: that is the level of "
-        f"{level} times {decision['pi0']:.2g}, the estimated share of junk among the {decision['tested']:,} pairs "
-        "that were tested."
-    )
-
-
-def _tiles(numbers: Numbers) -> list[tuple[str, str, str]]:
-    """The figures to remember: what, how much, of what."""
-    whole, kept, decision = numbers.manifest, numbers.kept, numbers.decision
-    lost, out = numbers.reasons.total(), numbers.scored - kept
-    of = f"of changed pairs kept, at level {percent(decision['alpha'])}"
-    tiles = [
-        ("kept", share(kept, whole), f"{kept:,} pairs"),
-        ("lost by rebuild", share(lost, whole), f"{lost:,} pairs without a picture"),
-        ("left out by verdict", share(out, whole), f"{out:,} pairs with a picture"),
-        ("junk expected", f"≤ {percent(decision['bound'])}" if decision["tested"] else "–", of),
-    ]
-    return [tile for tile in tiles if numbers.has_outcomes or tile[0] != "lost by rebuild"]
-
-
 def name_of(root: str) -> str:
     """The last part of a path or URL."""
     name = root.rstrip("/").rpartition("/")[2]
     return name if name not in ("", ".", "..") else Path(root).resolve().name
 
 
-def _fates(numbers: Numbers) -> list[TableRow]:
-    """What became of every row of the manifest; the pairs add up to it."""
-    whole = numbers.manifest
-    rows = []
-    for verdict in SHOWN:
-        pairs = numbers.verdict(verdict)
-        rows.append(
-            TableRow(verdict, pairs, pairs, whole, VERDICTS[verdict], numbers.verdict(verdict, kept=True))
-        )
-    pending = whole - numbers.fetched if numbers.has_outcomes else 0
-    for name, pairs, about in (
-        ("not rebuilt yet", pending, "Run danqing rebuild again."),
-        ("not scored yet", numbers.rebuilt - numbers.scored, "Run danqing revalidate again."),
-    ):
-        rows += [TableRow(name, pairs, pairs, whole, about)] if pairs else []
+def _fates(numbers: Numbers) -> list[tuple[str, int, int, str]]:
+    """What became of every row of the manifest: name, pairs, those of them kept, what it means. They add up to it."""
+    rows = [
+        (verdict.value, numbers.verdict(verdict), numbers.verdict(verdict, kept=True), VERDICTS[verdict])
+        for verdict in SHOWN
+    ]
+    pending = numbers.manifest - numbers.fetched if numbers.has_outcomes else 0
+    unscored = numbers.rebuilt - numbers.scored
+    rows += [("not rebuilt yet", pending, 0, "Run danqing rebuild again.")] if pending else []
+    rows += [("not scored yet", unscored, 0, "Run danqing revalidate again.")] if unscored else []
     return rows
 
 
-def _losses(numbers: Numbers) -> list[TableRow]:
-    """Why pairs were lost, the commonest first."""
+def _losses(numbers: Numbers) -> list[tuple[str, int, str]]:
+    """Why pairs were lost, how many, and where, the commonest first."""
     found = [(reason, count, "rebuild") for reason, count in numbers.reasons.items()]
     for (verdict, cause, kept), count in numbers.fates.items():
         if not kept:
             found.append((cause, count, "--min-score" if cause == Cause.MIN_SCORE else verdict))
     found.sort(key=lambda one: (-one[1], one[0]))
-    most = found[0][1] if found else 0
-    return [TableRow(visible(name), count, count, most, visible(about)) for name, count, about in found]
+    return [(visible(name), count, visible(where)) for name, count, where in found]
 
 
-def _hosts(hosts: Iterable[HostTotal]) -> list[TableRow]:
+def _hosts(hosts: Iterable[HostTotal]) -> list[tuple[Text | None, int, int, str]]:
+    """Hosts, None where there is none, with their pairs, those of them kept, and what became of the others."""
     rows = []
     for one in hosts:
-        lost = sorted(
-            ((n, fate) for fate, n in one.words.items() if fate != "kept"),
-            key=lambda one: (-one[0], one[1]),
-        )
-        why = ", ".join(f"{n:,} {FATES.get(fate, fate)}" for n, fate in lost)
+        lost = by_count({fate: n for fate, n in one.words.items() if fate != "kept"})
+        why = ", ".join(f"{n:,} {FATES.get(fate, fate)}" for fate, n in lost)
         shown = text(one.host.encode("utf-8", "replace")) if one.host else None
-        rows.append(TableRow(shown, one.pairs, one.kept, one.pairs, visible(why)))
+        rows.append((shown, one.pairs, one.kept, visible(why)))
     return rows
 
 
@@ -215,8 +142,8 @@ def _curves(numbers: Numbers) -> dict[str, Counts]:
     return curves if numbers.null is None else curves | {"null": numbers.null}
 
 
-def _spreads(numbers: Numbers) -> tuple[list[Spread], float]:
-    """The spread of the scores of each group, and the null's RARE (1 without a null)."""
+def _spreads(numbers: Numbers) -> tuple[list[tuple[str, int, float, float, float, str]], float]:
+    """Of each group its scored pairs, three quantiles and the share above the null's RARE; that (1 without a null)."""
     curves = _curves(numbers)
     null = curves.get("null")
     threshold = 1.0 if null is None or not null.any() else _quantile(null, RARE)
@@ -227,7 +154,7 @@ def _spreads(numbers: Numbers) -> tuple[list[Spread], float]:
         if pairs := int(counts.sum()):
             above = share(int(counts[EDGES[1:] > threshold].sum()), pairs) if threshold < 1 else "–"
             low, middle, high = (_quantile(counts, one) for one in (0.05, 0.5, 0.95))
-            rows.append(Spread(name, pairs, low, middle, high, above))
+            rows.append((name, pairs, low, middle, high, above))
     return rows, threshold
 
 

@@ -72,7 +72,7 @@ def test_the_spread_tells_who_stands_above_chance() -> None:
     numbers.histograms["kept"] += histogram(np.array([0.3, 0.3, 0.3, 0.05]))
     spreads, threshold = _spreads(numbers)
     assert threshold == pytest.approx(0.098, abs=0.002)
-    assert [(one.name, one.pairs, one.above) for one in spreads] == [
+    assert [(name, pairs, above) for name, pairs, *_, above in spreads] == [
         ("kept", 4, "75.0%"),
         ("chance", 1000, "1.0%"),
     ]
