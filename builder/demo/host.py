@@ -9,20 +9,22 @@ host counts what it is asked, and every misbehaviour ends by itself within a min
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import http.server
 import socket
+import socketserver
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 
 LONGEST = 60.0  # seconds that any misbehaviour or idle connection lasts
 RATE = 20  # requests a second that the limited routes grant together
-PHRASES = {200: "OK", 302: "Found", 404: "Not Found", 410: "Gone", 429: "Too Many Requests"}
+CUT = ("stall", "stall-body", "drip", "short")  # acts that end the connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,30 +44,39 @@ class Route:
 
 
 class Host:
-    """A small web server in a thread; `addresses`, `port` and `refused_port` are known once it is entered."""
+    """A small web server in threads; `addresses`, `port` and `refused_port` are known from the start."""
 
     def __init__(self, addresses: int = 12) -> None:
         self.routes: Mapping[str, Route] = {}
         self.requests: Counter[str] = Counter()  # by target
-        self._sockets, self.addresses, self.port = _bind(addresses)
+        self.stopping = threading.Event()
+        self._servers = [_Listener(("127.0.0.1", 0), self)]
+        self.port = int(self._servers[0].server_address[1])
+        for number in range(2, addresses + 1):
+            with contextlib.suppress(OSError):  # some systems have 127.0.0.1 only
+                self._servers.append(_Listener((f"127.0.0.{number}", self.port), self))
+        self.addresses = [str(server.server_address[0]) for server in self._servers]
         self._closed = socket.socket()  # bound and never listening: connections to it are refused
         self._closed.bind(("127.0.0.1", 0))
         self.refused_port: int = self._closed.getsockname()[1]
         self._window = (0.0, 0)
         self._count = threading.Condition()
-        self._loop = asyncio.new_event_loop()
-        self._stopping = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name="demo-host", daemon=True)
+        self._threads = [
+            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+            for server in self._servers
+        ]
 
     def __enter__(self) -> Host:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join(LONGEST)
+    def __exit__(self, *_: object) -> None:
+        self.stopping.set()
+        for server, thread in zip(self._servers, self._threads, strict=True):
+            server.shutdown()
+            server.server_close()
+            thread.join()
         self._closed.close()
 
     @property
@@ -88,75 +99,17 @@ class Host:
         with self._count:
             return self._count.wait_for(lambda: self.requests.total() >= requests, seconds)
 
-    def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve())
-
-    async def _serve(self) -> None:
-        servers = [await asyncio.start_server(self._connection, sock=one) for one in self._sockets]
-        await self._stopping.wait()
-        # Turns of the loop, so that connections already accepted begin: a server that is closed before (Python 3.11)
-        # leaves their sockets open.
-        for _ in range(10):
-            await asyncio.sleep(0)
-        for server in servers:
-            server.close()  # the runner ends the connections, each a task
-
-    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            with contextlib.suppress(OSError, EOFError, ValueError, TimeoutError, asyncio.LimitOverrunError):
-                while await self._request(reader, writer):
-                    pass
-        finally:
-            writer.transport.abort() if self._stopping.is_set() else writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
-
-    async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Read and answer one request; False when the connection ends with it."""
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), LONGEST)
-        method, target, _ = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
-        return method == "GET" and await self._answer(writer, target)
-
-    async def _answer(self, writer: asyncio.StreamWriter, target: str) -> bool:
-        """Answer a request for `target`; False when the connection ends with it."""
+    def asked_for(self, target: str) -> Route:
+        """Count a request for `target`; how it is answered now."""
         with self._count:
             self.requests[target] += 1
-            first = self.requests[target] == 1
             self._count.notify_all()
-        route = self.routes.get(target, Route(status=404))
-        if route.act == "stall":
-            await self._wait(LONGEST)
-            return False
-        if route.act == "flaky" and first:
-            route = Route(status=500)
-        if route.act == "limited" and self._refuses():
-            route = Route(status=429, headers=(("Retry-After", "1"),))
-        body = route.file.read_bytes() if route.file else b""
-        writer.write(_head(route, len(body)))
-        if route.act == "drip":
-            return await self._drip(writer, body)
-        part = route.act in ("short", "stall-body")
-        writer.write(body[: len(body) // 2] if part else body)
-        await writer.drain()
-        if route.act == "stall-body":
-            await self._wait(LONGEST)
-        return not part
-
-    async def _drip(self, writer: asyncio.StreamWriter, body: bytes) -> bool:
-        end = time.monotonic() + LONGEST
-        for byte in body:
-            if time.monotonic() > end or await self._wait(0.2):
-                break
-            writer.write(bytes([byte]))
-            await writer.drain()
-        return False
-
-    async def _wait(self, seconds: float) -> bool:
-        """Wait; True when the host stops meanwhile."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-        return self._stopping.is_set()
+            route = self.routes.get(target, Route(status=404))
+            if route.act == "flaky" and self.requests[target] == 1:
+                return Route(status=500)
+            if route.act == "limited" and self._refuses():
+                return Route(status=429, headers=(("Retry-After", "1"),))
+            return route
 
     def _refuses(self) -> bool:
         """Whether the limited routes gave their share of this second away."""
@@ -166,23 +119,61 @@ class Host:
         return self._window[1] > RATE
 
 
-def _head(route: Route, length: int) -> bytes:
-    lines = [
-        f"HTTP/1.1 {route.status} {PHRASES.get(route.status, 'Error')}",
-        f"Content-Type: {route.content_type}",
-        f"Content-Length: {length}",
-        *(f"{name}: {value}" for name, value in route.headers),
-    ]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+class _Listener(socketserver.ThreadingTCPServer):
+    """One address of the host."""
+
+    allow_reuse_address = daemon_threads = True
+    request_queue_size = 512
+
+    def __init__(self, address: tuple[str, int], host: Host) -> None:
+        self.host = host
+        super().__init__(address, _Exchange)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients hang up as they please; anything else is told."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
-def _bind(wanted: int) -> tuple[list[socket.socket], list[str], int]:
-    """Sockets on one free port of up to `wanted` loopback addresses; some systems have 127.0.0.1 only."""
-    first = socket.create_server(("127.0.0.1", 0), backlog=512)
-    port = int(first.getsockname()[1])
-    sockets, addresses = [first], ["127.0.0.1"]
-    for number in range(2, wanted + 1):
-        with contextlib.suppress(OSError):
-            sockets.append(socket.create_server((f"127.0.0.{number}", port), backlog=512))
-            addresses.append(f"127.0.0.{number}")
-    return sockets, addresses, port
+class _Exchange(http.server.BaseHTTPRequestHandler):
+    """A connection: it is kept until the client leaves, is idle for long, or asks for what ends it."""
+
+    server: _Listener
+    protocol_version = "HTTP/1.1"
+    timeout = LONGEST
+    disable_nagle_algorithm = True  # head and body are written one after the other
+
+    def do_GET(self) -> None:
+        """Answer as the route of the target says; `path` would lack the second of two slashes."""
+        host = self.server.host
+        route = host.asked_for(self.requestline.split(" ")[1])
+        self.close_connection |= route.act in CUT
+        if route.act == "stall":
+            host.stopping.wait(LONGEST)
+            return
+        body = route.file.read_bytes() if route.file else b""
+        self.send_response_only(route.status)
+        length = ("Content-Length", str(len(body)))
+        for name, value in (("Content-Type", route.content_type), length, *route.headers):
+            self.send_header(name, value)
+        self.end_headers()
+        if route.act == "drip":
+            self._drip(body)
+        else:
+            self.wfile.write(body[: len(body) // 2] if route.act in CUT else body)
+        if route.act == "stall-body":
+            host.stopping.wait(LONGEST)
+
+    def _drip(self, body: bytes) -> None:
+        end = time.monotonic() + LONGEST
+        for byte in body:
+            if time.monotonic() > end or self.server.host.stopping.wait(0.2):
+                break
+            self.wfile.write(bytes([byte]))
+
+    def send_error(self, *_: Any, **__: Any) -> None:
+        """Hang up on what is no GET."""
+        self.close_connection = True
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing of a request."""

@@ -85,7 +85,7 @@ def test_it_stops_at_once_though_it_stalls_and_drips(tmp_path: Path) -> None:
         for client, act in zip(clients, acts, strict=True):
             client.sendall(f"GET /{act} HTTP/1.1\r\n\r\n".encode())
         assert host.wait_for(3, 300)
-    assert not host._thread.is_alive()
+    assert not any(thread.is_alive() for thread in host._threads)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", host.port), 300)
     for client in clients:
