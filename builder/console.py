@@ -14,7 +14,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -42,8 +42,8 @@ class Facts:
         return parts
 
 
-class Bar(Protocol):
-    """A count on its way to a total."""
+class Bar:
+    """A count on its way to a total; this one, of --quiet, is not shown."""
 
     def update(self, count: int, **facts: Any) -> None:
         """`count` more are done; `facts` are the fields of Facts. Call it with 0 too: it keeps the clock."""
@@ -79,7 +79,7 @@ class Console:
     def progress(self, total: int, *, unit: str = "pairs", initial: int = 0) -> Iterator[Bar]:
         """A bar over `total` units of which `initial` were done before this run."""
         if self.quiet:
-            yield _Silent()
+            yield Bar()
         elif self.stream.isatty():
             with _terminal_bar(total, unit, initial, self.stream) as bar:
                 self._bar = bar
@@ -107,15 +107,8 @@ class Console:
                 self._bar.write(line, file=self.stream)
 
 
-class _Silent:
-    """The bar of --quiet."""
-
-    def update(self, count: int, **facts: Any) -> None:
-        """Say nothing."""
-
-
 @dataclass(slots=True)
-class _Terminal:
+class _Terminal(Bar):
     """The bar of a terminal."""
 
     bar: tqdm[Any]
@@ -139,7 +132,7 @@ def _terminal_bar(total: int, unit: str, initial: int, stream: TextIO) -> tqdm[A
     )
 
 
-class _Lines:
+class _Lines(Bar):
     """One line an interval, printed when an update finds it due: no thread, no sleep."""
 
     def __init__(self, console: Console, total: int, unit: str, initial: int) -> None:

@@ -25,17 +25,6 @@ from .errors import UsageError
 SHARED = (
     "dry_run", "limit", "overwrite", "rank", "world_size", "seed", "workers", "json", "quiet", "no_color", "debug",
 )  # fmt: skip
-_UNITS = {
-    "": 1,
-    "k": 10**3,
-    "m": 10**6,
-    "g": 10**9,
-    "t": 10**12,
-    "ki": 2**10,
-    "mi": 2**20,
-    "gi": 2**30,
-    "ti": 2**40,
-}
 
 
 def option(default: Any, text: str, **metadata: Any) -> Any:
@@ -53,10 +42,11 @@ def flags(config: Any) -> list[Field[Any]]:
 
 def byte_size(text: str) -> int:
     """`32MB`, `32 MiB`, `1.5G` or plain bytes as a number of bytes; argparse's error for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", text.strip().lower())
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", text.strip().lower())
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write bytes, 32MB or 32MiB")
-    return int(float(match[1]) * _UNITS[match[2] or ""])
+    base = 1024 if match[3] else 1000
+    return int(float(match[1]) * base ** " kmgt".index(match[2] or " "))
 
 
 def add_arguments(parser: argparse.ArgumentParser, config: type[Any]) -> None:
@@ -72,11 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser, config: type[Any]) -> None:
 def check_values(config: Any, bounds: Mapping[str, tuple[float, float]]) -> None:
     """Raise UsageError where a value is none of its choices or outside its inclusive bounds, as NaN is."""
     for one in fields(config):
-        value, choices, flag = (
-            getattr(config, one.name),
-            one.metadata.get("choices"),
-            one.name.replace("_", "-"),
-        )
+        value, flag = getattr(config, one.name), one.name.replace("_", "-")
+        choices = one.metadata.get("choices")
         if choices and value not in choices:
             raise UsageError(f"--{flag} {value}: none of {', '.join(choices)}")
         low, high = bounds.get(one.name, (float("-inf"), float("inf")))

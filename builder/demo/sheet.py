@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 CELL, GAP, COLUMNS, LINE = 176, 12, 6, 18  # pixels; columns
 FONTS = (
@@ -32,9 +32,7 @@ def draw(pairs: Sequence[tuple[str, Image.Image]], path: Path) -> bool:
     brush = ImageDraw.Draw(sheet)
     for number, (caption, image) in enumerate(pairs):
         x, y = GAP + number % COLUMNS * across, GAP + number // COLUMNS * down
-        small = image.convert("RGB")
-        small.thumbnail((CELL, CELL))
-        sheet.paste(small, (x + (CELL - small.width) // 2, y + (CELL - small.height) // 2))
+        sheet.paste(ImageOps.pad(image.convert("RGB"), (CELL, CELL), color="white"), (x, y))
         if font:
             brush.text((x, y + CELL), f"{caption[:13]}\n{caption[13:26]}", "black", font)
     sheet.save(path)
