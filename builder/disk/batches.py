@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.dataset as pds
 import pyarrow.parquet as pq
 
+from .digests import hex_of
 from .filters import Filters
 from .parquet import group_starts
 from .schema import SCORES, pair_key, said_by
@@ -242,9 +242,5 @@ def _served(column: Any, kind: pa.DataType) -> Any:
 
 def hexadecimal(column: Any) -> Any:
     """64-bit hashes as 16 hex characters each, null where there is none."""
-    numbers = pc.fill_null(column, 0).to_numpy()
-    # 16 characters each: the text of all of them, and where each begins.
-    text = pa.py_buffer(numbers.astype(">u8").tobytes().hex().encode())
-    starts = pa.py_buffer((np.arange(len(numbers) + 1, dtype=np.int32) * 16).tobytes())
-    strings = pa.StringArray.from_buffers(len(numbers), starts, text)
-    return pc.if_else(column.is_valid(), strings, None)
+    numbers = pc.fill_null(column, 0).to_numpy().astype(">u8")
+    return pc.if_else(column.is_valid(), hex_of(numbers), None)

@@ -1,12 +1,7 @@
-"""What a removal list holds of keys, URLs and hosts: 16 bytes each, the same for every spelling of one thing.
-
-http://u@EXAMPLE.com.:80/a.jpg#x ─▶ http://example.com/a.jpg ─▶ BLAKE2b-128; a key is its own digest
-"""
+"""Keys of pairs and other digests, 16 bytes each: columns of hex ─▶ NumPy arrays that sort and compare."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 from typing import Any
 
 import numpy as np
@@ -14,9 +9,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as compute
 
-from ..web.hostname import EDGES, canonical, host_of, is_address
-
-KINDS = ("host", "key", "url")
 KEY = np.dtype("S16")  # 16 bytes; NumPy sorts and compares these as bytes, a zero at the end included
 
 pc: Any = compute  # its stubs know no mix of column and constant
@@ -26,48 +18,6 @@ Digests = npt.NDArray[np.bytes_]  # of dtype KEY
 _HEX = np.full(256, 255, np.uint8)
 for _i, _digit in enumerate(b"0123456789abcdef"):
     _HEX[_digit] = _HEX[ord(chr(_digit).upper())] = _i
-_KEY = re.compile(r"[0-9a-fA-F]{32}")
-_URL = re.compile(r"(?i)(?:(https?):)?[\\/]{2}([^/\\?#]*)([^#]*)")
-# URLs that are written as they are digested, which is nearly all; the rest is looked at one by one.
-_HOST = r"(?:[a-z0-9_-]+\.)*[a-z_][a-z0-9_-]*|(?:(?:0|[1-9][0-9]{0,2})\.){3}(?:0|[1-9][0-9]{0,2})"
-_PLAIN = rf'^https?://(?P<host>{_HOST})/(?:[^#\s\x00-\x20\x7f]*[!"$-~])?$'
-
-
-def digest_of(kind: str, text: str) -> str:
-    """What the list holds of a key, a URL or a host, 32 hex characters; ValueError where the text is none."""
-    if kind == "key":
-        if not is_key(text):
-            raise ValueError("a key has 32 hex characters")
-        return text.lower()
-    return hash_of(host_text(text) if kind == "host" else url_text(text)).hex()
-
-
-def url_text(raw: str) -> str:
-    """A URL as it is digested: the host as a browser reaches it, no user, no fragment; the rest byte for byte."""
-    match = _URL.fullmatch(raw.strip(EDGES).partition("#")[0])
-    if match is None:
-        raise ValueError("neither http nor https")
-    scheme, rest = (match[1] or "http").lower(), match[3]
-    port = re.fullmatch(r".*:([0-9]{1,5})", match[2].rpartition("@")[2])
-    number = int(port[1]) if port and int(port[1]) != {"http": 80, "https": 443}[scheme] else 0
-    rest = rest if rest[:1] in "/\\" and rest else "/" + rest
-    return f"{scheme}://{host_text(match[2])}{f':{number}' if number else ''}{rest}"
-
-
-def host_text(raw: str) -> str:
-    """A host as it is digested: without user, port and the dot at its end; ValueError where it is none."""
-    host = (host_of("//" + raw) or "").removesuffix(".")
-    return canonical(host)
-
-
-def is_key(text: str) -> bool:
-    """Whether a text is a key of a pair."""
-    return bool(_KEY.fullmatch(text))
-
-
-def hash_of(text: str) -> bytes:
-    """The digest of a text."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def keys_of(column: Any) -> tuple[Digests, Bools]:
@@ -97,9 +47,10 @@ def unhex(column: Any, width: int) -> tuple[npt.NDArray[np.uint8], Bools]:
     return np.ascontiguousarray(digits[:, ::2] << 4 | digits[:, 1::2]), valid
 
 
-def hex_of(digests: Digests) -> Any:
-    """Digests (n,) in hex, as an array of strings."""
-    offsets = pa.py_buffer(np.arange(0, 32 * len(digests) + 1, 32, dtype=np.int32).tobytes())
+def hex_of(digests: npt.NDArray[Any]) -> Any:
+    """Digests (n,), or big-endian numbers, in hex, as an array of strings."""
+    width = 2 * digests.dtype.itemsize
+    offsets = pa.py_buffer((np.arange(len(digests) + 1, dtype=np.int32) * width).tobytes())
     text = pa.py_buffer(np.ascontiguousarray(digests).tobytes().hex().encode())
     return pa.StringArray.from_buffers(len(digests), offsets, text)
 
@@ -121,28 +72,3 @@ def array_of(column: Any) -> Any:
         return pa.array(column, pa.string())
     column = column if column.type == pa.string() else column.cast(pa.string())
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-
-
-def plain_hosts(urls: Any) -> Any:
-    """The host of every URL that is written as it is digested; null for the others."""
-    return pc.struct_field(pc.extract_regex(urls, _PLAIN), "host")
-
-
-def mend(url: str) -> tuple[str | None, str | None]:
-    """Host and text, as they are digested, of a URL that is not plain; None twice where it leads nowhere."""
-    try:
-        text = url_text(url)
-        return host_text(text.split("/", 3)[2]), text
-    except ValueError:
-        return None, None
-
-
-def other_scheme(text: str) -> str:
-    """A URL as it is digested, with https for http or the other way round."""
-    return f"http{text[5:]}" if text.startswith("https") else f"https{text[4:]}"
-
-
-def domains_of(host: str) -> list[str]:
-    """A host as it is digested, and the domains that it lies in, down to two labels; an address lies in none."""
-    labels = host.split(".")
-    return [host] if is_address(host) else [".".join(labels[i:]) for i in range(max(1, len(labels) - 1))]

@@ -5,12 +5,15 @@
 A line of a text file is a key (32 hex characters), a URL (with ://) or the name of a host; # begins a comment. A host
 covers its subdomains. A URL counts under http and https alike, and hosts in whatever spelling leads to them.
 
+    http://u@EXAMPLE.com.:80/a.jpg#x ─▶ http://example.com/a.jpg ─▶ BLAKE2b-128; a key is its own digest
+
 The digests have no salt, as everybody's rebuild must find its own rows in them. So the list names no address, but who
 has one, or guesses it, can see whether it is there.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 from collections.abc import Iterable, Iterator
@@ -25,24 +28,8 @@ import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
 from ..errors import InputError
-from ..web.hostname import is_address
-from .digests import (
-    KEY,
-    KINDS,
-    Bools,
-    Digests,
-    array_of,
-    digest_of,
-    domains_of,
-    hash_of,
-    host_text,
-    is_key,
-    keys_of,
-    locate,
-    mend,
-    other_scheme,
-    plain_hosts,
-)
+from ..web.hostname import EDGES, canonical, host_of, is_address
+from .digests import KEY, Bools, Digests, array_of, keys_of, locate
 from .files import filesystem, join, read_bytes, write_atomic
 from .parquet import check_rows, dictionaries, plain
 from .reading import reading, type_of
@@ -56,10 +43,17 @@ SCHEMA = pa.schema(
         pa.field("since", pa.string()),  # the release that it was first taken out of
     ]
 )
+KINDS = ("host", "key", "url")
 LONGEST = 64 << 10  # bytes of a line
 ROW_GROUP = 1 << 17
 
 pc: Any = compute  # its stubs know no mix of column and constant
+
+_KEY = re.compile(r"[0-9a-fA-F]{32}")
+_URL = re.compile(r"(?i)(?:(https?):)?[\\/]{2}([^/\\?#]*)([^#]*)")
+# URLs that are written as they are digested, which is nearly all; the rest is looked at one by one.
+_HOST = r"(?:[a-z0-9_-]+\.)*[a-z_][a-z0-9_-]*|(?:(?:0|[1-9][0-9]{0,2})\.){3}(?:0|[1-9][0-9]{0,2})"
+_PLAIN = rf'^https?://(?P<host>{_HOST})/(?:[^#\s\x00-\x20\x7f]*[!"$-~])?$'
 
 
 @dataclass(frozen=True)
@@ -168,6 +162,68 @@ class Removals:
     def write(self, path: str | Path) -> None:
         """Write the list to a path or URL; a reader sees the old one or the new one."""
         write_atomic(str(path), self.as_parquet())
+
+
+def digest_of(kind: str, text: str) -> str:
+    """What the list holds of a key, a URL or a host, 32 hex characters; ValueError where the text is none."""
+    if kind == "key":
+        if not is_key(text):
+            raise ValueError("a key has 32 hex characters")
+        return text.lower()
+    return hash_of(host_text(text) if kind == "host" else url_text(text)).hex()
+
+
+def url_text(raw: str) -> str:
+    """A URL as it is digested: the host as a browser reaches it, no user, no fragment; the rest byte for byte."""
+    match = _URL.fullmatch(raw.strip(EDGES).partition("#")[0])
+    if match is None:
+        raise ValueError("neither http nor https")
+    scheme, rest = (match[1] or "http").lower(), match[3]
+    port = re.fullmatch(r".*:([0-9]{1,5})", match[2].rpartition("@")[2])
+    number = int(port[1]) if port and int(port[1]) != {"http": 80, "https": 443}[scheme] else 0
+    rest = rest if rest[:1] in "/\\" and rest else "/" + rest
+    return f"{scheme}://{host_text(match[2])}{f':{number}' if number else ''}{rest}"
+
+
+def host_text(raw: str) -> str:
+    """A host as it is digested: without user, port and the dot at its end; ValueError where it is none."""
+    host = (host_of("//" + raw) or "").removesuffix(".")
+    return canonical(host)
+
+
+def is_key(text: str) -> bool:
+    """Whether a text is a key of a pair."""
+    return bool(_KEY.fullmatch(text))
+
+
+def hash_of(text: str) -> bytes:
+    """The digest of a text."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def plain_hosts(urls: Any) -> Any:
+    """The host of every URL that is written as it is digested; null for the others."""
+    return pc.struct_field(pc.extract_regex(urls, _PLAIN), "host")
+
+
+def mend(url: str) -> tuple[str | None, str | None]:
+    """Host and text, as they are digested, of a URL that is not plain; None twice where it leads nowhere."""
+    try:
+        text = url_text(url)
+        return host_text(text.split("/", 3)[2]), text
+    except ValueError:
+        return None, None
+
+
+def other_scheme(text: str) -> str:
+    """A URL as it is digested, with https for http or the other way round."""
+    return f"http{text[5:]}" if text.startswith("https") else f"https{text[4:]}"
+
+
+def domains_of(host: str) -> list[str]:
+    """A host as it is digested, and the domains that it lies in, down to two labels; an address lies in none."""
+    labels = host.split(".")
+    return [host] if is_address(host) else [".".join(labels[i:]) for i in range(max(1, len(labels) - 1))]
 
 
 def _sorted(entries: pa.Table) -> pa.Table:
