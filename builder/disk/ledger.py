@@ -14,6 +14,7 @@ well: they counted requests, bytes and HTTP statuses of every stage, and listed 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -288,12 +289,9 @@ def read_all(root: str, stage: str) -> Iterator[ShardLedger]:
     """The shards that are done, by name; InputError naming the file that is no done marker inside."""
     names = [name for name in listdir(join(root, "ledger", stage)) if _MARKER.fullmatch(name)]
     for path, document in _documents(join(root, "ledger", stage), names):
-        try:
-            yield _marker_of(document)
-        except ValueError as error:
-            raise InputError(
-                f"{path}: no done marker of a shard ({error}); remove it to redo the shard"
-            ) from error
+        with _refused(path, "no done marker of a shard", "remove it to redo the shard"):
+            done = _marker_of(document)
+        yield done
 
 
 def _marker_of(document: documents.Document) -> ShardLedger:
@@ -375,14 +373,11 @@ def read_progress(root: str, stage: str) -> tuple[str | None, dict[str, Tally]]:
     folder = join(root, "ledger", stage)
     told = []
     for path, document in _documents(folder, [name for name in listdir(folder) if _PROGRESS.fullmatch(name)]):
-        try:
-            tallies = _tallies_of(document)
-        except ValueError as error:
-            raise InputError(f"{path}: no progress of a run ({error}); remove it") from error
-        told.append((document["at"], tallies))
-    told.sort(key=lambda one: one[0])
-    return (told[-1][0] if told else None), {
-        shard: tally for _, part in told for shard, tally in part.items()
+        with _refused(path, "no progress of a run", "remove it"):
+            told.append((_tallies_of(document), document["at"]))
+    told.sort(key=lambda one: one[1])
+    return (told[-1][1] if told else None), {
+        shard: tally for part, _ in told for shard, tally in part.items()
     }
 
 
@@ -398,16 +393,12 @@ def read_plan(root: str, stage: str) -> PlanDocument | None:
     if "plan.json" not in listdir(folder):
         return None
     ((path, document),) = _documents(folder, ["plan.json"])
-    try:
+    with _refused(path, "no plan of a stage", "restore it, or begin another root"):
         _format(document)
         documents.check(document, PlanDocument)
         plan = cast(PlanDocument, document)
         if odd := [split for split in (*plan["rows"], *plan["shards"]) if not _SPLIT.fullmatch(split)]:
             raise ValueError(f"shards: {odd[0][: documents.SHOWN]!r} is no name of a split")
-    except ValueError as error:
-        raise InputError(
-            f"{path}: no plan of a stage ({error}); restore it, or begin another root"
-        ) from error
     return plan
 
 
@@ -417,21 +408,27 @@ def read_decision(root: str, stage: str) -> DecisionDocument | None:
     data = read_bytes(path)
     if data is None:
         return None
-    try:
+    with _refused(path, "no decision", f"run danqing {stage} {root} --decide"):
         decision = documents.parse(data)
         documents.check(decision, DecisionDocument)
-    except ValueError as error:
-        raise InputError(f"{path}: no decision ({error}); run danqing {stage} {root} --decide") from error
     return cast(DecisionDocument, decision)
+
+
+@contextlib.contextmanager
+def _refused(path: str, what: str, remedy: str) -> Iterator[None]:
+    """Turn a ValueError about a document at `path` into the InputError that says what it is not."""
+    try:
+        yield
+    except ValueError as error:
+        raise InputError(f"{path}: {what} ({error}); {remedy}") from error
 
 
 def _documents(folder: str, names: Iterable[str]) -> Iterator[tuple[str, documents.Document]]:
     """Path and JSON object of each file; an object store is asked for many at once."""
     for path, data in _contents(folder, list(names)):
-        try:
-            yield path, documents.parse(data)
-        except ValueError as error:
-            raise InputError(f"{path}: not JSON of ours ({error}); restore it, or remove it") from error
+        with _refused(path, "not JSON of ours", "restore it, or remove it"):
+            document = documents.parse(data)
+        yield path, document
 
 
 def _contents(folder: str, names: list[str]) -> Iterator[tuple[str, bytes]]:
