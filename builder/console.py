@@ -208,6 +208,12 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     return lines
 
 
+def shares(title: str, counts: Sequence[tuple[str, int]], rows: int) -> list[str]:
+    """A table of counts of pairs, with their shares of so many."""
+    told = ((name, f"{count:,}", f"{count / max(1, rows):.1%}") for name, count in counts)
+    return table([(title, "pairs", "share"), *told])
+
+
 def in_words(size: float) -> str:
     """A number of bytes for people: `32 MiB` where that is exact, else decimal, `17 B` or `3.1 GB`."""
     for power, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):

@@ -42,7 +42,7 @@ _SHARD = re.compile(r"(\w+)-(\d{5,})")
 # what that folder holds before there is a plan.
 _LEDGER = re.compile(r"(?:plan|decision|progress-\d+)\.json|panel\.npz|removals\.parquet")
 _LEFT = re.compile(r"\w+-\d{5,}-of-\d+\.(?:(?:images|outcomes)\.tmp|reopened)|.+\.copy")
-_WORK = re.compile(r"(?:world|runs|rank-\d+|panel|decide)\.lock|world\.size|rank-\d+\.tmp|reference[-.]\w+")
+_WORK = re.compile(r"(?:[a-z]+|rank-\d+)\.lock|world\.size|rank-\d+\.tmp|reference[-.]\w+")
 
 
 @dataclass(frozen=True, slots=True)

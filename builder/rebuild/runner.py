@@ -118,7 +118,7 @@ class Rebuild(Stage[RebuildConfig, RebuildPlan]):
         digest = plan.manifest.hash_column if config.verify_hash else None
         setup = Setup(config, self._paths(plan, work), digest, config.fetch_rules(count))
         yield Pass(
-            "builder.rebuild.work",
+            "builder.rebuild.work:work",
             setup,
             tasks(plan, self.todo, self.removals),
             rows=sum(shard.rows for shard in self._mine(plan)),

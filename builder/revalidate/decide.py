@@ -16,6 +16,7 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -30,9 +31,8 @@ from ..errors import InputError
 from ..stage.counts import HostCounts
 from ..stage.shards import Shard, find_shards
 from .config import RevalidateConfig
-from .decision import Decision
-from .judge import PAIR, check_numbers
-from .plan import STAGE, scored
+from .judge import PAIR, Decision, check_numbers
+from .plan import DECISION, scored
 from .scores import ShardScores
 from .summary import Verdicts
 
@@ -40,16 +40,26 @@ THREADS = 8  # that read and write files; more would hold more tables at once, a
 CHECKPOINT = ("model", "name", "revision", "fingerprint", "preprocessing", "dtype", "caption", "reference")
 
 
-def decide(root: str, config: RevalidateConfig, console: Console) -> Verdicts:
+@dataclass(slots=True)
+class Deciding:
+    """What is decided by: alpha, min_score, keep and workers of `config`; and what came of it."""
+
+    config: RevalidateConfig
+    console: Console
+    verdicts: Verdicts | None = None
+
+
+def decide(config: RevalidateConfig, console: Console) -> Verdicts:
     """Give every pair of a scored root its verdict.
 
-    Of `config` alpha, min_score, keep and workers count. InputError, before anything is overwritten, where shards
+    InputError, before anything is overwritten, where shards
     are not scored, where a file is no file of scores or does not match images/, or where two checkpoints are mixed;
     VerificationError, likewise, where too many pairs came to no numbers.
     """
+    root = config.root
     shards = find_shards(root, "scored")
     markers = _markers(root, shards)
-    document_at = join(root, "ledger", STAGE, "decision.json")
+    document_at = join(root, DECISION)
     files = [ShardScores(shard) for shard in shards]
     ends = list(accumulate((shard.rows for shard in shards), initial=0))
     spans = [slice(start, stop) for start, stop in pairwise(ends)]
@@ -64,9 +74,8 @@ def decide(root: str, config: RevalidateConfig, console: Console) -> Verdicts:
         done = [one.get("decision") == decision.name for one in said]
         if not all(done):
             remove(document_at)
-        writers = [_Writer(*one, decision) for one in zip(markers, files, spans, done, strict=True)]
         hosts = HostCounts()
-        for counted in pool.map(_Writer.write, writers):
+        for counted in pool.map(partial(_write, decision), markers, files, spans, done):
             hosts.merge(counted)
         document = _document(root, decision, hosts, said)
         # Before the decision: a scored root is never offered as if it were not.
@@ -110,34 +119,29 @@ def _document(
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Writer:
-    """Writes one shard. span: its place among all pairs; done: its file bears the name of this decision already."""
+def _write(
+    decision: Decision, marker: ShardLedger, scores: ShardScores, span: slice, done: bool
+) -> HostCounts:
+    """Publish a file with its verdicts, then its marker; what is right is left alone. Its pairs, counted.
 
-    marker: ShardLedger
-    scores: ShardScores
-    span: slice
-    done: bool
-    decision: Decision
-
-    def write(self) -> HostCounts:
-        """Publish the file with its verdicts, then its marker; what is right is left alone. Its pairs, counted."""
-        file = self.scores.entry() if self.done else None
-        decided = self.decision.table(self.span)
-        if file is None or file != self.marker.outputs.get(self.scores.name):  # or it was changed since
-            file = self.scores.rewrite(decided, self.decision.name)
-        hosts = HostCounts()
-        hosts.add_columns(self.scores.hosts(), decided["verdict"], decided["kept"])
-        told = dataclasses.replace(
-            self.marker,
-            kept=int(self.decision.kept[self.span].sum()),
-            reasons=self.decision.reasons(self.span),
-            hosts={one.host: [one.kept, one.lost] for one in hosts.worst(WORST_HOSTS)},
-            outputs=self.marker.outputs | {self.scores.name: file},
-        )
-        if told != self.marker:
-            told.write(self.scores.shard.root)
-        return hosts
+    span: its place among all pairs; done: it bears the name of this decision already.
+    """
+    file = scores.entry() if done else None
+    decided = decision.table(span)
+    if file is None or file != marker.outputs.get(scores.name):  # or it was changed since
+        file = scores.rewrite(decided, decision.name)
+    hosts = HostCounts()
+    hosts.add_columns(scores.hosts(), decided["verdict"], decided["kept"])
+    told = dataclasses.replace(
+        marker,
+        kept=int(decision.kept[span].sum()),
+        reasons=decision.reasons(span),
+        hosts={one.host: [one.kept, one.lost] for one in hosts.worst(WORST_HOSTS)},
+        outputs=marker.outputs | {scores.name: file},
+    )
+    if told != marker:
+        told.write(scores.shard.root)
+    return hosts
 
 
 def _check_same(files: Sequence[ShardScores], said: Sequence[Mapping[str, Any]]) -> None:

@@ -1,4 +1,6 @@
-"""The verdicts of all pairs of a root at once: columns of the scores in, one verdict and cause a pair out.
+"""The verdicts of all pairs of a root at once: numbers of the scores in, one verdict and cause a pair out.
+
+numbers, as PAIR ─▶ Judged ─▶ Decision, what --keep and --min-score make of it ─▶ columns and counts
 
 Nothing here knows of files. What is changed is tested together, whatever the shard or split, for the level holds
 for the whole and a placeholder is known by its company.
@@ -6,22 +8,32 @@ for the whole and a placeholder is known by its company.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self, TypedDict
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import xxhash
 
+from ..disk.ledger import DecisionDocument
+from ..disk.schema import DECIDED
 from ..errors import VerificationError
 from ..reasons import Cause, Verdict
+from . import rules
 from .clusters import NONE, placeholders
+from .config import RevalidateConfig
 from .rules import LAMBDA, SUSPECT_DISTANCE, SUSPECT_PAIRS, SUSPECT_QUANTILE
 
 Floats = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]
+Pairs = npt.NDArray[np.void]  # of dtype PAIR
 
 VERDICTS = tuple(Verdict)  # a verdict is kept as its place in here, one byte a pair
 CAUSES = tuple(Cause)
+_LOW, _VOID = CAUSES.index(Cause.MIN_SCORE), CAUSES.index(Cause.NO_SCORE)
 # The share of pairs without numbers up to which they are odd pairs, each dropped on its own; beyond, the checkpoint or
 # its precision is broken, and the pairs that did get a number are not to be believed either.
 UNSCORED = 0.003
@@ -33,9 +45,9 @@ PAIR = np.dtype(
         ("p_caption", "<f4"),
         ("phash", "<u8"),  # 0: null, here and below
         ("code", "<u8"),  # a hash of it; 0 of a decoded picture: the pair came to no numbers
-        ("caption", "<u8"),
-        ("distance", "<i2"),  # -1: null
-        ("change", "<f4"),
+        ("caption_hash", "<u8"),
+        ("code_distance", "<i2"),  # -1: null
+        ("score_change", "<f4"),
         ("score", "<f4"),
     ]
 )
@@ -60,7 +72,7 @@ class Judged:
     least_level: float
 
     @classmethod
-    def of(cls, pairs: npt.NDArray[np.void], alpha: float) -> Self:
+    def of(cls, pairs: Pairs, alpha: float) -> Self:
         """Decide; pairs: of dtype PAIR."""
         verdict = np.full(pairs.shape, VERDICTS.index(Verdict.DEAD), np.uint8)
         cause = np.full(pairs.shape, CAUSES.index(Cause.NO_PICTURE), np.uint8)
@@ -75,7 +87,7 @@ class Judged:
         kinds = (("code", Cause.CODE_CLUSTER), ("phash", Cause.PHASH_CLUSTER))
         rest = np.ones(changed.shape, np.bool_)
         for column, why in kinds:
-            found = placeholders(*(pairs[name][changed] for name in (column, "caption", "p_caption")))
+            found = placeholders(*(pairs[name][changed] for name in (column, "caption_hash", "p_caption")))
             settle(changed[found], Verdict.PLACEHOLDER, why)
             rest &= ~found
         tested = changed[rest]
@@ -86,8 +98,96 @@ class Judged:
         settle(tested[rejected], Verdict.MATCHING, Cause.CAPTION)
         p_code, doubled = pairs["p_code"][tested], 2 - np.isnan(pairs["p_caption"][tested])
         settle(tested[p_code * doubled <= threshold], Verdict.MOVED, Cause.CODE)
-        suspect = suspects(pairs["distance"], pairs["change"], changed)
+        suspect = suspects(pairs["code_distance"], pairs["score_change"], changed)
         return cls(verdict, cause, p, suspect, tested.size, storey(values), threshold, least_level(values))
+
+
+class Asked(TypedDict):
+    """The options that a decision follows from. keep: verdicts."""
+
+    alpha: float
+    min_score: float | None
+    keep: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided of n pairs; judged: with min_score for a cause, and suspects of kept pairs only; kept: (n,).
+
+    name: a hash of the options, the rules and the numbers judged by: the same decision has the same name; unknown: how
+    many min_score drops as they have none.
+    """
+
+    name: str
+    asked: Asked
+    judged: Judged
+    kept: Bools
+    unknown: int
+
+    @classmethod
+    def of(cls, pairs: Pairs, config: RevalidateConfig) -> Self:
+        """Judge the pairs; a pair without a score does not reach --min-score."""
+        asked: Asked = {"alpha": config.alpha, "min_score": config.min_score, "keep": list(config.kept)}
+        judged = Judged.of(pairs, config.alpha)
+        kept = np.isin(judged.verdict, [VERDICTS.index(verdict) for verdict in config.kept])
+        kept &= judged.cause != _VOID
+        low = kept & (config.min_score is not None) & ~(pairs["score"] >= (config.min_score or 0))
+        kept &= ~low
+        constants = {name: value for name, value in vars(rules).items() if name.isupper()}
+        hasher = xxhash.xxh3_128(json.dumps([asked, constants], sort_keys=True).encode())
+        hasher.update(pairs.view(np.uint8).data)
+        if unknown := int(np.count_nonzero(np.isnan(pairs["score"][low]))):
+            hasher.update(b"null is low")  # up to 0.1.0 it was not: not the same decision
+        judged.cause[low] = _LOW
+        judged.suspect[~kept] = False
+        return cls(hasher.hexdigest(), asked, judged, kept, unknown)
+
+    @property
+    def void(self) -> int:
+        """How many pairs came to no numbers."""
+        return int(np.count_nonzero(self.judged.cause == _VOID))
+
+    def table(self, span: slice) -> pa.Table:
+        """The columns DECIDED of some of the pairs."""
+        p = self.judged.p[span]
+        columns = [
+            pa.array(p, mask=np.isnan(p)),
+            _words(self.judged.verdict[span], VERDICTS),
+            _words(self.judged.cause[span], CAUSES),
+            pa.array(self.judged.suspect[span]),
+            pa.array(self.kept[span]),
+        ]
+        return pa.Table.from_arrays(columns, schema=DECIDED)
+
+    def reasons(self, span: slice) -> dict[str, int]:
+        """How many of some pairs are left out, by verdict, or by min_score where that alone leaves them out."""
+        out, low = ~self.kept[span], self.judged.cause[span] == _LOW
+        return _count(self.judged.verdict[span][out & ~low], VERDICTS) | _count(
+            self.judged.cause[span][low], CAUSES
+        )
+
+    def document(self) -> DecisionDocument:
+        """What decision.json says of the pairs of images/; bound: of the share of junk among those tested and kept."""
+        judged = self.judged
+        verdicts = _count(judged.verdict, VERDICTS)
+        rows = len(judged.verdict)
+        assert sum(verdicts.values()) == rows
+        return {
+            "decision": self.name,
+            "alpha": self.asked["alpha"],
+            "min_score": self.asked["min_score"],
+            "keep": self.asked["keep"],
+            "rows": rows,
+            "verdicts": verdicts,
+            "causes": _count(self.judged.cause, CAUSES),
+            "kept": int(self.kept.sum()),
+            "suspects": int(self.judged.suspect.sum()),
+            "tested": judged.tested,
+            "pi0": judged.pi0,
+            "threshold": judged.threshold,
+            "least_level": judged.least_level,
+            "bound": self.asked["alpha"] * judged.pi0,
+        }
 
 
 def suspects(
@@ -155,3 +255,13 @@ def storey(p: Floats, at: float = LAMBDA) -> float:
     B 64 (2002) 479, with the 1 of Storey, Taylor & Siegmund (2004), which keeps it an upper estimate in small n.
     """
     return min(1.0, (1 + int(np.count_nonzero(p > at))) / (p.size * (1 - at))) if p.size else 0.0
+
+
+def _count(places: npt.NDArray[np.uint8], names: Sequence[str]) -> dict[str, int]:
+    counts = np.bincount(places, minlength=len(names)).tolist()
+    return {str(name): count for name, count in zip(names, counts, strict=True) if count}
+
+
+def _words(places: npt.NDArray[np.uint8], names: Sequence[str]) -> Any:
+    words: Any = pa.array([str(name) for name in names])
+    return pa.DictionaryArray.from_arrays(places, words).cast(pa.string())

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from ..disk.digests import KEY, keys_of, unhex
+from ..disk.digests import KEY, keys_of, pc, unhex
 from ..disk.files import join, read_bytes, write_atomic
 from ..disk.parquet import rows_by_number
 from ..errors import InputError
@@ -31,7 +31,6 @@ from . import rules
 from .judge import check_numbers
 from .plan import NEEDED, STAGE, opened
 from .reference import Reference
-from .values import caption_hashes, pc
 
 if TYPE_CHECKING:
     from ..towers import Siglip, ToEmbed
@@ -262,6 +261,18 @@ def _works(
 def texts_of(table: pa.Table, columns: Sequence[str]) -> tuple[list[str | None], ...]:
     """The captions of rows, by column; an empty one is none."""
     return tuple([text or None for text in table[name].to_pylist()] for name in columns)
+
+
+def caption_hashes(
+    captions: Sequence[Sequence[str | None]],
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
+    """XXH3-64 of each pair's captions as they are scored, in lower case, (n,); and which have one at all.
+
+    captions: columns of the same length. Of two columns the texts that are there are joined by a zero byte.
+    """
+    joined = ["\0".join(filter(None, row)).lower() for row in zip(*captions, strict=True)]
+    found = [xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass")) for text in joined]
+    return np.array(found, np.uint64), np.array([bool(text) for text in joined], np.bool_)
 
 
 def identities(

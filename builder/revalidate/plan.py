@@ -15,33 +15,39 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from ..disk import ledger
+from ..disk.files import join
 from ..disk.ledger import CheckpointRecord, PlanDocument, ShardLedger
 from ..disk.parquet import parquet
+from ..disk.root import Earlier
 from ..errors import InputError
 from ..stage import plan as plans
-from ..stage.shards import Shard
+from ..stage.shards import Shard, of_rank
 from .config import RevalidateConfig
 
 if TYPE_CHECKING:
     from ..towers import Checkpoint
 
 STAGE = "revalidate"
+DECISION = f"ledger/{STAGE}/decision.json"
 NEEDED = ("key", "url", "image")  # columns of images/, beside the captions
 SETTLED = ("dtype", "preprocessing")  # what `auto` came to, and the way from a file to pixels
+NAMED = 3  # shards that are named where some are missing
 
 
 @contextmanager
-def opened(shard: Shard, columns: Sequence[str]) -> Iterator[pq.ParquetFile]:
-    """The pictures of a shard, open; InputError, with what to do, where they are damaged or lack one of `columns`."""
+def opened(shard: Shard, columns: Sequence[str] = (), folder: str = "images") -> Iterator[pq.ParquetFile]:
+    """A file of a shard, open; InputError, with what to do, where it is damaged or lacks one of `columns`."""
+    url = join(shard.root, folder, f"{shard.stem}.parquet")
     try:
-        with parquet(shard.url) as file:
+        with parquet(url) as file:
             names = file.schema_arrow.names
             if missing := [name for name in columns if name not in names]:
-                raise InputError(f"{shard.url}: no column {missing[0]}; it has {', '.join(names)}")
+                raise InputError(f"{url}: no column {missing[0]}; it has {', '.join(names)}")
             yield file
     except InputError as error:
-        marker = ledger.marker(shard.root, "rebuild", shard.stem)
-        raise InputError(f"{error}; to make it anew, remove {marker} and run danqing rebuild") from error
+        stage, what = ("rebuild", "make it anew") if folder == "images" else (STAGE, "score it anew")
+        marker = ledger.marker(shard.root, stage, shard.stem)
+        raise InputError(f"{error}; to {what}, remove {marker} and run danqing {stage}") from error
 
 
 def scored(root: str, shards: Iterable[Shard], made_from: str | None = None) -> dict[str, ShardLedger]:
@@ -79,12 +85,63 @@ class ScoringPlan:
             self, checkpoint={**self.checkpoint, **known}, made_from={**self.made_from, **known}
         )
 
+    def made_with(self, panel: str) -> str:
+        """What the marker of a scored shard says that it was made from; panel: its digest."""
+        return f"{self.config_hash}-{panel[:16]}"
+
     def write(self, root: str) -> None:
         """Write plan.json; every rank writes the same bytes."""
         document = plans.document(STAGE, self.shards)
         document |= {"config": self.config, "config_hash": self.config_hash}
         document |= {"made_from": self.made_from, "checkpoint": self.checkpoint}
         ledger.write_plan(root, STAGE, document)
+
+
+@dataclass(frozen=True, slots=True)
+class Unscored:
+    """What a run says that leaves shards unscored, or that with --dry-run would score them.
+
+    todo: the shards that are not scored, of all ranks; before: what --overwrite would remove.
+    """
+
+    config: RevalidateConfig
+    plan: ScoringPlan
+    todo: Sequence[Shard]
+    before: Earlier | None
+
+    @property
+    def mine(self) -> int:
+        """How many of them are of this rank."""
+        return len(of_rank(self.todo, self.config.place))
+
+    def as_dict(self) -> dict[str, object]:
+        """The plan and what is missing of it as JSON."""
+        return {
+            "root": self.config.root,
+            "shards": len(self.plan.shards),
+            "rows": sum(shard.rows for shard in self.plan.shards),
+            "shards_to_do": len(self.todo),
+            "shards_to_do_of_this_rank": self.mine,
+            "missing": [shard.stem for shard in self.todo],
+            "checkpoint": self.plan.checkpoint,
+            "options": self.plan.config,
+            **({} if self.before is None else {"overwritten": self.before.names}),
+        }
+
+    def lines(self) -> list[str]:
+        """The plan and what is missing of it for people."""
+        rows, left = (sum(one.rows for one in shards) for shards in (self.plan.shards, self.todo))
+        options = ", ".join(f"{name} {value}" for name, value in self.plan.config.items() if value)
+        names = ", ".join(shard.stem for shard in self.todo[:NAMED]) + ", ..." * (len(self.todo) > NAMED)
+        end = "no verdicts yet, as shards are missing: run the same command again, or the other ranks"
+        return [
+            f"root      {self.config.root}: {len(self.plan.shards):,} shards, {rows:,} pairs",
+            f"to score  {len(self.todo):,} shards, {left:,} pairs; {self.mine:,} shards are of this rank",
+            *([f"missing   {names}"] if self.todo else []),
+            f"options   {options}",
+            *(self.before.lines() if self.before else []),
+            "nothing was written: --dry-run" if self.config.dry_run else end,
+        ]
 
 
 def make_plan(

@@ -25,7 +25,7 @@ from fsspec import AbstractFileSystem
 
 from ..console import Console
 from ..disk import release as document
-from ..disk.digests import KEY, keys_of, locate, unhex
+from ..disk.digests import KEY, Bools, keys_of, locate, pc, unhex
 from ..disk.files import filesystem, join, listdir
 from ..disk.parquet import parquet
 from ..disk.schema import CODE_BITS, floats, said_by
@@ -34,7 +34,6 @@ from ..manifest.find import find
 from ..manifest.probe import probe
 from ..manifest.source import Format, Source
 from ..stage.hold import alone
-from .values import blobs
 
 if TYPE_CHECKING:
     from ..towers import Checkpoint
@@ -275,3 +274,12 @@ def _records(table: pa.Table, recorded: Recorded) -> npt.NDArray[np.void]:
                 records["scores"][:, i] = floats(table[column])
     usable: npt.NDArray[np.void] = records[valid & (records["hashed"] | records["coded"])]
     return usable
+
+
+def blobs(column: Any, width: int) -> tuple[npt.NDArray[np.uint8], Bools]:
+    """Binary values of one width as bytes (n, width), and which are such; the others are zeros."""
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    valid = pc.fill_null(pc.equal(pc.binary_length(column), width), False)
+    filled = pc.if_else(valid, column, bytes(width)).cast(pa.binary(width))
+    data = filled.buffers()[1] if len(filled) else b""
+    return np.frombuffer(data, np.uint8)[: width * len(filled)].reshape(-1, width), valid.to_numpy(False)

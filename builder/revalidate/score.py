@@ -13,16 +13,15 @@ caption" and "... with the recorded picture" (Phipson and Smyth 2010 on the 1 in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..disk.digests import unhex
-from ..disk.schema import CODE, CODE_BITS, SCORED
+from ..disk.digests import locate, unhex
+from ..disk.schema import CODE, CODE_BITS, SCORED, mean_of
 from ..web.hostname import host_of
 from . import rules
 from .panel import Panel
@@ -36,24 +35,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1024  # pairs ranked at once: 16 MB a product with a panel of 4,096
 Floats = npt.NDArray[np.float32]
-HALF = pa.float16()
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """What is computed of m pairs, (m,) or more: their rows in the piece, scores by caption, p-values and such.
-
-    NaN: there is none. void: the rows whose picture or caption came to no numbers, of which nothing is computed.
-    """
-
-    rows: npt.NDArray[np.intp]
-    void: npt.NDArray[np.intp]
-    scores: dict[str, Floats]
-    p_caption: Floats
-    p_code: Floats
-    code: npt.NDArray[np.uint8]
-    distance: Floats
-    embeddings: dict[str, npt.NDArray[np.float16]]
+Indices = npt.NDArray[np.intp]
 
 
 class Scorer:
@@ -63,163 +45,143 @@ class Scorer:
     """
 
     def __init__(self, siglip: Siglip, panel: Panel, captions: tuple[str, ...], *, embeddings: bool) -> None:
-        import torch
-
         from ..towers import embedded
 
-        device = siglip.device
         self._captions, self._wanted, self._dim = captions, embeddings, siglip.dim
-        self._projection = torch.from_numpy(embedded.projection(siglip.checkpoint.name, siglip.dim)).to(
-            device
-        )
-        self._image = torch.from_numpy(panel.image).to(device)
-        self._caption = torch.from_numpy(panel.caption).to(device)
-        self._each = [torch.from_numpy(panel.captions[name]).to(device) for name in captions]
-        self._signs = torch.from_numpy(embedded.signs(embedded.encode(self._image, self._projection))).to(
-            device
-        )
+        self._device = siglip.device
+        self._projection = self._on(embedded.projection(siglip.checkpoint.name, siglip.dim))
+        self._image, self._caption = self._on(panel.image), self._on(panel.caption)
+        self._each = [self._on(panel.captions[name]) for name in captions]
+        self._signs = self._on(embedded.signs(embedded.encode(self._image, self._projection)))
         order = np.argsort(panel.keys)
         self._keys, self._order = panel.keys[order], order
 
-    def score(self, piece: Piece, made: Embedded) -> tuple[pa.Table, pa.Table | None]:
-        """The rows of scores/ of a piece, and of embeddings/ where they are wanted."""
-        ranked = self._ranked(piece, made)
-        table = pa.Table.from_arrays(self._columns(piece, ranked), schema=SCORED)
-        return table, self._embeddings(piece, ranked) if self._wanted else None
+    def _on(self, values: npt.NDArray[Any]) -> Tensor:
+        """An array on the device."""
+        import torch
 
-    def _ranked(self, piece: Piece, made: Embedded) -> Ranked:
+        return torch.from_numpy(values).to(self._device)
+
+    def score(self, piece: Piece, made: Embedded) -> dict[str, pa.Table]:
+        """The rows of a piece by folder: of scores/, and of embeddings/ where they are wanted."""
+        from ..towers import embedded
+
+        rows, void, image, each = self._together(piece, made)
+        codes = embedded.encode(image, self._projection)
+        phash, hashed = _phash(piece.table)
+        columns = {
+            "key": piece.table["key"],
+            "host": pa.array([host_of(url) for url in piece.table["url"].to_pylist()], pa.string()),
+            "same": pa.array(piece.rows["same"], mask=~piece.rows["hashed"]),
+            "phash": pa.array(phash, mask=~hashed),
+            "caption_hash": pa.array(piece.rows["caption_hash"], mask=~piece.rows["captioned"]),
+            "code": _codes(piece, rows, void, codes),
+            **self._scores(piece, rows, image, each),
+            **self._tests(piece, rows, image, each, codes),
+        }
+        scores = [columns[name] for name in SCORED.names]
+        tables = {"scores": pa.Table.from_arrays(scores, schema=SCORED)}
+        return tables | ({"embeddings": self._embeddings(piece, rows, image, each)} if self._wanted else {})
+
+    def _together(self, piece: Piece, made: Embedded) -> tuple[Indices, Indices, Tensor, list[Tensor]]:
+        """The rows of a piece that are embedded, now or in the panel, m of them; pictures and captions (m, d).
+
+        Second the rows whose picture or caption came to no numbers, of which nothing is computed.
+        """
+        import torch
+
+        intact, inside = np.flatnonzero(made.intact), np.flatnonzero(piece.rows["place"] >= 0)
+        picked, known = self._on(intact), self._on(piece.rows["place"][inside])
+        pairs = zip((made.image, *made.captions), (self._image, *self._each), strict=True)
+        both = [torch.cat([new[picked], old[known]]) for new, old in pairs]
+        sound = torch.stack([torch.isfinite(values).all(dim=1) for values in both]).all(dim=0)
+        image, *each = (values[sound] for values in both)
+        rows, numbers = np.concatenate([piece.forward[intact], inside]), sound.cpu().numpy()
+        return rows[numbers], rows[~numbers], image, each
+
+    def _scores(self, piece: Piece, rows: Indices, image: Tensor, each: list[Tensor]) -> dict[str, Any]:
+        """The cosines and how far they fell; of a pair whose bytes are the recorded ones, what was recorded."""
+        columns, changes = {}, []
+        recorded, same = piece.rows["found"]["scores"], piece.rows["same"]
+        copied = _copied(piece, rows)
+        for i, name in enumerate(SCORES):
+            values = np.full(len(same), np.nan, np.float32)
+            if (caption := name.removeprefix("score_")) in self._captions:
+                text = each[self._captions.index(caption)]
+                values[rows] = (image * text).sum(dim=1).where(text.any(dim=1), float("nan")).cpu().numpy()
+                changes.append(np.where(same, np.float32("nan"), values - recorded[:, i]))
+                values[copied] = recorded[copied, i]
+            columns[name] = _floats(values)
+        return columns | {"score_change": _floats(mean_of(changes))}
+
+    def _tests(
+        self, piece: Piece, rows: Indices, image: Tensor, each: list[Tensor], codes: npt.NDArray[np.uint8]
+    ) -> dict[str, Any]:
+        """The p-values of changed pairs: by the code where one was recorded, by the caption where there is one."""
         import torch
 
         from ..towers import embedded
 
-        rows, image, each = self._together(piece, made)
-        sound = torch.stack([torch.isfinite(values).all(dim=1) for values in (image, *each)]).all(dim=0)
-        image, *each = (values[sound] for values in (image, *each))
-        numbers = sound.cpu().numpy()
-        rows, void = rows[numbers], rows[~numbers]
-        there = [caption.any(dim=1) for caption in each]
-        mean = sum(each[1:], each[0]) / sum(there[1:], there[0].int()).clamp(min=1)[:, None]
-        own = torch.from_numpy(self._own(piece, rows)).to(image.device)
-        codes = embedded.encode(image, self._projection)
-        # Only changed pairs are tested: by the code where one was recorded, by the caption where there is one.
+        there = torch.stack([caption.any(dim=1) for caption in each])
+        mean = sum(each[1:], each[0]) / there.sum(dim=0).clamp(min=1)[:, None]
         known = piece.rows[rows]
-        changed = ~known["same"]
-        coded = np.flatnonzero(changed & known["found"]["coded"])
-        told = np.flatnonzero(changed & torch.stack(there).any(dim=0).cpu().numpy())
-        both = (embedded.signs(some) for some in (known["found"]["code"][coded], codes[coded]))
-        recorded, new = (torch.from_numpy(signs).to(image.device) for signs in both)
-        p_code, distance = self._p_code(recorded, new, own[coded])
-        p_caption = self._p_caption(image[told], mean[told], own[told])
-        cosines = (
-            (image * caption).sum(dim=1).where(has, torch.nan)
-            for caption, has in zip(each, there, strict=True)
-        )
-        kept = {"image": image, **dict(zip(self._captions, each, strict=True))} if self._wanted else {}
-        return Ranked(
-            rows,
-            void,
-            {name: cosine.cpu().numpy() for name, cosine in zip(self._captions, cosines, strict=True)},
-            _spread(len(rows), told, p_caption),
-            _spread(len(rows), coded, p_code),
-            codes,
-            _spread(len(rows), coded, distance),
-            {name: values.half().cpu().numpy() for name, values in kept.items()},
-        )
-
-    def _together(self, piece: Piece, made: Embedded) -> tuple[npt.NDArray[np.intp], Tensor, list[Tensor]]:
-        """The rows of a piece that are embedded, now or in the panel, m of them; pictures and captions (m, d)."""
-        import torch
-
-        intact, inside = np.flatnonzero(made.intact), np.flatnonzero(piece.rows["place"] >= 0)
-        picked = torch.from_numpy(intact).to(made.image.device)
-        known = torch.from_numpy(piece.rows["place"][inside]).to(made.image.device)
-        pairs = zip((made.image, *made.captions), (self._image, *self._each), strict=True)
-        image, *each = (torch.cat([new[picked], old[known]]) for new, old in pairs)
-        return np.concatenate([piece.forward[intact], inside]), image, each
-
-    def _own(self, piece: Piece, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
-        """The place in the panel of the pair with the key of each row, which is not ranked among itself; -1: none."""
-        if not len(self._keys):
-            return np.full(len(rows), -1, np.int64)
-        keys = piece.rows["key"][rows]
-        at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-        return np.where(self._keys[at] == keys, self._order[at], -1).astype(np.int64)
+        at, panelled = locate(self._keys, known["key"])
+        own = np.full(len(rows), -1)
+        own[panelled] = self._order[at[panelled]]
+        places = self._on(own)
+        coded = np.flatnonzero(~known["same"] & known["found"]["coded"])
+        told = np.flatnonzero(~known["same"] & there.any(dim=0).cpu().numpy())
+        both = (known["found"]["code"][coded], codes[coded])
+        recorded, new = (self._on(embedded.signs(some)) for some in both)
+        p_code, distance = self._p_code(recorded, new, places[coded])
+        p_caption = self._p_caption(image[told], mean[told], places[told])
+        n = len(piece.rows)
+        return {
+            "p_code": _floats(_spread(n, rows[coded], p_code)),
+            "p_caption": _floats(_spread(n, rows[told], p_caption)),
+            "code_distance": _floats(_spread(n, rows[coded], distance)).cast(pa.int16()),
+        }
 
     def _p_caption(self, image: Tensor, caption: Tensor, own: Tensor) -> Floats:
         """p_caption of m pairs; image, caption: (m, d); own: (m,)."""
         import torch
 
-        parts = []
-        for start in range(0, len(image), CHUNK):
-            x, c, mine = (values[start : start + CHUNK] for values in (image, caption, own))
+        def better(some: slice) -> Tensor:
+            x, c, mine = image[some], caption[some], own[some]
             least = (x * c).sum(dim=1, keepdim=True) - rules.TIE
             row = _count(c @ self._image.T >= least, mine)
-            column = _count(x @ self._caption.T >= least, mine)
-            parts.append(self._p(torch.maximum(row, column), mine))
-        return torch.cat(parts).cpu().numpy() if parts else np.empty(0, np.float32)
+            return torch.maximum(row, _count(x @ self._caption.T >= least, mine))
+
+        return self._p(better, own)
 
     def _p_code(self, recorded: Tensor, new: Tensor, own: Tensor) -> tuple[Floats, Floats]:
         """p_code of m pairs, and the bits between both codes; recorded, new: signs (m, 256)."""
+        agreement = (recorded * new).sum(dim=1)  # 256 - 2 H
+
+        def as_near(some: slice) -> Tensor:
+            return _count(recorded[some] @ self._signs.T >= agreement[some, None], own[some])
+
+        return self._p(as_near, own), ((CODE_BITS - agreement) / 2).cpu().numpy()
+
+    def _p(self, count: Callable[[slice], Tensor], own: Tensor) -> Floats:
+        """The p-values of m pairs; count: how many of the panel do as well as some of them; own: (m,)."""
         import torch
 
-        parts = []
-        agreement = (recorded * new).sum(dim=1)  # 256 - 2 H
-        for start in range(0, len(new), CHUNK):
-            chunk = slice(start, start + CHUNK)
-            as_near = recorded[chunk] @ self._signs.T >= agreement[chunk, None]
-            parts.append(self._p(_count(as_near, own[chunk]), own[chunk]))
-        p = torch.cat(parts).cpu().numpy() if parts else np.empty(0, np.float32)
-        return p, ((CODE_BITS - agreement) / 2).cpu().numpy()
+        parts = [slice(start, start + CHUNK) for start in range(0, len(own), CHUNK)]
+        counts = torch.cat([own[:0], *map(count, parts)])
+        return ((1 + counts).float() / (1 + len(self._image) - (own >= 0).int()).float()).cpu().numpy()
 
-    def _p(self, count: Tensor, own: Tensor) -> Tensor:
-        others = len(self._image) - (own >= 0).int()
-        return (1 + count).float() / (1 + others).float()
-
-    def _columns(self, piece: Piece, ranked: Ranked) -> list[Any]:
-        """The columns SCORED; of a pair whose bytes are the recorded ones, what was recorded."""
-        known, rows = piece.rows, ranked.rows
-        n, found = len(known), known["found"]
-        there = np.zeros(n, np.bool_)
-        there[rows] = True
-        copied = known["same"] & ~there
-        scores, changes = {}, []
-        for i, name in enumerate(SCORES):
-            values = np.full(n, np.nan, np.float32)
-            column = name.removeprefix("score_")
-            if column in self._captions:
-                values[rows] = ranked.scores[column]
-                changes.append(np.where(known["same"], np.float32("nan"), values - found["scores"][:, i]))
-                values[copied] = found["scores"][copied, i]
-            scores[name] = values
-        code, coded = np.zeros((n, CODE_BITS // 8), np.uint8), there | (copied & found["coded"])
-        code[copied], code[rows] = found["code"][copied], ranked.code
-        coded[ranked.void] = True  # all zero, by which a decision knows them
-        phash, hashed = _phash(piece.table)
-        made = {
-            "key": piece.table["key"],
-            "host": pa.array([host_of(url) for url in piece.table["url"].to_pylist()], pa.string()),
-            **{name: _floats(values) for name, values in scores.items()},
-            "code": _blobs(code, coded),
-            "p_code": _floats(_spread(n, rows, ranked.p_code)),
-            "p_caption": _floats(_spread(n, rows, ranked.p_caption)),
-            "same": pa.array(known["same"], mask=~known["hashed"]),
-            "code_distance": _floats(_spread(n, rows, ranked.distance)).cast(pa.int16()),
-            "score_change": _floats(_mean(changes)),
-            "phash": pa.array(phash, mask=~hashed),
-            "caption_hash": pa.array(known["caption_hash"], mask=~known["captioned"]),
-        }
-        return [made[name] for name in SCORED.names]
-
-    def _embeddings(self, piece: Piece, ranked: Ranked) -> pa.Table:
+    def _embeddings(self, piece: Piece, rows: Indices, image: Tensor, each: list[Tensor]) -> pa.Table:
         """key, image and the captions as lists of `dim` float16; null where nothing was embedded."""
         columns: list[Any] = [piece.table["key"]]
-        for values in ranked.embeddings.values():
+        for tensor in (image, *each):
+            values = tensor.half().cpu().numpy()
             every = np.zeros((len(piece.rows), self._dim), np.float16)
             there = np.zeros(len(every), np.bool_)
-            every[ranked.rows], there[ranked.rows] = values, values.any(axis=1)
-            flat = pa.array(every.reshape(-1), HALF)
+            every[rows], there[rows] = values, values.any(axis=1)
+            flat = pa.array(every.reshape(-1), pa.float16())
             columns.append(pa.FixedSizeListArray.from_arrays(flat, self._dim, mask=pa.array(~there)))
-        return pa.table(columns, names=["key", *ranked.embeddings])
+        return pa.table(columns, names=["key", "image", *self._captions])
 
 
 def _count(hits: Tensor, own: Tensor) -> Tensor:
@@ -237,20 +199,24 @@ def _spread(n: int, rows: npt.NDArray[np.intp], values: Floats) -> Floats:
     return every
 
 
-def _mean(changes: Sequence[Floats]) -> Floats:
-    """The mean of those that are known, NaN where none is."""
-    known = [~np.isnan(change) for change in changes]
-    total = sum(np.nan_to_num(change) for change in changes)
-    count = sum(one.astype(np.float32) for one in known)
-    return np.where(count > 0, total / np.maximum(count, 1), np.float32("nan"))
-
-
 def _floats(values: Floats) -> Any:
     return pa.array(values.astype(np.float32), mask=np.isnan(values))
 
 
-def _blobs(code: npt.NDArray[np.uint8], there: npt.NDArray[np.bool_]) -> Any:
-    return pa.array([row.tobytes() if has else None for row, has in zip(code, there, strict=True)], CODE)
+def _copied(piece: Piece, rows: Indices) -> npt.NDArray[np.bool_]:
+    """Which rows take what was recorded: their bytes are the recorded ones, and they are not among those embedded."""
+    copied = piece.rows["same"].copy()
+    copied[rows] = False
+    return copied
+
+
+def _codes(piece: Piece, rows: Indices, void: Indices, codes: npt.NDArray[np.uint8]) -> Any:
+    """The codes of all rows, made now or recorded; of what came to no numbers all zero: so a decision knows it."""
+    found = piece.rows["found"]
+    copied = _copied(piece, rows) & found["coded"]
+    every, there = np.where(copied[:, None], found["code"], np.uint8(0)), copied
+    every[rows], there[rows], there[void] = codes, True, True
+    return pa.array([row.tobytes() if has else None for row, has in zip(every, there, strict=True)], CODE)
 
 
 def _phash(rows: pa.Table) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:

@@ -9,63 +9,63 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as compute
-import pyarrow.parquet as pq
 import xxhash
 
 from ..disk import ledger
+from ..disk.digests import pc
 from ..disk.files import fetched, join, publish, write_atomic
 from ..disk.ledger import ShardLedger, Tally, WrittenFile
-from ..disk.parquet import parquet, writer
+from ..disk.parquet import writer
 from ..disk.schema import CODE_BITS, DECIDED, SCORED, SCORES, floats, said_by, saying, tested, unlike_scores
 from ..errors import InputError
+from ..stage.engine import Done
 from ..stage.shards import Shard
 from .clusters import NONE, hash_codes
-from .plan import STAGE, opened
-from .values import blobs
+from .judge import Pairs
+from .pieces import Piece
+from .plan import STAGE, ScoringPlan, opened
+from .reference import blobs
 
-pc: Any = compute  # its stubs know no mix of column and constant
-Pairs = npt.NDArray[np.void]  # of dtype PAIR
-
-# Column of the file -> field of PAIR, and what stands for null there.
-_FLOATS = {"p_code": "p_code", "p_caption": "p_caption", "score_change": "change"}
-_OTHERS = {
-    "same": ("same", False),
-    "phash": ("phash", 0),
-    "caption_hash": ("caption", 0),
-    "code_distance": ("distance", -1),
-}
-_READ = ["key", "code", "score_alt_text", "score_recaption", *_FLOATS, *_OTHERS]
+_FLOATS = ("p_code", "p_caption", "score_change")
+_NULLS = {"same": False, "phash": 0, "caption_hash": 0, "code_distance": -1}  # what stands for null in PAIR
+_READ = ["key", "code", "score_alt_text", "score_recaption", *_FLOATS, *_NULLS]
 
 
 class ScoreWriter:
     """Takes the pieces of shards in order, and publishes each shard when its last piece came.
 
-    said: metadata of the files, which name checkpoint, panel and reference; made_from: `config` of the markers.
+    panel: the digest of the one that they are ranked in.
     """
 
-    def __init__(self, root: str, temporary: Path, said: Mapping[str, object], made_from: str) -> None:
-        self._root, self._temporary, self._said, self._made_from = root, temporary, said, made_from
+    def __init__(self, root: str, temporary: Path, plan: ScoringPlan, panel: str) -> None:
+        self._root, self._temporary, self._made_from = root, temporary, plan.made_with(panel)
+        self._said = {
+            **plan.checkpoint,
+            "caption": plan.made_from["caption"],
+            "projection": "danqing code 1",
+            "panel": panel,
+            "reference": plan.made_from["reference"],
+        }
         self._parts: dict[str, list[pa.Table]] = {}
         self._began = time.monotonic()
 
-    def add(self, shard: Shard, tables: Mapping[str, pa.Table], *, last: bool) -> ShardLedger | None:
-        """Take the rows of one piece, by the folder that they belong to; with the last, the marker of the shard."""
+    def add(self, piece: Piece, tables: Mapping[str, pa.Table]) -> Done | dict[str, Tally]:
+        """Take the rows of a piece, by their folder; how many the shard has so far, or that it is done."""
         for folder, table in tables.items():
             self._parts.setdefault(folder, []).append(table)
-        return self._published(shard) if last else None
+        rows = sum(map(len, self._parts["scores"]))
+        tally = Tally(rows, rows)
+        return self._published(piece.shard, tally) if piece.last else {piece.shard.stem: tally}
 
-    def _published(self, shard: Shard) -> ShardLedger:
+    def _published(self, shard: Shard, tally: Tally) -> Done:
         outputs: dict[str, WrittenFile] = {}
         for folder, parts in sorted(self._parts.items(), reverse=True):
             name = f"{folder}/{shard.stem}.parquet"
@@ -75,11 +75,10 @@ class ScoreWriter:
                 file.write_table(table)
             outputs[name] = ledger.entry(self._temporary, len(table))
             publish(self._temporary, join(self._root, name))
-        rows = sum(map(len, self._parts["scores"]))
         marker = ShardLedger.of(
             STAGE,
             shard.stem,
-            Tally(rows=rows, kept=rows),
+            tally,
             inputs={f"images/{shard.stem}.parquet": {"rows": shard.rows, "xxh3_128": shard.checksum}},
             outputs=outputs,
             config=self._made_from,
@@ -87,7 +86,7 @@ class ScoreWriter:
         )
         marker.write(self._root)
         self._parts, self._began = {}, time.monotonic()
-        return marker
+        return Done(shard.number, shard.stem, [marker])
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ class ShardScores:
 
         InputError when it cannot be read, is no file of scores, or its keys are not those of images/.
         """
-        with self._opened() as file:
+        with opened(self.shard, folder="scores") as file:
             said = said_by(file.schema_arrow)
             what = unlike_scores(file.schema_arrow, SCORED.names) or (
                 None if said else "it names no checkpoint"
@@ -123,17 +122,6 @@ class ShardScores:
             self._fill(pairs, table)
             return said
 
-    @contextmanager
-    def _opened(self) -> Iterator[pq.ParquetFile]:
-        try:
-            with parquet(self.path) as file:
-                yield file
-        except InputError as error:
-            marker = ledger.marker(self.shard.root, STAGE, self.shard.stem)
-            raise InputError(
-                f"{error}; to score it anew, remove {marker} and run danqing revalidate"
-            ) from error
-
     def _check_keys(self, keys: Any) -> None:
         with opened(self.shard, ("key",)) as file:
             of_images = file.read(columns=["key"])["key"]
@@ -143,10 +131,10 @@ class ShardScores:
             raise InputError(f"{self.path}: its keys are not those of images/")
 
     def _fill(self, pairs: Pairs, table: pa.Table) -> None:
-        for column, field in _FLOATS.items():
-            pairs[field] = floats(table[column])
-        for column, (field, null) in _OTHERS.items():
-            pairs[field] = pc.fill_null(table[column], null).to_numpy()
+        for name in _FLOATS:
+            pairs[name] = floats(table[name])
+        for name, null in _NULLS.items():
+            pairs[name] = pc.fill_null(table[name], null).to_numpy()
         codes, there = blobs(table["code"], CODE_BITS // 8)
         pairs["decoded"] = table["code"].is_valid().to_numpy()
         if not np.array_equal(there, pairs["decoded"]):
@@ -154,14 +142,14 @@ class ShardScores:
         pairs["code"] = np.where(codes.any(axis=1), hash_codes(codes), NONE)
         pairs["score"] = tested(table, ("alt_text", "recaption"))
         # So does a caption without a score: builds up to 0.1.0 gave such pairs p-values all the same.
-        pairs["code"][(pairs["caption"] != NONE) & np.isnan(pairs["score"]) & ~pairs["same"]] = NONE
+        pairs["code"][(pairs["caption_hash"] != NONE) & np.isnan(pairs["score"]) & ~pairs["same"]] = NONE
 
     def rewrite(self, decided: pa.Table, decision: str) -> WrittenFile:
         """Publish the file anew with `decided`, the columns DECIDED, under the name of the decision; its entry.
 
         The rows, their groups and the other metadata stay as they are, so the same decision gives the same bytes.
         """
-        with self._opened() as file:
+        with opened(self.shard, folder="scores") as file:
             said = said_by(file.schema_arrow) | {"decision": decision}
             groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
             table = file.read(columns=SCORED.names)
@@ -182,5 +170,5 @@ class ShardScores:
 
     def hosts(self) -> Any:
         """The column host."""
-        with self._opened() as file:
+        with opened(self.shard, folder="scores") as file:
             return file.read(columns=["host"])["host"]

@@ -1,4 +1,4 @@
-"""What a run came to, for people and for programs: decision.json, or a plan with shards to do ─▶ lines or JSON."""
+"""What was decided, for people and for programs: decision.json ─▶ lines or JSON."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context
 from typing import Any
 
-from ..console import table
+from ..console import shares, table
 from ..disk.ledger import DecisionDocument
-from ..disk.root import Earlier
 from ..reasons import Cause, Verdict
 from ..stage.doubt import Lost, doubt
-from ..stage.shards import Shard
 from .config import BOUNDS
-from .plan import ScoringPlan
 
 HOSTS_SHOWN = 10
-NAMED = 3  # shards that are named where some are missing
 NO_LEVEL = f"no --alpha up to {BOUNDS['alpha'][1]:g}, the highest, keeps any"
 
 
@@ -62,12 +58,12 @@ class Verdicts:
         """The counts by verdict, cause and host, the level and what it promises."""
         told = self.as_dict()
         rows, kept = told["rows"], told["kept"]
-        first = f"{self.root}: {kept:,} of {rows:,} pairs kept ({_share(kept, rows)})"
+        first = f"{self.root}: {kept:,} of {rows:,} pairs kept ({kept / max(1, rows):.1%})"
         suspects = f", {told['suspects']:,} of them suspect" if told["suspects"] else ""
         counts = [
-            *shares("verdict", told["verdicts"], tuple(Verdict)),
+            *_shares("verdict", told["verdicts"], tuple(Verdict)),
             "",
-            *shares("cause", told["causes"], tuple(Cause)),
+            *_shares("cause", told["causes"], tuple(Cause)),
             "",
             *self._hosts(),
         ]
@@ -108,58 +104,10 @@ class Verdicts:
         return [*table([("worst hosts", *ordered), *rows]), ""]
 
 
-@dataclass(frozen=True, slots=True)
-class Unscored:
-    """What a run says that leaves shards unscored, or that with --dry-run would score them.
-
-    todo: the shards that are not scored, of all ranks; mine: how many of them are of this rank; before: what
-    --overwrite would remove.
-    """
-
-    root: str
-    plan: ScoringPlan
-    todo: Sequence[Shard]
-    mine: int
-    dry: bool
-    before: Earlier | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The plan and what is missing of it as JSON."""
-        return {
-            "root": self.root,
-            "shards": len(self.plan.shards),
-            "rows": sum(shard.rows for shard in self.plan.shards),
-            "shards_to_do": len(self.todo),
-            "shards_to_do_of_this_rank": self.mine,
-            "missing": [shard.stem for shard in self.todo],
-            "checkpoint": self.plan.checkpoint,
-            "options": self.plan.config,
-            **({} if self.before is None else {"overwritten": self.before.names}),
-        }
-
-    def lines(self) -> list[str]:
-        """The plan and what is missing of it for people."""
-        rows, left = (sum(one.rows for one in shards) for shards in (self.plan.shards, self.todo))
-        options = ", ".join(f"{name} {value}" for name, value in self.plan.config.items() if value)
-        names = ", ".join(shard.stem for shard in self.todo[:NAMED]) + ", ..." * (len(self.todo) > NAMED)
-        end = "no verdicts yet, as shards are missing: run the same command again, or the other ranks"
-        return [
-            f"root      {self.root}: {len(self.plan.shards):,} shards, {rows:,} pairs",
-            f"to score  {len(self.todo):,} shards, {left:,} pairs; {self.mine:,} shards are of this rank",
-            *([f"missing   {names}"] if self.todo else []),
-            f"options   {options}",
-            *(self.before.lines() if self.before else []),
-            "nothing was written: --dry-run" if self.dry else end,
-        ]
-
-
-def shares(title: str, counts: dict[str, int], order: Sequence[str]) -> list[str]:
+def _shares(title: str, counts: dict[str, int], order: Sequence[str]) -> list[str]:
     """A table of counts and their shares, in the order of an enum, with the total."""
     rows = sum(counts.values())
-    told = [(str(name), counts[name]) for name in order if counts.get(name)]
-    return table(
-        [(title, "pairs", "share"), *((n, f"{c:,}", _share(c, rows)) for n, c in [*told, ("total", rows)])]
-    )
+    return shares(title, [*((str(n), counts[n]) for n in order if counts.get(n)), ("total", rows)], rows)
 
 
 def _level(least_level: float | None) -> float | None:
@@ -168,10 +116,6 @@ def _level(least_level: float | None) -> float | None:
         return None
     level = float(Context(prec=2, rounding=ROUND_CEILING).create_decimal_from_float(least_level))
     return None if level > BOUNDS["alpha"][1] else level
-
-
-def _share(count: int, rows: int) -> str:
-    return f"{count / rows:.1%}" if rows else "0.0%"
 
 
 def _with(counts: dict[str, int], name: str, more: int) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Pass 2 of `danqing revalidate`: shards in, their files of scores/ out, embedded, ranked and written side by side.
+"""The passes of `danqing revalidate`: the panel, once a root; its shards; the decision, once all of them are scored.
 
 shards ─▶ pieces ─▶ embeddings ─▶ scores, one step behind ─▶ the files of a shard, then its marker
 
@@ -8,73 +8,96 @@ The device waits neither for what is read and decoded ahead of it nor for what i
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ..disk.ledger import ShardLedger, Tally
+from ..console import Console
+from ..disk.card import offer
+from ..disk.files import join, remove
+from ..disk.ledger import Tally
+from ..disk.root import REVALIDATE, earlier
 from ..stage.engine import Done, Tell, Units
-from ..stage.shards import Shard
-from ..towers import Embedded, Siglip, ToEmbed
-from .panel import Panel, texts_of
+from .config import RevalidateConfig
+from .decide import Deciding, decide
+from .panel import Panel, make_panel, read_panel, texts_of
 from .pieces import Pictures, Piece, PieceCutter
+from .plan import DECISION, ScoringPlan, agree
 from .reference import Reference
 from .score import Scorer
 from .scores import ScoreWriter
 
+if TYPE_CHECKING:
+    from ..towers import Embedded, Siglip, ToEmbed
+
 ROUND = 500_000  # rows after which the threads of the model are drained: what they hold is bounded by it
 
 
-@dataclass(frozen=True, slots=True)
-class Scoring:
-    """What shards are scored with. captions: names of the columns; embeddings: whether they are written too."""
-
-    siglip: Siglip
-    panel: Panel
-    reference: Reference
-    writer: ScoreWriter
-    captions: tuple[str, ...]
-    embeddings: bool
-
-
 @dataclass(slots=True)
-class _Behind:
-    """What is done with the embeddings of a piece while the next is embedded. rows: of the shard in work."""
+class Scoring:
+    """What a root is scored with. temporary: where a file is written before it is published; panel: once it is."""
 
-    scorer: Scorer
-    writer: ScoreWriter
-    rows: int = 0
-
-    def finish(self, made: Embedded) -> tuple[Shard, int, ShardLedger | None]:
-        """Score and write a piece: its shard, the rows of that so far, and its marker once it is whole."""
-        piece: Piece = made.tag
-        scores, embeddings = self.scorer.score(piece, made)
-        tables = {"scores": scores} | ({} if embeddings is None else {"embeddings": embeddings})
-        rows, self.rows = self.rows + len(scores), 0 if piece.last else self.rows + len(scores)
-        return piece.shard, rows, self.writer.add(piece.shard, tables, last=piece.last)
+    config: RevalidateConfig
+    console: Console
+    plan: ScoringPlan
+    siglip: Siglip
+    reference: Reference
+    temporary: Path
+    panel: Panel = field(init=False)
 
 
-def work(setup: Scoring, units: Units, tell: Tell) -> Iterator[Done]:
+def panel(setup: Scoring, units: Units, tell: Tell) -> Iterator[Done]:
+    """Write the plan, and the panel of the root where no run has published one.
+
+    Nothing is written, nor removed by --overwrite, before all that can be wrong with the input was looked at.
+    """
+    root, overwrite, columns = setup.config.root, setup.config.overwrite, setup.config.captions
+    for number in units:
+        agree(
+            setup.config, setup.plan.made_from
+        )  # again: another rank may have begun while the model was loaded
+        found = None if overwrite else read_panel(root, columns)
+        if found is None:
+            setup.console.info("choosing the panel, the pairs among which each pair is ranked")
+            made = make_panel(setup.plan.shards, setup.reference, setup.siglip, columns)
+            if overwrite:
+                earlier(root, REVALIDATE).remove()
+        setup.plan.write(root)
+        if found is None:
+            made.write(root)
+            found = read_panel(root, columns) or made  # of a rank elsewhere that was later
+        setup.panel = found
+        remove(join(root, DECISION))  # its verdicts are not those of the scores any more
+        offer(root, scored=False)
+        yield Done(number, "panel", [])
+
+
+def shards(setup: Scoring, units: Units, tell: Tell) -> Iterator[Done]:
     """Score shards; once asked to stop, the one in work is the last."""
-    cutter = PieceCutter(setup.reference, setup.panel, setup.captions)
-    scorer = Scorer(setup.siglip, setup.panel, setup.captions, embeddings=setup.embeddings)
-    finish = _Behind(scorer, setup.writer).finish
-    behind: Future[tuple[Shard, int, ShardLedger | None]] | None = None
+    captions = setup.config.captions
+    cutter = PieceCutter(setup.reference, setup.panel, captions)
+    scorer = Scorer(setup.siglip, setup.panel, captions, embeddings=setup.config.embeddings)
+    writer = ScoreWriter(setup.config.root, setup.temporary, setup.plan, setup.panel.digest)
+    behind: Future[Done | Mapping[str, Tally]] | None = None
+
+    def finish(made: Embedded) -> Done | Mapping[str, Tally]:
+        """Score and write a piece while the next is embedded."""
+        return writer.add(made.tag, scorer.score(made.tag, made))
 
     def written() -> Iterator[Done]:
-        if behind is not None:
-            shard, rows, marker = behind.result()
-            if marker is None:
-                tell({shard.stem: Tally(rows, rows)})
-            else:
-                yield Done(shard.number, shard.stem, [marker])
+        told = behind.result() if behind else None
+        if isinstance(told, Done):
+            yield told
+        else:
+            tell(told)
 
     pieces = (piece for shard in units for piece in cutter.pieces(shard))
     with closing(pieces), ThreadPoolExecutor(1, "write") as pool:
         while (first := next(pieces, None)) is not None:
-            embedded: Any = setup.siglip.embed(_works(itertools.chain([first], pieces), setup.captions))
+            embedded: Any = setup.siglip.embed(_works(itertools.chain([first], pieces), captions))
             with closing(embedded):
                 for made in embedded:
                     yield from written()
@@ -85,8 +108,17 @@ def work(setup: Scoring, units: Units, tell: Tell) -> Iterator[Done]:
         yield from written()
 
 
+def decision(setup: Deciding, units: Units, tell: Tell) -> Iterator[Done]:
+    """Give every pair its verdict."""
+    for number in units:
+        setup.verdicts = decide(setup.config, setup.console)
+        yield Done(number, "decision", [])
+
+
 def _works(pieces: Iterator[tuple[Piece, Pictures]], captions: tuple[str, ...]) -> Iterator[ToEmbed]:
     """What to embed of some pieces, until they hold ROUND rows: rows that need no forward wait for those that do."""
+    from ..towers import ToEmbed
+
     rows = 0
     for piece, pictures in pieces:
         yield ToEmbed(piece, pictures, texts_of(piece.table.take(piece.forward), captions))

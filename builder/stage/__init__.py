@@ -13,6 +13,7 @@ A new stage NAME is a room builder/NAME with
 `run.run` does the rest: refusals, the dry run, one run a rank (`hold`), the passes one after the other, each with its
 units over processes (`engine`), progress, Ctrl-C (`stop`). A stage of several passes yields them one by one from
 `Stage.passes`, the next once the last has every marker, and keeps those of pass n in ledger/NAME/<n>-<pass>/: "NAME/
-<n>-<pass>" is its name for `ledger`. What must happen once is a pass of one unit, or waits for `hold.alone`.
+<n>-<pass>" is its name for `ledger`. What must happen once is a pass of one unit with a lock, which looks first
+whether another run has done it; where passes differ in what they do, work.py has a function for each.
 `plan` writes and compares plan.json; `shards` tells the shards of a root, of a rank, and those that lost a file.
 """

@@ -12,9 +12,9 @@ from __future__ import annotations
 import contextlib
 import enum
 import gc
-import importlib
 import multiprocessing
 import os
+import pkgutil
 import queue
 import signal
 import threading
@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from ..disk.ledger import ShardLedger, Tally
@@ -65,19 +66,20 @@ Tell = Callable[[Mapping[str, Tally] | Done | None], None]
 class Pass:
     """Units and who does them.
 
-    work: the module whose `work(setup, units, tell)` does them; setup: what that is given first, to be pickled where
-    there are processes; units: read as they are asked for, each a Unit where there are processes; rows: of all units
-    of this rank, done or not; done: the markers of those that are; processes: 0 for this one; threads: of a process,
-    that note where they are.
+    work: "module:function", the function (setup, units, tell) that does them; setup: what that is given first, to be
+    pickled where there are processes; units: read as they are asked for, each a Unit where there are processes; rows:
+    of all units of this rank, done or not; done: the markers of those that are; processes: 0 for this one; threads: of
+    a process, that note where they are; lock: of what must happen once, one unit in this process without a bar.
     """
 
     work: str
     setup: Any
     units: Iterator[Any]
-    rows: int
+    rows: int = 0
     done: Sequence[ShardLedger] = ()
     processes: int = 0
     threads: int = 1
+    lock: Path | None = None
 
 
 class Units:
@@ -112,7 +114,7 @@ def run(one: Pass, tell: Tell, stop: Stop, *, debug: bool = False) -> None:
         if one.processes:
             _Pool(one, tell, stop, debug).run()
         else:
-            work = importlib.import_module(one.work).work
+            work = pkgutil.resolve_name(one.work)
             with contextlib.closing(work(one.setup, Units(one.units, stop), tell)) as finished:
                 for done in finished:
                     tell(done)
@@ -206,18 +208,18 @@ class _Asked(Units):
 
 
 def _serve(work: str, setup: Any, debug: bool, slots: Any, pipe: Connection) -> None:
-    """The entry point of a worker process, which has loaded the module `work` already."""
+    """The entry point of a worker process, which has loaded the module of `work` already."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if not debug:
         # libpng and libtiff write a line about each odd file; what a worker has to say goes over the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     without_pandas()
-    module = importlib.import_module(work)
+    function = pkgutil.resolve_name(work)
     gc.freeze()  # what was imported stays: 0.1 ms of every picture went into looking at it again and again
     units = _Asked(pipe, Watch(slots))
     try:
-        for done in module.work(setup, units, units.send):
+        for done in function(setup, units, units.send):
             units.send(done)
     except (BrokenPipeError, ConnectionResetError):
         return  # the parent is gone
@@ -252,7 +254,7 @@ class _Pool:
     def __init__(self, one: Pass, tell: Tell, stop: Stop, debug: bool) -> None:
         self._pass, self._tell, self._stop, self._debug = one, tell, stop, debug
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([one.work])
+        self._context.set_forkserver_preload([one.work.partition(":")[0]])
         self._inbox: queue.SimpleQueue[tuple[_Worker | None, Any]] = queue.SimpleQueue()
         self._room = threading.Semaphore(AHEAD)
         self._fed: deque[Unit] = deque()

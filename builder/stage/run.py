@@ -22,7 +22,7 @@ from ..disk.parquet import without_pandas
 from ..disk.root import Earlier, Footprint, claim, earlier
 from . import engine
 from .engine import Done, Pass
-from .hold import hold
+from .hold import alone, hold
 from .shared import Sharded
 from .stop import Stop
 
@@ -104,7 +104,11 @@ def run(stage: Stage[Any, Any]) -> Result:
 
 
 def _do(stage: Stage[Any, Any], one: Pass, stop: Stop) -> None:
-    """Have a pass done, with a bar over the pairs of this rank."""
+    """Have a pass done, with a bar over the pairs of this rank; what must happen once, while no other run does it."""
+    if one.lock:
+        with alone(one.lock):
+            engine.run(one, lambda _: None, stop, debug=stage.config.debug)
+        return
     before = _total(one.done)
     with stage.console.progress(one.rows, initial=before.rows) as bar:
         progress = _Progress(stage, bar, before, finished=_total([before]), shown=before.rows)

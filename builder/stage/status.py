@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ..console import Console, in_words, table
+from ..console import Console, in_words, shares, table
 from ..disk import ledger
 from ..disk.files import join, listdir
 from ..disk.ledger import DecisionDocument, ShardLedger, Tally, by_count
@@ -122,14 +122,11 @@ class Funnel:
         if self.decision is None:
             return []
         counts: dict[str, int] = self.decision["verdicts"]
-        rows = max(1, sum(counts.values()))
-        told = [
-            (name, f"{counts[name]:,}", f"{counts[name] / rows:.1%}") for name in Verdict if counts.get(name)
-        ]
+        told = [(str(name), counts[name]) for name in Verdict if counts.get(name)]
         level = f"level {self.decision['alpha']:g}, pi0 {self.decision['pi0']:.3f}"
         return [
             "",
-            *table([("verdict", "pairs", "share"), *told]),
+            *shares("verdict", told, sum(counts.values())),
             f"{level}; suspect, of the kept: {self.decision['suspects']:,}",
         ]
 
@@ -144,10 +141,7 @@ class Funnel:
         rows = self.counted.rows
         if not rows:
             return []
-        return [
-            "",
-            *table([(title, "pairs", "share"), *((n, f"{c:,}", f"{c / rows:.1%}") for n, c in counts)]),
-        ]
+        return ["", *shares(title, counts, rows)]
 
     def _hosts(self) -> list[str]:
         worst = [(one.host, f"{one.lost:,}", f"{one.kept:,}") for one in self.hosts.worst(HOSTS_SHOWN)]

@@ -86,7 +86,7 @@ def make(root: Path) -> Path:
 
 
 def run(root: Path, **options: Any) -> dict[str, Any]:
-    return decide(str(root), RevalidateConfig(root=str(root), **options), Console(quiet=True)).as_dict()
+    return decide(RevalidateConfig(root=str(root), **options), Console(quiet=True)).as_dict()
 
 
 def rows_of(root: Path) -> list[dict[str, Any]]:

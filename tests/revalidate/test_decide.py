@@ -53,7 +53,7 @@ def test_a_card_that_is_not_ours_stays_and_is_named(
 ) -> None:
     if card:
         (root / "README.md").write_text(card)
-    decide(str(root), RevalidateConfig(root=str(root)), Console())
+    decide(RevalidateConfig(root=str(root)), Console())
     assert f"{root}/README.md is not the card that danqing writes" in capsys.readouterr().err
     assert {name: text for name, text in files_of(root).items() if name == "README.md"} == (
         {"README.md": card.encode()} if card else {}
@@ -191,7 +191,7 @@ def test_rows_that_rebuild_dropped_are_dead(root: Path) -> None:
 
 def test_a_root_of_no_pairs(tmp_path: Path) -> None:
     shard(tmp_path, "train-00000-of-00001", {"key": []})
-    summary = decide(str(tmp_path), RevalidateConfig(), Console(quiet=True))
+    summary = decide(RevalidateConfig(str(tmp_path)), Console(quiet=True))
     assert (summary.as_dict()["rows"], summary.as_dict()["kept"]) == (0, 0)
     assert (
         summary.lines()[-1]
@@ -200,7 +200,7 @@ def test_a_root_of_no_pairs(tmp_path: Path) -> None:
 
 
 def test_the_summary_for_people(root: Path) -> None:
-    lines = decide(str(root), RevalidateConfig(root=str(root)), Console(quiet=True)).lines()
+    lines = decide(RevalidateConfig(root=str(root)), Console(quiet=True)).lines()
     assert lines[0] == f"{root}: 150 of 180 pairs kept (83.3%)"
     assert lines[2:10] == [
         "verdict      pairs   share",
@@ -243,7 +243,7 @@ def test_a_root_in_a_store_ends_in_the_same_bytes(root: Path) -> None:
     store = fsspec.filesystem("memory")
     url = f"memory://{root.name}"
     store.put(str(root) + "/", f"/{root.name}/", recursive=True)
-    decide(url, RevalidateConfig(root=url), Console(quiet=True))
+    decide(RevalidateConfig(root=url), Console(quiet=True))
     run(root)
     stored = {
         path.removeprefix(f"/{root.name}/"): store.cat_file(path) for path in store.find(f"/{root.name}")

@@ -15,8 +15,8 @@ def pairs(count: int, **fields: Any) -> npt.NDArray[np.void]:
     """Changed pairs, each with a picture, code and caption of its own, that neither test knows."""
     made = np.zeros(count, PAIR)
     own = np.arange(1, count + 1)
-    usual = {"decoded": True, "p_code": 0.5, "p_caption": 0.5, "phash": own, "code": own, "caption": own}
-    for name, value in (usual | {"distance": -1, "change": NAN, "score": 0.1} | fields).items():
+    usual = {"decoded": True, "p_code": 0.5, "p_caption": 0.5, "phash": own, "code": own, "caption_hash": own}
+    for name, value in (usual | {"code_distance": -1, "score_change": NAN, "score": 0.1} | fields).items():
         made[name] = value
     return made
 
@@ -76,7 +76,7 @@ def test_a_suspect_fell_by_more_than_nearly_equal_pictures_do() -> None:
     change[:100] = -np.arange(100) / 1000  # down to -.099; their first percentile is near -.098
     change[200:] = -0.0975, -0.15
     distance = np.r_[np.full(100, 16), np.full(102, 17)]
-    judged = Judged.of(pairs(202, change=change, distance=distance), 0.01)
+    judged = Judged.of(pairs(202, score_change=change, code_distance=distance), 0.01)
     assert np.flatnonzero(judged.suspect).tolist() == [99, 201]
 
 
@@ -84,7 +84,7 @@ def test_a_suspect_fell_by_more_than_nearly_equal_pictures_do() -> None:
 def test_too_few_known_changes_make_no_suspects(known: int) -> None:
     distance = np.r_[np.full(known, 3), np.full(150 - known, -1)]
     change = np.r_[np.full(known, -0.01), np.full(150 - known, -0.5)]
-    assert not Judged.of(pairs(150, distance=distance, change=change), 0.01).suspect.any()
+    assert not Judged.of(pairs(150, code_distance=distance, score_change=change), 0.01).suspect.any()
 
 
 def test_no_pairs_at_all() -> None:

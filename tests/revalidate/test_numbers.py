@@ -22,8 +22,7 @@ from builder.errors import VerificationError
 from builder.revalidate import rules
 from builder.revalidate.clusters import NONE
 from builder.revalidate.config import RevalidateConfig
-from builder.revalidate.decision import Decision
-from builder.revalidate.judge import Judged
+from builder.revalidate.judge import Decision, Judged
 from builder.revalidate.panel import Panel, make_panel, read_panel
 from builder.revalidate.pieces import PieceCutter
 from builder.revalidate.reference import Reference, open_reference
@@ -140,10 +139,10 @@ def test_rows_of_a_piece_that_came_to_no_numbers_are_written_down(
     (made,) = siglip().embed([work])
     image, caption = made.image.clone(), made.captions[0].clone()
     image[0], caption[1] = torch.nan, torch.nan
-    table, embeddings = Scorer(siglip(), panel, ("alt_text",), embeddings=True).score(
+    tables = Scorer(siglip(), panel, ("alt_text",), embeddings=True).score(
         piece, Embedded(piece, image, made.intact, (caption,))
     )
-    assert embeddings is not None
+    table, embeddings = tables["scores"], tables["embeddings"]
     void = set(piece.forward[:2].tolist())
     for number, row in enumerate(table.to_pylist()):
         absent = [row["score_alt_text"] is None, row["p_caption"] is None, row["code"] == bytes(32)]

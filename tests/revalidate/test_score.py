@@ -42,11 +42,11 @@ def one_piece(
     """The rows of scores of a root of one shard, in a piece."""
     panel = make_panel(shards(root), reference, siglip(), captions)
     ((piece, pictures),) = PieceCutter(reference, panel, captions).pieces(shards(root)[0])
-    table, embeddings = Scorer(siglip(), panel, captions, embeddings=False).score(
+    tables = Scorer(siglip(), panel, captions, embeddings=False).score(
         piece, embed(piece, pictures, captions)
     )
-    assert embeddings is None
-    return table, panel, piece
+    assert [*tables] == ["scores"]
+    return tables["scores"], panel, piece
 
 
 def root_of(folder: Path, pairs: tuple[Planted, ...] = PAIRS) -> Path:

@@ -11,7 +11,7 @@ from builder.disk.ledger import marker, read_all
 from builder.errors import EnvironmentProblem, Interrupted, UsageError
 from builder.stage.hold import hold
 
-from .toy import COUNT, SHARDS, WRITE, files, toy
+from .toy import COUNT, ROWS, SHARDS, WRITE, files, toy
 
 PROCESSES = pytest.mark.parametrize("workers", [0, 2])
 
@@ -31,6 +31,7 @@ def test_passes_come_one_after_the_other_and_only_once(
     assert toy(root, workers=workers) == SHARDS
     assert files(root) == whole
     assert [len(list(read_all(str(root), name))) for name in (COUNT, WRITE)] == [SHARDS, SHARDS]
+    assert (root / "toys" / "total.txt").read_text() == str(SHARDS * ROWS * len("toy"))
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*-0*")}
     assert toy(root, workers=workers) == SHARDS
     assert before == {path: path.stat().st_mtime_ns for path in root.rglob("*-0*")}

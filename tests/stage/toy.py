@@ -1,4 +1,4 @@
-"""A stage of two passes: it counts the letters of a word, and once all is counted writes them into one file a shard.
+"""A stage of three passes: it counts the letters of a word, writes words into one file a shard, and once the total.
 
 Ordered by `setup.trouble`, the second pass meets what stages meet: a disk that is full, a crash, a signal.
 """
@@ -73,6 +73,13 @@ def work(setup: ToySetup, units: Units, tell: Tell) -> Iterator[Done]:
         yield Done(unit.number, unit.stem, [marker])
 
 
+def total(setup: str, units: Units, tell: Tell) -> Iterator[Done]:
+    for number in units:
+        letters = sum(one.counters["letters"] for one in ledger.read_all(setup, COUNT))
+        write_atomic(f"{setup}/toys/total.txt", str(letters).encode())
+        yield Done(number, "total", [])
+
+
 def meet(config: ToyConfig) -> None:
     if config.trouble == "enospc":
         raise OSError(28, "No space left on device", "toys")
@@ -121,7 +128,7 @@ class Toy(Stage[ToyConfig, "tuple[ToyShard, ...]"]):
         for name in (COUNT, WRITE):
             done, mine = markers(self.root, name), of_rank(plan, self.config.place)
             todo = [shard for shard in mine if shard.stem not in done]
-            each = partial(Pass, "tests.stage.toy", ToySetup(self.config, name), iter(todo))
+            each = partial(Pass, "tests.stage.toy:work", ToySetup(self.config, name), iter(todo))
             if todo:
                 yield each(
                     rows=ROWS * len(mine),
@@ -130,6 +137,7 @@ class Toy(Stage[ToyConfig, "tuple[ToyShard, ...]"]):
                 )
             if len(markers(self.root, name)) < SHARDS:
                 return  # of another rank: the next pass is for a later run
+        yield Pass("tests.stage.toy:total", self.root, iter([0]), lock=work / "total.lock")
 
     def summary(self, plan: tuple[ToyShard, ...], work: Path) -> ToyResult:
         return ToyResult(len(markers(self.root, WRITE)))
