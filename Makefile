@@ -2,7 +2,7 @@
 # `make PYTHON=python3.12 test` takes another interpreter; a second run installs nothing anew.
 
 PYTHON ?= python3
-PYTEST_FLAGS ?= --numprocesses auto --dist loadfile
+PYTEST_FLAGS ?= --numprocesses auto --dist worksteal
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := setup.cfg pyproject.toml constraints.txt

@@ -57,8 +57,7 @@ def test_torch_is_imported_where_it_is_used(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=named)
 def test_a_module_says_why_it_exists_and_keeps_the_budgets(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    tree = ast.parse(text)
+    text, tree = path.read_text(encoding="utf-8"), tree_of(path)
     assert ast.get_docstring(tree), "no docstring"
     assert code_lines(text) <= 350
     assert path.stem not in {"utils", "common", "core", "helpers"}

@@ -258,10 +258,10 @@ def peak(path: Path) -> tuple[int, int]:
 @pytest.mark.parametrize(
     ("kind", "small", "large"),
     [
-        ("parquet", 200_000, 2_000_000),
-        ("one group", 200_000, 2_000_000),
-        ("csv", 40_000, 160_000),
-        ("jsonl", 40_000, 160_000),
+        ("parquet", 100_000, 800_000),
+        ("one group", 100_000, 800_000),
+        ("csv", 20_000, 120_000),
+        ("jsonl", 20_000, 120_000),
     ],
 )
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path, kind: str, small: int, large: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,6 +40,25 @@ def manifest(web: FaultHost, tmp_path: Path) -> str:
     urls = [web.url(f"/picture/{i}.jpg", i % 4) for i in range(ROWS)]
     urls[9] = web.url("/status/410/9")
     return write_manifest(tmp_path / "m.parquet", urls)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FaultHost, str, Path]]:
+    """A manifest and its root, which is finished, with the web that they are of; the root is copied before use."""
+    with FaultHost(hosts=4) as host:
+        folder = tmp_path_factory.mktemp("whole")
+        urls = [host.url(f"/picture/{i}.jpg", i % 4) for i in range(ROWS)]
+        manifest = write_manifest(folder / "m.parquet", urls)
+        assert rebuild(manifest, folder / "root", *FLAGS) == 0
+        yield host, manifest, folder / "root"
+
+
+@pytest.fixture
+def finished(whole: tuple[FaultHost, str, Path], tmp_path: Path) -> tuple[FaultHost, str, Path]:
+    """The same, to be changed."""
+    host, manifest, root = whole
+    host.reset()
+    return host, manifest, Path(shutil.copytree(root, tmp_path / "root"))
 
 
 @pytest.fixture
@@ -91,10 +111,9 @@ def test_kill_9_forgets_no_try(web: FaultHost, started: Launcher, tmp_path: Path
 
 
 def test_a_marker_that_was_being_written_when_it_was_killed_is_no_file_of_the_root(
-    web: FaultHost, manifest: str, tmp_path: Path
+    finished: tuple[FaultHost, str, Path],
 ) -> None:
-    root = tmp_path / "root"
-    assert rebuild(manifest, root, *FLAGS) == 0
+    _, manifest, root = finished
     whole = names(root)
     (root / "ledger" / "rebuild" / ".train-00000.json.4321.tmp").write_text("{")
     (root / ".README.md.4321.tmp").touch()
@@ -112,13 +131,12 @@ def test_kills_one_after_the_other(web: FaultHost, started: Launcher, manifest: 
     assert table(tmp_path / "root", "outcomes").num_rows == ROWS
 
 
-def test_a_finished_run_makes_no_request(web: FaultHost, manifest: str, tmp_path: Path) -> None:
-    assert rebuild(manifest, tmp_path / "root", *FLAGS) == 0
-    before = {name: (tmp_path / "root" / name).read_bytes() for name in names(tmp_path / "root")}
-    web.reset()
-    assert rebuild(manifest, tmp_path / "root", *FLAGS) == 0
+def test_a_finished_run_makes_no_request(finished: tuple[FaultHost, str, Path]) -> None:
+    web, manifest, root = finished
+    before = {name: (root / name).read_bytes() for name in names(root)}
+    assert rebuild(manifest, root, *FLAGS) == 0
     assert web.count() == 0
-    assert before == {name: (tmp_path / "root" / name).read_bytes() for name in names(tmp_path / "root")}
+    assert before == {name: (root / name).read_bytes() for name in names(root)}
 
 
 @pytest.mark.parametrize(
@@ -126,10 +144,9 @@ def test_a_finished_run_makes_no_request(web: FaultHost, manifest: str, tmp_path
 )
 @pytest.mark.parametrize("lost", [True, False])
 def test_a_finished_shard_that_lost_a_file_is_told_and_made_anew_once_its_marker_is_gone(
-    web: FaultHost, manifest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, lost: bool
+    finished: tuple[FaultHost, str, Path], capsys: pytest.CaptureFixture[str], name: str, lost: bool
 ) -> None:
-    root = tmp_path / "root"
-    assert rebuild(manifest, root, *FLAGS) == 0
+    _, manifest, root = finished
     whole = {kind: table(root, kind) for kind in ("images", "outcomes")}
     data = (root / name).read_bytes()
     (root / name).unlink() if lost else (root / name).write_bytes(data[:-10])
@@ -288,15 +305,15 @@ def test_two_ranks_at_once(web: FaultHost, started: Launcher, manifest: str, tmp
 
 
 def test_other_options_are_refused_by_name(
-    web: FaultHost, manifest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    finished: tuple[FaultHost, str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert rebuild(manifest, tmp_path / "root", *FLAGS) == 0
-    before = names(tmp_path / "root")
-    assert rebuild(manifest, tmp_path / "root", *FLAGS, "--image-size", "384") == 2
+    _, manifest, root = finished
+    before = names(root)
+    assert rebuild(manifest, root, *FLAGS, "--image-size", "384") == 2
     assert "--image-size 256 then, 384 now" in capsys.readouterr().err
-    assert names(tmp_path / "root") == before
-    assert rebuild(manifest, tmp_path / "root", *FLAGS, "--image-size", "32", "--overwrite") == 0
-    images = table(tmp_path / "root", "images").to_pylist()
+    assert names(root) == before
+    assert rebuild(manifest, root, *FLAGS, "--image-size", "32", "--overwrite") == 0
+    images = table(root, "images").to_pylist()
     assert {min(pair["width"], pair["height"]) for pair in images} == {32}
 
 

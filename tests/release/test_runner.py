@@ -18,16 +18,39 @@ from tests.release.roots import FROM, SOME, planned, read, release, released, sc
 from tests.roots import make_root, pair
 
 SHIFTED = (*SOME[:-1], Cause.UNRELATED)
+DATE = "1795000000"  # 2026-11-18
 
 
 @pytest.fixture(autouse=True)
 def _date(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1795000000")  # 2026-11-18
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", DATE)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root and releases of it: of its images, of its manifest, and of its images after other verdicts."""
+    tmp = tmp_path_factory.mktemp("begun")
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("SOURCE_DATE_EPOCH", DATE)
+        root = scored_root(tmp, rows=150)
+        shutil.copytree(root, tmp / "first")
+        for what in ("images", "manifest"):
+            assert release(root, tmp / what, "--what", what) == 0
+        shutil.copytree(tmp / "images", tmp / "next")
+        scored_root(tmp, mix=SHIFTED, decision="e" * 16)
+        assert release(root, tmp / "next", "--what", "images") == 0
+    return tmp
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return scored_root(tmp_path, rows=150)
+def root(begun: Path, tmp_path: Path) -> Path:
+    """A copy of the root as it was first scored."""
+    return Path(shutil.copytree(begun / "first", tmp_path / "root"))
+
+
+def copied(begun: Path, what: str, tmp_path: Path) -> Path:
+    """A release that was made of the root: images, manifest, or next, of its images after other verdicts."""
+    return Path(shutil.copytree(begun / what, tmp_path / "out"))
 
 
 @pytest.mark.parametrize("what", ["manifest", "images"])
@@ -53,10 +76,10 @@ def test_nothing_is_left_beside_the_release(root: Path, tmp_path: Path) -> None:
     assert tree(root) == before
 
 
-def test_the_same_command_makes_the_same_bytes(root: Path, tmp_path: Path) -> None:
-    for out in ("a", "b"):
-        assert release(root, tmp_path / out, "--what", "images", "--workers", "1" if out == "a" else "3") == 0
-    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+def test_the_same_command_makes_the_same_bytes(begun: Path, root: Path, tmp_path: Path) -> None:
+    for workers in ("1", "3"):
+        assert release(root, tmp_path / workers, "--what", "images", "--workers", workers) == 0
+        assert tree(tmp_path / workers) == tree(begun / "images")
 
 
 def test_every_row_of_the_root_is_accounted_for(root: Path) -> None:
@@ -75,22 +98,18 @@ def test_a_root_that_is_not_validated_is_released_whole(tmp_path: Path) -> None:
 
 
 def test_the_same_again_is_no_new_release(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    begun: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert release(root, tmp_path / "out") == 0
-    before = tree(tmp_path / "out")
-    assert release(root, tmp_path / "out", "--json") == 0
+    out = copied(begun, "manifest", tmp_path)
+    before = tree(out)
+    assert release(root, out, "--json") == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["unchanged"] is True
-    assert tree(tmp_path / "out") == before
+    assert tree(out) == before
 
 
-def test_other_verdicts_make_the_next_release(root: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    assert release(root, out, "--what", "images") == 0
-    first = released(out)
-    scored_root(tmp_path, mix=SHIFTED, decision="e" * 16)
-    assert release(root, out, "--what", "images") == 0
-    second = released(out)
+def test_other_verdicts_make_the_next_release(begun: Path) -> None:
+    out = begun / "next"
+    first, second = released(begun / "images"), released(out)
     assert (second.version, second.previous) == ("v2026.11.1", "v2026.11")
     gone = pq.read_table(out / "changes" / "v2026.11.1.parquet")
     assert (
@@ -112,10 +131,9 @@ def test_old_changes_stay_and_old_shards_go(root: Path, tmp_path: Path) -> None:
     assert [one["version"] for one in released(out).funnel["revisions"]] == ["v0", "v1"]
 
 
-def test_removed_pairs_are_out_for_good(root: Path, tmp_path: Path) -> None:
-    out, gone = tmp_path / "out", pair(8)
+def test_removed_pairs_are_out_for_good(begun: Path, root: Path, tmp_path: Path) -> None:
+    out, gone = copied(begun, "images", tmp_path), pair(8)
     (tmp_path / "gone.txt").write_text(f"{gone['url']}\n# a comment\nother.test\n")
-    assert release(root, out, "--what", "images") == 0
     assert release(root, out, "--what", "images", "--remove", str(tmp_path / "gone.txt")) == 0
     assert gone["key"] not in read(out)["key"].to_pylist()
     assert released(out).dropped == {"removed": 1}
@@ -146,11 +164,9 @@ def test_tars(root: Path, tmp_path: Path) -> None:
     assert released(out).dropped == {"drifted": found.counts["kept"] - released(out).counts["kept"]}
 
 
-def test_compact_once(root: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    assert release(root, out, "--what", "images") == 0
+def test_compact_once(begun: Path, root: Path, tmp_path: Path) -> None:
+    out = copied(begun, "next", tmp_path)
     scored_root(tmp_path, mix=SHIFTED, decision="e" * 16)
-    assert release(root, out, "--what", "images") == 0
     for _ in range(2):
         assert release(root, out, "--what", "images", "--compact") == 0
     assert released(out).version == "v2026.11.2"
@@ -179,7 +195,7 @@ def test_the_summary_for_people_and_for_programs(
     assert "v2026.11, manifest" in capsys.readouterr().out
 
 
-def test_a_root_in_a_store(root: Path, tmp_path: Path) -> None:
+def test_a_root_in_a_store(begun: Path, root: Path, tmp_path: Path) -> None:
     memory = fsspec.filesystem("memory")
     memory.put(str(root), "/release/root", recursive=True)
     from builder.cli import main
@@ -190,8 +206,7 @@ def test_a_root_in_a_store(root: Path, tmp_path: Path) -> None:
         )
         == 0
     )
-    assert release(root, tmp_path / "near", "--what", "images") == 0
-    assert tree(tmp_path / "far") == tree(tmp_path / "near")
+    assert tree(tmp_path / "far") == tree(begun / "images")
 
 
 def refused(code: int, message: str, capsys: pytest.CaptureFixture[str], *words: object) -> None:
@@ -230,18 +245,12 @@ def test_out_with_files_of_others(root: Path, tmp_path: Path, capsys: pytest.Cap
     assert tree(tmp_path / "out") == {"thesis.txt": b"mine"}
 
 
-def test_images_into_a_manifest(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert release(root, tmp_path / "out") == 0
-    capsys.readouterr()
-    refused(
-        2,
-        "holds a release of --what manifest; choose another place for images",
-        capsys,
-        root,
-        tmp_path / "out",
-        "--what",
-        "images",
-    )
+def test_images_into_a_manifest(
+    begun: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = copied(begun, "manifest", tmp_path)
+    message = "holds a release of --what manifest; choose another place for images"
+    refused(2, message, capsys, root, out, "--what", "images")
 
 
 def test_a_tag_that_is_taken(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -286,15 +295,14 @@ def test_two_runs_at_once(root: Path, tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_what_differs_after_the_fact_is_said(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    begun: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert release(root, tmp_path / "out") == 0
-    shard = tmp_path / "out" / next(iter(released(tmp_path / "out").shards()))
+    out = copied(begun, "manifest", tmp_path)
+    shard = out / next(iter(released(out).shards()))
     data = bytearray(shard.read_bytes())
     data[100] ^= 1
     shard.write_bytes(data)
-    capsys.readouterr()
-    refused(1, f"{shard.name}", capsys, root, tmp_path / "out")
+    refused(1, f"{shard.name}", capsys, root, out)
 
 
 def test_the_default_tag_is_the_next_free_one_of_the_month(root: Path, tmp_path: Path) -> None:
