@@ -5,8 +5,6 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 
 from builder.reasons import Cause
 from tests import renames
+from tests.forked import Forked
 from tests.release.roots import FROM, SOME, release, released, scored_root, tree
 from tests.roots import pair
 
@@ -41,6 +40,20 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert release(tmp / "whole" / "root", tmp / "whole" / "out", *flags(tmp)) == 0
     os.environ.pop("SOURCE_DATE_EPOCH") if was is None else os.environ.update(SOURCE_DATE_EPOCH=was)
     return tmp
+
+
+@pytest.fixture(scope="module")
+def forked() -> Iterator[Forked]:
+    """What runs the command in processes of its own."""
+    loaded = (
+        "builder.cli",
+        "builder.release.runner",
+        "datasets",
+        "matplotlib.backends.backend_agg",
+        "mlcroissant",
+    )
+    with Forked(*loaded, SOURCE_DATE_EPOCH=DATE) as run:
+        yield run
 
 
 def flags(tmp: Path) -> list[str]:
@@ -85,7 +98,7 @@ POINTS = {
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_kill_9_just_before(here: Path, begun: Path, point: str) -> None:
+def test_kill_9_just_before(here: Path, begun: Path, forked: Forked, point: str) -> None:
     words = [
         "release",
         str(here / "root"),
@@ -96,10 +109,8 @@ def test_kill_9_just_before(here: Path, begun: Path, point: str) -> None:
         "--workers",
         "1",
     ]
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, POINTS[point], *words], capture_output=True, check=False
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    code, told = forked(KILLED, POINTS[point], *words)
+    assert code == -signal.SIGKILL, told
     assert again(here, begun) == 0
     assert tree(here / "out") == tree(begun / "whole" / "out")
     root = {name: data for name, data in tree(here / "root").items() if not name.endswith(".tmp")}
@@ -146,15 +157,13 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_a_write_that_the_system_refuses(here: Path, begun: Path) -> None:
+def test_a_write_that_the_system_refuses(here: Path, begun: Path, forked: Forked) -> None:
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
     words = ["release", str(here / "root"), str(here / "out"), *FROM, *flags(begun), "--quiet"]
-    ended = subprocess.run(
-        [sys.executable, "-c", LIMITED, *words], capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 4
-    assert "File too large" in ended.stderr
-    assert ended.stderr.strip().count("\n") == 0
+    code, told = forked(LIMITED, *words)
+    assert code == 4
+    assert "File too large" in told
+    assert told.strip().count("\n") == 0
     assert again(here, begun) == 0
     assert tree(here / "out") == tree(begun / "whole" / "out")
 

@@ -22,26 +22,26 @@ from pathlib import Path
 from builder.console import Console
 from builder.towers import Checkpoint, Options, Siglip, ToEmbed
 
-_, folder, file, naflex = sys.argv
-checkpoint = Checkpoint(Path(folder), folder, "tiny", None, "", naflex == "True")
-siglip = Siglip.load(checkpoint, Options(device="cpu"), Console())
-[answer] = siglip.embed([ToEmbed(None, list(np.load(file)), (["一", "二", "一"],))])
-np.save(file, np.hstack([answer.image.numpy(), answer.captions[0].numpy()]))
+for naflex, folder in enumerate(sys.argv[2:]):
+    checkpoint = Checkpoint(Path(folder), folder, "tiny", None, "", bool(naflex))
+    siglip = Siglip.load(checkpoint, Options(device="cpu"), Console())
+    [answer] = siglip.embed([ToEmbed(None, list(np.load(sys.argv[1])), (["一", "二", "一"],))])
+    np.save(Path(folder) / "rows.npy", np.hstack([answer.image.numpy(), answer.captions[0].numpy()]))
 """
 
 
-@pytest.mark.parametrize("make", [make_fixed, make_naflex])
 def test_pixels_are_embedded_without_arrow_opencv_and_datasets(
-    make: Callable[..., Path], tmp_path: Path, load: Callable[..., Siglip]
+    tmp_path: Path, load: Callable[..., Siglip]
 ) -> None:
-    folder, file = make(tmp_path / "checkpoint"), tmp_path / "rows.npy"
+    folders = [make_fixed(tmp_path / "fixed"), make_naflex(tmp_path / "naflex")]
     pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
-    np.save(file, pictures)
-    arguments = (str(folder), str(file), str(make is make_naflex))
-    done = bare.run(tmp_path, sys.executable, "-c", EMBED, *arguments)
+    np.save(tmp_path / "rows.npy", pictures)
+    done = bare.run(tmp_path, sys.executable, "-c", EMBED, str(tmp_path / "rows.npy"), *map(str, folders))
     assert done.returncode == 0, done.stderr
-    [here] = load(folder).embed([ToEmbed(None, list(pictures), (["一", "二", "一"],))])
-    assert np.array_equal(np.load(file), np.hstack([here.image.numpy(), here.captions[0].numpy()]))
+    for folder in folders:
+        [here] = load(folder).embed([ToEmbed(None, list(pictures), (["一", "二", "一"],))])
+        there = np.load(folder / "rows.npy")
+        assert np.array_equal(there, np.hstack([here.image.numpy(), here.captions[0].numpy()]))
 
 
 def test_what_is_absent_there_cannot_be_imported(tmp_path: Path) -> None:
