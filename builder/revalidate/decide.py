@@ -52,9 +52,9 @@ class Deciding:
 def decide(config: RevalidateConfig, console: Console) -> Verdicts:
     """Give every pair of a scored root its verdict.
 
-    InputError, before anything is overwritten, where shards
-    are not scored, where a file is no file of scores or does not match images/, or where two checkpoints are mixed;
-    VerificationError, likewise, where too many pairs came to no numbers.
+    InputError, before anything is overwritten, where shards are not scored, where a file is no file of scores or does
+    not match images/, or where two checkpoints are mixed; VerificationError, likewise, where too many pairs came to no
+    numbers.
     """
     root = config.root
     shards = find_shards(root, "scored")

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from ..disk.digests import KEY, keys_of, pc, unhex
+from ..disk.digests import KEY, keys_of, pc
 from ..disk.files import join, read_bytes, write_atomic
 from ..disk.parquet import rows_by_number
 from ..errors import InputError
@@ -177,12 +177,9 @@ def _places(shard: Shard, reference: Reference, columns: Sequence[str]) -> tuple
     keys, valid = keys_of(table["key"])
     if not valid.all():
         raise InputError(f"{shard.url}: row {int(np.argmin(valid))} has no key of 32 hex characters")
-    found = reference.lookup(keys)
+    found, digests = reference.compare(keys, table)
     places["key"], places["shard"], places["row"] = keys, shard.number, np.arange(shard.rows)
-    if "sha256" in names:
-        digest, hashed = unhex(table["sha256"], 32)
-        places["sha256"] = np.ascontiguousarray(digest).view("S32").reshape(-1)
-        places["same"] = found["hashed"] & hashed & (digest == found["sha256"]).all(axis=1)
+    places["sha256"], places["same"] = digests.view("S32").reshape(-1), found["same"]
     return places, int(found["known"].sum())
 
 
@@ -206,15 +203,8 @@ def _embedded(
         for name, caption in zip(columns, made.captions, strict=True):
             captions[name][made.tag] = caption.cpu().numpy()
     usable &= np.any([caption.any(axis=1) for caption in captions.values()], axis=0)
-    chosen = np.flatnonzero(usable)
-    keys = np.ascontiguousarray(places["key"][chosen])
-    digests = np.ascontiguousarray(places["sha256"][chosen])
-    return Panel(
-        keys,
-        identities(keys, digests, hashes[chosen]),
-        image[chosen],
-        {name: caption[chosen] for name, caption in captions.items()},
-    )
+    keys = np.ascontiguousarray(places["key"])
+    return Panel(keys, identities(keys, places["sha256"], hashes), image, captions).only(usable)
 
 
 def _together(parts: Sequence[Panel]) -> Panel:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..disk.digests import KEY, keys_of, locate, pc, unhex
+from ..disk.digests import keys_of, locate, pc
 from ..stage.shards import Shard
 from .panel import Panel, caption_hashes, identities, texts_of
 from .plan import NEEDED, opened
@@ -27,19 +27,9 @@ Indices = npt.NDArray[np.intp]
 Pictures = list[bytes | None]
 
 
-# What is known of a row before it is seen. found: what the reference records; same: the bytes are the recorded ones;
-# hashed: it is known whether; captioned: it has a caption; place: in the panel, -1 where it is not in it.
-ROW = np.dtype(
-    [
-        ("key", KEY),
-        ("found", FOUND),
-        ("same", "?"),
-        ("hashed", "?"),
-        ("caption_hash", "<u8"),
-        ("captioned", "?"),
-        ("place", "<i8"),
-    ]
-)
+# What is known of a row before it is seen: what the reference records; a hash of its caption, and whether it has one;
+# its place in the panel, -1 where it is not in it.
+ROW = np.dtype([*FOUND.descr, ("caption_hash", "<u8"), ("captioned", "?"), ("place", "<i8")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +90,13 @@ class PieceCutter:
     def _rows(self, table: pa.Table) -> npt.NDArray[np.void]:
         """The rows of a table as ROW."""
         rows = np.zeros(len(table), ROW)
-        rows["key"], _ = keys_of(table["key"])
-        rows["found"] = found = self._reference.lookup(rows["key"])
-        digests = np.zeros((len(table), 32), np.uint8)
-        if "sha256" in table.column_names:
-            digests, digested = unhex(table["sha256"], 32)
-            rows["hashed"] = found["hashed"] & digested
-        rows["same"] = rows["hashed"] & (digests == found["sha256"]).all(axis=1)
+        keys, _ = keys_of(table["key"])
+        found, digests = self._reference.compare(keys, table)
+        for name in FOUND.names or ():
+            rows[name] = found[name]
+        rows["key"] = keys
         rows["caption_hash"], rows["captioned"] = caption_hashes(texts_of(table, self.captions))
-        rows["place"] = self._places(rows["key"], digests, rows["caption_hash"])
+        rows["place"] = self._places(keys, digests, rows["caption_hash"])
         return rows
 
     def _places(

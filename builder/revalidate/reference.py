@@ -10,6 +10,7 @@ what was judged drifted then must not be `same` now.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ from fsspec import AbstractFileSystem
 from ..console import Console
 from ..disk import release as document
 from ..disk.digests import KEY, Bools, keys_of, locate, pc, unhex
-from ..disk.files import filesystem, join, listdir
+from ..disk.files import filesystem, join, listdir, tables_in
 from ..disk.parquet import parquet
 from ..disk.schema import CODE_BITS, floats, said_by
 from ..errors import InputError
@@ -49,7 +50,8 @@ RECORD = np.dtype(
         ("coded", "?"),
     ]
 )
-FOUND = np.dtype([*RECORD.descr, ("known", "?")])  # known: whether anything is recorded
+# known: whether anything is recorded; same: the bytes are the recorded ones, where it is known (hashed).
+FOUND = np.dtype([*RECORD.descr, ("known", "?"), ("same", "?")])
 BATCH = 65_536  # rows read at once
 BUCKET = 500_000  # rows sorted at once: 45 MB, and twice that while they are
 PARALLEL = 16
@@ -74,7 +76,13 @@ class Recorded:
         """The reference of these parts; InputError where codes or scores in it are of another checkpoint."""
         metas = [said_by(scores.schema) for _, scores in parts]
         for (rows, scores), meta in zip(parts, metas, strict=True):
-            _check_codes(rows, scores, meta, checkpoint)
+            coded = "code" in {*rows.schema.names, *scores.schema.names}
+            if coded and meta.get("fingerprint") != checkpoint.fingerprint:
+                of = meta.get("model", "a checkpoint that it does not name")
+                raise InputError(
+                    f"{scores.url}: its codes are of {of}, and codes of two checkpoints do not compare: "
+                    "take that checkpoint by --model, or a reference without the column code"
+                )
         digest = hashlib.blake2b(digest_size=16)
         for pair in parts:
             for one in dict.fromkeys(part.fingerprint for part in pair):
@@ -118,6 +126,19 @@ class Reference:
         found["coded"] &= found["code"].any(axis=1)
         return found
 
+    def compare(
+        self, keys: npt.NDArray[np.bytes_], table: pa.Table
+    ) -> tuple[npt.NDArray[np.void], npt.NDArray[np.uint8]]:
+        """What is recorded of the pairs of a table, as FOUND, and hashes of their bytes (n, 32), zeros for none."""
+        found = self.lookup(keys)
+        if "sha256" not in table.column_names:
+            found["hashed"] = False
+            return found, np.zeros((len(table), 32), np.uint8)
+        digests, digested = unhex(table["sha256"], 32)
+        found["hashed"] &= digested
+        found["same"] = found["hashed"] & (digests == found["sha256"]).all(axis=1)
+        return found, digests
+
 
 def find_parts(source: str) -> Parts:
     """The parts of a reference: of a file, folder or glob of Parquet, or of a scored root. Reads footers alone.
@@ -126,14 +147,23 @@ def find_parts(source: str) -> Parts:
     """
     parts = _of_root(source) or _of_manifest(source)
     for rows, scores in parts:
-        _check_columns(rows, scores)
+        names = {*rows.schema.names, *scores.schema.names}
+        if "key" not in rows.schema.names or not names & {"sha256", "code"}:
+            raise InputError(
+                f"{rows.url}: no verified manifest: it needs the column key, and sha256 or code; "
+                f"it has {', '.join(rows.schema.names)}"
+            )
+        if rows.rows != scores.rows:
+            raise InputError(
+                f"{scores.url}: {scores.rows:,} rows, but images/ has {rows.rows:,}; score that root again"
+            )
     return parts
 
 
 def _of_root(root: str) -> Parts:
     """The shards of a scored root; nothing where `root` is none: a release of images has no codes, and is refused."""
     try:
-        names = [name for name in listdir(join(root, "images")) if name.endswith(".parquet")]
+        names = tables_in(root, "images")
     except NotADirectoryError:
         names = []
     if not names or document.NAME in listdir(root):
@@ -142,8 +172,7 @@ def _of_root(root: str) -> Parts:
         raise InputError(
             f"{root}: a root without verdicts; run danqing revalidate on it first, or give a verified manifest"
         )
-    missing = sorted(set(names) - set(listdir(join(root, "scores"))))
-    if missing:
+    if missing := sorted({*names} - {*tables_in(root, "scores")}):
         raise InputError(f"{root}: no scores/{missing[0]}; run danqing revalidate on it again")
     fs, path = filesystem(root)
     each = (_probed(fs, [f"{path}/{folder}/{name}" for name in names]) for folder in ("images", "scores"))
@@ -166,29 +195,6 @@ def _probed(fs: AbstractFileSystem, paths: Sequence[str]) -> list[Source]:
         return list(pool.map(lambda path: probe(fs, path), paths))
 
 
-def _check_columns(rows: Source, scores: Source) -> None:
-    names = {*rows.schema.names, *scores.schema.names}
-    if "key" not in rows.schema.names or not names & {"sha256", "code"}:
-        raise InputError(
-            f"{rows.url}: no verified manifest: it needs the column key, and sha256 or code; "
-            f"it has {', '.join(rows.schema.names)}"
-        )
-    if rows.rows != scores.rows:
-        raise InputError(
-            f"{scores.url}: {scores.rows:,} rows, but images/ has {rows.rows:,}; score that root again"
-        )
-
-
-def _check_codes(rows: Source, scores: Source, meta: Mapping[str, Any], checkpoint: Checkpoint) -> None:
-    names = {*rows.schema.names, *scores.schema.names}
-    if "code" in names and meta.get("fingerprint") != checkpoint.fingerprint:
-        of = meta.get("model", "a checkpoint that it does not name")
-        raise InputError(
-            f"{scores.url}: its codes are of {of}, and codes of two checkpoints do not compare: "
-            "take that checkpoint by --model, or a reference without the column code"
-        )
-
-
 def open_reference(recorded: Recorded, work: Path) -> Reference:
     """The index of a reference, built in the folder `work` by the first that comes; the others wait for it."""
     folder = work / f"reference-{recorded.fingerprint}"
@@ -199,10 +205,7 @@ def open_reference(recorded: Recorded, work: Path) -> Reference:
             made.mkdir()
             _build(recorded, made)
             made.rename(folder)
-    return Reference(
-        np.memmap(folder / "keys", KEY, "r"),
-        np.memmap(folder / "records", RECORD, "r"),
-    )
+    return Reference(np.memmap(folder / "keys", KEY, "r"), np.memmap(folder / "records", RECORD, "r"))
 
 
 def _build(recorded: Recorded, folder: Path) -> None:
@@ -210,8 +213,8 @@ def _build(recorded: Recorded, folder: Path) -> None:
     total = sum(rows.rows or 0 for rows, _ in recorded.files)
     count = max(1, -(-total // BUCKET))
     buckets = [folder / f"bucket-{i}" for i in range(count)]
-    files = [bucket.open("wb") for bucket in buckets]
-    try:
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(bucket.open("wb")) for bucket in buckets]
         for rows, scores in recorded.files:
             for table in _tables(rows, scores):
                 records = _records(table, recorded)
@@ -220,9 +223,6 @@ def _build(recorded: Recorded, folder: Path) -> None:
                 places = leading * np.uint64(count) >> np.uint64(32)
                 for i in np.unique(places):
                     records[places == i].tofile(files[i])
-    finally:
-        for file in files:
-            file.close()
     with (folder / "keys").open("wb") as keys, (folder / "records").open("wb") as sorted_records:
         for bucket in buckets:
             records = np.fromfile(bucket, RECORD)

@@ -68,12 +68,11 @@ class Scorer:
 
         rows, void, image, each = self._together(piece, made)
         codes = embedded.encode(image, self._projection)
-        phash, hashed = _phash(piece.table)
         columns = {
             "key": piece.table["key"],
             "host": pa.array([host_of(url) for url in piece.table["url"].to_pylist()], pa.string()),
             "same": pa.array(piece.rows["same"], mask=~piece.rows["hashed"]),
-            "phash": pa.array(phash, mask=~hashed),
+            "phash": _phash(piece.table),
             "caption_hash": pa.array(piece.rows["caption_hash"], mask=~piece.rows["captioned"]),
             "code": _codes(piece, rows, void, codes),
             **self._scores(piece, rows, image, each),
@@ -102,7 +101,7 @@ class Scorer:
     def _scores(self, piece: Piece, rows: Indices, image: Tensor, each: list[Tensor]) -> dict[str, Any]:
         """The cosines and how far they fell; of a pair whose bytes are the recorded ones, what was recorded."""
         columns, changes = {}, []
-        recorded, same = piece.rows["found"]["scores"], piece.rows["same"]
+        recorded, same = piece.rows["scores"], piece.rows["same"]
         copied = _copied(piece, rows)
         for i, name in enumerate(SCORES):
             values = np.full(len(same), np.nan, np.float32)
@@ -129,9 +128,9 @@ class Scorer:
         own = np.full(len(rows), -1)
         own[panelled] = self._order[at[panelled]]
         places = self._on(own)
-        coded = np.flatnonzero(~known["same"] & known["found"]["coded"])
+        coded = np.flatnonzero(~known["same"] & known["coded"])
         told = np.flatnonzero(~known["same"] & there.any(dim=0).cpu().numpy())
-        both = (known["found"]["code"][coded], codes[coded])
+        both = (known["code"][coded], codes[coded])
         recorded, new = (self._on(embedded.signs(some)) for some in both)
         p_code, distance = self._p_code(recorded, new, places[coded])
         p_caption = self._p_caption(image[told], mean[told], places[told])
@@ -212,16 +211,16 @@ def _copied(piece: Piece, rows: Indices) -> npt.NDArray[np.bool_]:
 
 def _codes(piece: Piece, rows: Indices, void: Indices, codes: npt.NDArray[np.uint8]) -> Any:
     """The codes of all rows, made now or recorded; of what came to no numbers all zero: so a decision knows it."""
-    found = piece.rows["found"]
+    found = piece.rows
     copied = _copied(piece, rows) & found["coded"]
     every, there = np.where(copied[:, None], found["code"], np.uint8(0)), copied
     every[rows], there[rows], there[void] = codes, True, True
     return pa.array([row.tobytes() if has else None for row, has in zip(every, there, strict=True)], CODE)
 
 
-def _phash(rows: pa.Table) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
-    """The perceptual hashes of images/ as numbers, and where there are such."""
+def _phash(rows: pa.Table) -> Any:
+    """The perceptual hashes of images/ as numbers; null where there is none."""
     if "phash" not in rows.column_names:
-        return np.zeros(len(rows), np.uint64), np.zeros(len(rows), np.bool_)
+        return pa.nulls(len(rows), pa.uint64())
     data, valid = unhex(rows["phash"], 8)
-    return np.ascontiguousarray(data).view(">u8").reshape(-1).astype(np.uint64), valid
+    return pa.array(data.view(">u8").reshape(-1).astype(np.uint64), mask=~valid)

@@ -46,13 +46,10 @@ class Verdicts:
             reasons[Cause.MIN_SCORE] = low
         lost = Lost(one["rows"], one["kept"], reasons, self.whole)
         strict = lost.reason == Verdict.DRIFTED and one["tested"] and not one["threshold"]
-        return doubt(self.root, lost, mend=self._mend() if strict else None)
-
-    def _mend(self) -> str:
-        level = _level(self.document["least_level"])
-        if level is None:
-            return NO_LEVEL
-        return f"danqing revalidate {self.root} --decide --alpha {level:g} keeps some"
+        level = _level(one["least_level"])
+        again = f"danqing revalidate {self.root} --decide --alpha"
+        mend = NO_LEVEL if level is None else f"{again} {level:g} keeps some"
+        return doubt(self.root, lost, mend=mend if strict else None)
 
     def lines(self) -> list[str]:
         """The counts by verdict, cause and host, the level and what it promises."""
