@@ -15,17 +15,7 @@ import re
 import types
 from collections.abc import Mapping
 from enum import Enum
-from typing import (
-    Any,
-    NoReturn,
-    NotRequired,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-    is_typeddict,
-)
+from typing import Any, NoReturn, NotRequired, TypeVar, get_args, get_origin, get_type_hints, is_typeddict
 
 LIMIT = 64 << 20  # bytes; a release of 100,000 files, as many as the Hub takes, says it in 20 MB
 LONGEST = 1024  # characters of a path, as many as an object store takes
@@ -107,7 +97,7 @@ def is_count(value: Any) -> bool:
 def _fits(value: Any, kind: Any) -> bool:
     """Whether a value of JSON is of a type."""
     origin, inner = get_origin(kind), get_args(kind)
-    if origin in (Union, types.UnionType):
+    if origin is types.UnionType:
         return any(_fits(value, one) for one in inner)
     if origin is NotRequired:
         return _fits(value, inner[0])

@@ -1,6 +1,6 @@
 """The pairs that a reader looks at: which, with what text, and as what picture.
 
-    columns of all pairs ─▶ those with the smallest keys ─▶ their rows of images/ ─▶ Sample
+    columns of all pairs ─▶ those with the smallest keys ─▶ their rows of images/ ─▶ Gallery
 
 Captions, URLs and pictures come from the web, and some of them from people who want to do harm: text is clipped
 and its control characters are spelled out, pictures are decoded with limits and written anew as small JPEGs.
@@ -12,7 +12,7 @@ import base64
 import io
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -58,27 +58,14 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """One pair of the page. picture: a data: URI, None where there is none that can be decoded."""
-
-    key: str
-    host: Text | None
-    url: Text | None
-    caption: Text | None
-    recaption: Text | None
-    picture: str | None
-    facts: Mapping[str, Any]  # what scores/ or outcomes/ says of it
-
-
-@dataclass(frozen=True, slots=True)
 class Gallery:
     """Samples of one verdict, or of the flag `suspect`. total, kept: pairs that have it; gone: without a picture."""
 
     name: str
     total: int
     kept: int
-    pairs: list[Sample]
-    gone: list[Sample]
+    pairs: list[Row]
+    gone: list[Row]
 
 
 @dataclass(slots=True)
@@ -148,12 +135,12 @@ def _fitted(size: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def read(root: str, chosen: Sequence[Row]) -> list[Sample]:
+def read(root: str, chosen: Sequence[Row]) -> list[Row]:
     """The samples of `chosen` rows of scores/, in their order, from the same rows of images/.
 
     Only the row groups that hold one of them are read. Raises InputError where a key is another one.
     """
-    found: dict[tuple[str, int], Sample] = {}
+    found: dict[tuple[str, int], Row] = {}
     by_shard: dict[str, list[Row]] = defaultdict(list)
     for row in chosen:
         by_shard[row["shard"]].append(row)
@@ -178,18 +165,21 @@ def galleries(root: str, numbers: Numbers) -> list[Gallery]:
     return found
 
 
-def _gone(row: Row) -> Sample:
+def _gone(row: Row) -> Row:
     """The sample of a row of outcomes/: no picture, no caption."""
     host = host_of(None if row["url"] is None else decoded(row["url"]))
     return _sample(row, None if host is None else host.encode(), {"url": row["url"]})
 
 
-def _sample(row: Row, host: bytes | None, pair: Row) -> Sample:
-    """The sample of a row of scores/ or outcomes/; pair: what images/ has of it."""
-    url, caption, recaption = (text(pair.get(name)) for name in ("url", "alt_text", "recaption"))
-    facts = {name: visible(decoded(v)) if isinstance(v, bytes) else v for name, v in row.items()}
+def _sample(row: Row, host: bytes | None, pair: Row) -> Row:
+    """A row of scores/ or outcomes/ as the page shows it; pair: what images/ has of it.
+
+    host, url, alt_text, recaption: a Text, or None; picture: a data: URI, None where there is none that can be decoded.
+    """
+    said = {name: visible(decoded(v)) if isinstance(v, bytes) else v for name, v in row.items()}
+    texts = {name: text(pair.get(name)) for name in ("url", "alt_text", "recaption")}
     picture = thumbnail((pair.get("image") or {}).get("bytes"))
-    return Sample(facts["key"], text(host), url, caption, recaption, picture, facts)
+    return {**said, **texts, "host": text(host), "picture": picture}
 
 
 def _pairs(url: str, wanted: list[Row]) -> Iterator[Row]:

@@ -52,7 +52,7 @@ def run(config: ReportConfig, console: Console) -> PageSummary:
     written = page.render(config.root, numbers, galleries).encode()
     with environment(f"writing {config.output}"):
         write_atomic(config.output, written)
-    pictures = sum(pair.picture is not None for gallery in galleries for pair in gallery.pairs)
+    pictures = sum(pair["picture"] is not None for gallery in galleries for pair in gallery.pairs)
     return PageSummary(config.output, len(written), pictures, numbers.manifest, numbers.kept)
 
 
