@@ -13,7 +13,8 @@ import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -116,9 +117,11 @@ def write(
     web = folder / "web-later"
     web.mkdir()
     plan = _plan(rows, seed)
-    maker = _Alterer(web, seed, len(rows), _banners(web, [i for i, name in plan.items() if name == BANNER]))
+    made = _banners(web, [index for index, change in plan.items() if change == BANNER])
+    others = {index: change for index, change in plan.items() if index not in made}
+    serve = partial(_serve, web, seed, len(rows))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        made = dict(zip(plan, pool.map(maker.serve, plan.keys(), plan.values()), strict=True))
+        made |= zip(others, pool.map(serve, others.keys(), others.values()), strict=True)
     later, truth = dict(routes), list(rows)
     for index, one in made.items():
         truth[index] = one.truth(rows[index], plan[index])
@@ -162,35 +165,25 @@ def _banner(size: tuple[int, int], ground: RGB, ink: RGB) -> Image.Image:
     return image
 
 
-@dataclass(frozen=True, slots=True)
-class _Alterer:
-    """Makes the changed files, in any order and in threads: everything follows from the index and the seed."""
+def _serve(web: Path, seed: int, pairs: int, index: int, change: str) -> Served:
+    """What row `index` of `pairs` serves after its change; its file follows from the index and the seed."""
+    if change == GONE:
+        return Served(None)
+    before = file(index, seed)
+    if change == REPLACED:
+        kind, data = _jpeg(scene(_other(index, pairs, seed, before.scene.attributes), seed).image)
+    else:
+        kind, data = WRITERS[change](before.seen)
+    path = web / f"{index:06d}.{kind}"
+    path.write_bytes(data)
+    with Image.open(path) as image:
+        return Served(path, kind, thumbnail(image))
 
-    web: Path
-    seed: int
-    pairs: int
-    banners: dict[int, Served]
 
-    def serve(self, index: int, change: str) -> Served:
-        """What row `index` serves after its change."""
-        if change == GONE:
-            return Served(None)
-        if change == BANNER:
-            return self.banners[index]
-        before = file(index, self.seed)
-        if change == REPLACED:
-            kind, data = _jpeg(scene(self._other(index, before.scene.attributes), self.seed).image)
-        else:
-            kind, data = WRITERS[change](before.seen)
-        path = self.web / f"{index:06d}.{kind}"
-        path.write_bytes(data)
-        with Image.open(path) as image:
-            return Served(path, kind, thumbnail(image))
-
-    def _other(self, index: int, shown: Attributes) -> int:
-        """The index of a scene outside this web that no caption of `shown` can mean: all that is told differs."""
-        others = itertools.count(index + self.pairs, self.pairs)
-        return next(other for other in others if _differ(attributes(other, self.seed), shown))
+def _other(index: int, pairs: int, seed: int, shown: Attributes) -> int:
+    """The index of a scene outside this web that no caption of `shown` can mean: all that is told differs."""
+    others = itertools.count(index + pairs, pairs)
+    return next(other for other in others if _differ(attributes(other, seed), shown))
 
 
 def _differ(one: Attributes, other: Attributes) -> bool:

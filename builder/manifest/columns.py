@@ -131,12 +131,10 @@ def _choose(file: str, names: list[str], columns: ManifestOptions) -> tuple[str,
 
 
 def _match(wanted: tuple[str, ...], names: list[str], loose: bool) -> str | None:
-    for want in wanted:
-        if want in names:
-            return want
+    found = [want for want in wanted if want in names]
     if loose:
-        return next((name for want in wanted for name in names if name.lower() == want.lower()), None)
-    return None
+        found += [name for want in wanted for name in names if name.lower() == want.lower()]
+    return found[0] if found else None
 
 
 def _check(file: str, schema: pa.Schema, url: str, caption: str) -> None:

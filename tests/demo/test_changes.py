@@ -95,11 +95,10 @@ def test_a_banner_stands_under_several_captions_that_disagree(later: Later) -> N
 
 
 def test_no_caption_of_the_pair_means_the_scene_that_replaces_its_own(later: Later) -> None:
-    maker = changes._Alterer(Path(), 0, len(later.rows), {})
     for index, row in enumerate(later.rows):
         if row["change"] == changes.REPLACED:
             shown = file(index, 0).scene.attributes
-            other = attributes(maker._other(index, shown), 0)
+            other = attributes(changes._other(index, len(later.rows), 0, shown), 0)
             assert other.colour != shown.colour
             assert other.shape != shown.shape
 
