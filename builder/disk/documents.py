@@ -45,12 +45,10 @@ def parse(data: bytes, limit: int = LIMIT, finite: bool = True) -> Document:
 def check(document: Mapping[str, Any], kind: type) -> None:
     """ValueError, naming the field, where `document` is not what `kind` says."""
     wanted, needed, closed = _described(kind)
-    for which, names in (
-        ("without", needed - document.keys()),
-        ("with an unknown", document.keys() - wanted.keys() if closed else frozenset[str]()),
-    ):
-        if names:
-            raise ValueError(f"{which} {', '.join(sorted(names))[:SHOWN]}")
+    if lacking := needed - document.keys():
+        raise ValueError(f"without {', '.join(sorted(lacking))[:SHOWN]}")
+    if closed and (unknown := document.keys() - wanted.keys()):
+        raise ValueError(f"with an unknown {', '.join(sorted(unknown))[:SHOWN]}")
     for name, one in wanted.items():
         if name in document and not _fits(document[name], one):
             raise ValueError(f"{name}: {str(document[name])[:SHOWN]!r} is no {_word(one)}")
