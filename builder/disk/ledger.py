@@ -26,19 +26,7 @@ from typing import Any, NotRequired, Self, TypeAlias, TypedDict, Unpack, cast
 
 from .. import __version__
 from ..errors import InputError
-from . import documents
-from .files import (
-    file_digest,
-    filesystem,
-    is_local,
-    join,
-    listdir,
-    local_bytes,
-    local_path,
-    read_bytes,
-    remove,
-    write_atomic,
-)
+from . import documents, files
 
 FORMAT = 2  # of what is written; a document without the field is of format 1
 WORST_HOSTS = 50  # of a shard, kept in its ledger: 10,000 shards stay readable in about a second
@@ -243,7 +231,7 @@ class ShardLedger:
 
     def write(self, root: str) -> None:
         """Publish the marker: from here on the shard is done."""
-        write_atomic(marker(root, self.stage, self.shard), _dump(_fields(self)))
+        files.write_atomic(marker(root, self.stage, self.shard), _dump(_fields(self)))
 
 
 class FirstCounts(TypedDict):
@@ -275,20 +263,25 @@ class FirstProgress(TypedDict):
     shards: dict[str, FirstTally]
 
 
+def _at(root: str, stage: str, *names: str) -> str:
+    """The ledger of a stage, or a file in it."""
+    return files.join(root, "ledger", stage, *names)
+
+
 def entry(file: Path, rows: int) -> WrittenFile:
     """What a marker says of a file of its shard, which still is a local one."""
-    return {"rows": rows, "bytes": file.stat().st_size, "xxh3_128": file_digest(file)}
+    return {"rows": rows, "bytes": file.stat().st_size, "xxh3_128": files.file_digest(file)}
 
 
 def marker(root: str, stage: str, shard: str) -> str:
     """The path of the done marker of a shard, given its stem."""
-    return join(root, "ledger", stage, f"{shard.partition('-of-')[0]}.json")
+    return _at(root, stage, f"{shard.partition('-of-')[0]}.json")
 
 
 def read_all(root: str, stage: str) -> Iterator[ShardLedger]:
     """The shards that are done, by name; InputError naming the file that is no done marker inside."""
-    names = [name for name in listdir(join(root, "ledger", stage)) if _MARKER.fullmatch(name)]
-    for path, document in _documents(join(root, "ledger", stage), names):
+    folder = _at(root, stage)
+    for path, document in _documents(folder, filter(_MARKER.fullmatch, files.listdir(folder))):
         with _refused(path, "no done marker of a shard", "remove it to redo the shard"):
             done = _marker_of(document)
         yield done
@@ -352,16 +345,16 @@ def write_progress(root: str, stage: str, rank: int, tallies: Mapping[str, Tally
     """Tell what is counted so far of the shards in flight, by stem. The parent calls it every few seconds."""
     counts = {shard: _fields(tally) for shard, tally in tallies.items()}
     document = {"format": FORMAT, "at": _now(), "shards": counts}
-    write_atomic(_progress(root, stage, rank), _dump(document))
+    files.write_atomic(_progress(root, stage, rank), _dump(document))
 
 
 def end_progress(root: str, stage: str, rank: int) -> None:
     """Nothing is in flight any more: the markers say it all."""
-    remove(_progress(root, stage, rank))
+    files.remove(_progress(root, stage, rank))
 
 
 def _progress(root: str, stage: str, rank: int) -> str:
-    return join(root, "ledger", stage, f"progress-{rank}.json")
+    return _at(root, stage, f"progress-{rank}.json")
 
 
 def read_progress(root: str, stage: str) -> tuple[str | None, dict[str, Tally]]:
@@ -370,9 +363,9 @@ def read_progress(root: str, stage: str) -> tuple[str | None, dict[str, Tally]]:
     Some may be done by now. A killed run leaves its last word; where two ranks speak of a shard, the later one
     counts. InputError names a file that is something else.
     """
-    folder = join(root, "ledger", stage)
+    folder = _at(root, stage)
     told = []
-    for path, document in _documents(folder, [name for name in listdir(folder) if _PROGRESS.fullmatch(name)]):
+    for path, document in _documents(folder, filter(_PROGRESS.fullmatch, files.listdir(folder))):
         with _refused(path, "no progress of a run", "remove it"):
             told.append((_tallies_of(document), document["at"]))
     told.sort(key=lambda one: one[1])
@@ -384,13 +377,13 @@ def read_progress(root: str, stage: str) -> tuple[str | None, dict[str, Tally]]:
 def write_plan(root: str, stage: str, plan: PlanDocument) -> None:
     """Publish plan.json; every rank writes the same bytes."""
     document = json.dumps({"format": FORMAT, **plan}, indent=1, sort_keys=True, ensure_ascii=False)
-    write_atomic(join(root, "ledger", stage, "plan.json"), document.encode())
+    files.write_atomic(_at(root, stage, "plan.json"), document.encode())
 
 
 def read_plan(root: str, stage: str) -> PlanDocument | None:
     """plan.json of a stage, or None where the stage has not begun; InputError where it is no plan."""
-    folder = join(root, "ledger", stage)
-    if "plan.json" not in listdir(folder):
+    folder = _at(root, stage)
+    if "plan.json" not in files.listdir(folder):
         return None
     ((path, document),) = _documents(folder, ["plan.json"])
     with _refused(path, "no plan of a stage", "restore it, or begin another root"):
@@ -404,8 +397,8 @@ def read_plan(root: str, stage: str) -> PlanDocument | None:
 
 def read_decision(root: str, stage: str) -> DecisionDocument | None:
     """decision.json of a stage that judges pairs, or None where nothing was decided; InputError where it is none."""
-    path = join(root, "ledger", stage, "decision.json")
-    data = read_bytes(path)
+    path = _at(root, stage, "decision.json")
+    data = files.read_bytes(path)
     if data is None:
         return None
     with _refused(path, "no decision", f"run danqing {stage} {root} --decide"):
@@ -433,12 +426,12 @@ def _documents(folder: str, names: Iterable[str]) -> Iterator[tuple[str, documen
 
 def _contents(folder: str, names: list[str]) -> Iterator[tuple[str, bytes]]:
     """Path and bytes of each file; one that a run has removed since it was listed is left out."""
-    if is_local(folder):
+    if files.is_local(folder):
         for name in names:
-            if (data := local_bytes(local_path(folder) / name)) is not None:
-                yield join(folder, name), data
+            if (data := files.local_bytes(files.local_path(folder) / name)) is not None:
+                yield files.join(folder, name), data
         return
-    fs, path = filesystem(folder)
+    fs, path = files.filesystem(folder)
     for start in range(0, len(names), _BATCH):
         paths = [f"{path}/{name}" for name in names[start : start + _BATCH]]
         for name, found in fs.cat(paths, on_error="return").items():
