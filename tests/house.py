@@ -94,20 +94,10 @@ def arrows() -> dict[str, set[str]]:
     modules = {module_of(path): path for path in BUILDER}
     found = {}
     for module, path in modules.items():
-        names = imports(path, ast.walk(tree_of(path))) & (
-            modules.keys() | {f"{m}.{c}" for m, p in modules.items() for c in _names(p)}
-        )
+        names = imports(path, ast.walk(tree_of(path)))
         read = {name if name in modules else name.rpartition(".")[0] for name in names}
-        found[module] = read - {module, "builder"}
+        found[module] = (read & modules.keys()) - {module, "builder"}
     return found
-
-
-def _names(path: Path) -> set[str]:
-    tree = tree_of(path)
-    defined = {getattr(node, "name", "") for node in tree.body}
-    targets = [t for node in tree.body if isinstance(node, ast.Assign) for t in node.targets]
-    targets += [node.target for node in tree.body if isinstance(node, ast.AnnAssign)]
-    return defined | {target.id for target in targets if isinstance(target, ast.Name)}
 
 
 def arrows_up() -> list[str]:

@@ -188,7 +188,7 @@ def _was_scored(path: str) -> bool:
 
 
 def _scores_in(root: _Root, names: list[str], verdicts: Any) -> dict[str, tuple[str, Any]]:
-    """By the URL of the scores of each shard their decision, and their date or ETag; nothing of an unscored root."""
+    """The decision and the date or ETag of the scores of each shard, by their URL; nothing of an unscored root."""
     said, remedy = root.document(DECISION), f"run `danqing revalidate {root.place}`"
     wanted = [f"scores/{name}" for name in names]
     asked = wanted if said is not None else wanted[:1]
@@ -251,7 +251,7 @@ class _Root:
         return dict(zip(files, files.origin_metadata, strict=True))
 
     def named(self, paths: list[str]) -> Dated:
-        """Of files of these names those that are there."""
+        """Files of these names that are there."""
         return {url: origin for path in paths for url, origin in self.listed(path).items()}
 
     def planned(self, folder: str) -> Dated | None:

@@ -172,12 +172,12 @@ def carried(schema: pa.Schema) -> pa.Schema:
 
 
 def tested(scores: pa.Table, captions: Sequence[str]) -> npt.NDArray[np.float32]:
-    """Of the columns score_<caption> of `scores` the mean of those that are there, (n,); NaN where none is."""
+    """Mean of the columns score_<caption> of `scores` that are there, (n,); NaN where none is."""
     return mean_of([floats(scores[f"score_{caption}"]) for caption in captions])
 
 
 def mean_of(columns: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """Of columns of numbers the mean of those that are there, (n,); NaN where none is."""
+    """Mean of columns of numbers, of those that are there, (n,); NaN where none is."""
     first, *others = columns
     for other in others:
         first = np.where(np.isnan(first), other, np.where(np.isnan(other), first, (first + other) / 2))

@@ -168,7 +168,7 @@ class Worker:
         self._scheduler.go()
 
     def _next(self) -> tuple[OpenShard, list[Job]] | None:
-        """In a thread: wait for a shard, open its spool, and find what is still to be fetched; None: there is none."""
+        """Wait, in a thread, for a shard, open its spool, and find what is to be fetched; None where there is none."""
         task = next(self._units, None)
         return None if task is None else self._prepare(task)
 

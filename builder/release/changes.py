@@ -209,7 +209,7 @@ def _each(files: Sequence[str], columns: list[str], look: Callable[[pa.Table], F
 class FileChange:
     """A file. rows: None of what is no table; bytes: None where they are not known before it is made.
 
-    state: new, rewritten, unchanged, removed; renamed: a shard that keeps its pairs, where their number changed.
+    state: new, rewritten, unchanged, removed, or renamed: of a shard that keeps its pairs, where their number changed.
     """
 
     path: str

@@ -32,7 +32,7 @@ PARALLEL = 16  # footers read at once
 
 @dataclass(frozen=True, slots=True)
 class RowGroup:
-    """One row group of a part. bytes: compressed, of pictures and of all other columns; plain: of these, as text."""
+    """One row group of a part. picture_bytes, other_bytes: compressed; plain_bytes: of the other columns, as text."""
 
     rows: int
     picture_bytes: int

@@ -283,7 +283,7 @@ class Hub:
         return self._head, len(operations) <= self._most
 
     def _next(self, operations: list[Operation]) -> list[Operation]:
-        """Those of the next commit: all, or as many as may be; the card and release.json come after all new files."""
+        """Files of the next commit: all, or as many as may be; the card and release.json come after all new files."""
         if len(operations) <= self._most:
             return operations
         new = list(itertools.takewhile(lambda one: one.path_in_repo not in LAST, operations))

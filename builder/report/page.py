@@ -143,7 +143,7 @@ def _curves(numbers: Numbers) -> dict[str, Counts]:
 
 
 def _spreads(numbers: Numbers) -> tuple[list[tuple[str, int, float, float, float, str]], float]:
-    """Of each group its scored pairs, three quantiles and the share above the null's RARE; that (1 without a null)."""
+    """Scored pairs, three quantiles and the share above the null's RARE of each group; that (1 without a null)."""
     curves = _curves(numbers)
     null = curves.get("null")
     threshold = 1.0 if null is None or not null.any() else _quantile(null, RARE)

@@ -220,7 +220,7 @@ def combine(p_code: Floats, p_caption: Floats) -> npt.NDArray[np.float32]:
     """One p-value of "neither the recorded picture nor the caption's": min(1, 2 min of the two), shape (n,).
 
     Bonferroni's bound, so it holds however the two depend on each other. NaN stands for a test that could not be
-    made: then the other counts alone, undoubled, and 1 where neither could.
+    made, for which the other counts alone, undoubled, and 1 where neither could.
     """
     both = ~np.isnan(p_code) & ~np.isnan(p_caption)
     smaller = np.fmin(p_code, p_caption)

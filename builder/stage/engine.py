@@ -139,7 +139,7 @@ class _Word(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class _Fatal:
-    """From a worker: why it cannot go on, and the traceback for --debug."""
+    """Why a worker cannot go on, and the traceback for --debug."""
 
     error: DanqingError | OSError
     traceback: str
@@ -190,7 +190,7 @@ class _Asked(Units):
         return unit
 
     def send(self, message: Any) -> None:
-        """To the parent; from any thread."""
+        """Send to the parent; from any thread."""
         with self._sending:
             self._pipe.send(message)
 

@@ -33,7 +33,7 @@ class Numbered(Protocol):
 
     @property
     def number(self) -> int:
-        """From 0 on."""
+        """The number, from 0 on."""
 
 
 N = TypeVar("N", bound=Numbered)

@@ -31,7 +31,7 @@ _HANDFUL = 8
 
 @dataclass(slots=True)
 class Open:
-    """A work on its way. rows: the row of each item, by tower; left: items without their embedding.
+    """A work on its way. columns: the row of each caption, -1 for none; left: items without their embedding.
 
     found: embeddings by tower, with one row more than the work has, for what came to nothing.
     """

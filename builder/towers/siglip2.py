@@ -40,7 +40,7 @@ class Loaded:
 
 
 class Towers:
-    """The forward of either tower. Pictures: uint8 (n, *shape) and their grids; captions: token ids (n, length)."""
+    """The forward of either tower, of pictures as uint8 (n, *shape) with their grids, and of token ids (n, length)."""
 
     def __init__(self, model: Any, levels: tuple[Tensor, Tensor], *, naflex: bool) -> None:
         self._model = model
@@ -109,7 +109,7 @@ class _Probe:
     """The last attention of the picture tower, one learned query over all patches, without a detour.
 
     SigLIP pools its patches by nn.MultiheadAttention, which wants them patch first and so multiplies a view that is not
-    contiguous: in bfloat16 on a CPU it copies the weights once for each patch, a fifth of the time of the whole tower.
+    contiguous; in bfloat16 on a CPU it copies the weights once for each patch, a fifth of the time of the whole tower.
     This is its forward with batch_first, for equal keys and values.
     """
 
