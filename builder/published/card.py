@@ -3,7 +3,8 @@
 README.md, croissant.json ◀─▶ both made again from release.json and the schema of the shards ─▶ the first difference
 
 All of their text, where this version of danqing wrote them. Of another version, or without jinja2, what programs read:
-configurations, splits, columns and sizes, files and their checksums, license and source; not the prose.
+configurations, splits, columns and sizes, files and their checksums, license and source; not the prose. A later version
+may have added configurations, files and columns: these are passed over.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .. import __version__
 from ..card import croissant, metadata, readme
 from ..disk import documents
 from ..disk.card import dump
+from ..disk.documents import Document
 from ..disk.release import Release
 from ..hub.store import Store
 from .differences import Differences
@@ -61,14 +63,14 @@ def check_card(
             continue
         found = data.decode("utf-8", "replace")
         try:
-            wanted = _whole(name, release, schema) if untold is None else _machine(name, release, schema)
+            wanted = _text(name, release, schema, whole=untold is None)
         except Exception as error:  # release.json is anybody's
             told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             differences.add("card", f"{name}: cannot be written again by release.json: {told}")
             continue
         if untold is not None:
             try:
-                found = _read(name, found, _untyped(release, schema))
+                wanted, found = _read(name, release, schema, wanted, found)
             except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 differences.add("card", f"{name}: cannot be read: {' '.join(str(error).split())[:120]}")
                 continue
@@ -78,8 +80,13 @@ def check_card(
 
 def _untold(release: Release, schema: pa.Schema | None) -> str | None:
     """The reason why the prose cannot be compared; None where it can."""
-    if release.danqing != __version__ or "card" not in release.funnel:
-        return f"written by {release.danqing or 'an unnamed version'}: its prose was not compared"
+    if release.danqing != __version__:
+        by = f"written by danqing {release.danqing or 'of no version'}, this is danqing {__version__}"
+        if not _is_later(release):
+            return f"{by}: its prose was not compared"
+        return f"{by}: its prose, and what only the later one knows, was not compared"
+    if "card" not in release.funnel:
+        return "release.json does not tell its title, as before this version: its prose was not compared"
     if schema is None and not release.has_tars:
         return "no shard tells its columns: the prose was not compared"
     if importlib.util.find_spec("jinja2") is None:
@@ -87,52 +94,82 @@ def _untold(release: Release, schema: pa.Schema | None) -> str | None:
     return None
 
 
-def _whole(name: str, release: Release, schema: pa.Schema | None) -> str:
-    """The text of a file as danqing writes it."""
-    said = release.funnel["card"]
-    columns = schema or metadata.columns_told(said["columns"])
-    make = readme.render if name == CARD else croissant.document
-    return make(release, columns, said["title"], said["repository"])
+def _is_later(release: Release) -> bool:
+    """Whether a later danqing than this one wrote the release."""
+    there, here = (list(map(int, re.findall(r"\d{1,9}", by))) for by in (release.danqing, __version__))
+    return there > here
 
 
-def _machine(name: str, release: Release, schema: pa.Schema | None) -> str:
-    """The part of a file that programs should read, a value a line."""
+def _text(name: str, release: Release, schema: pa.Schema | None, *, whole: bool) -> str:
+    """The text of a file as danqing writes it, or at least what programs read of it."""
+    if whole:
+        said = release.funnel["card"]
+        columns = schema or metadata.columns_told(said["columns"])
+        make = readme.render if name == CARD else croissant.document
+        return make(release, columns, said["title"], said["repository"])
     columns = schema or pa.schema([])
-    untyped = _untyped(release, schema)
+    if name != CARD:
+        return croissant.document(release, columns, "", "")
+    return f"---\n{dump(metadata.head(release, columns, ''))}\n---\nMade with danqing {release.danqing}.\n"
+
+
+def _read(name: str, release: Release, schema: pa.Schema | None, *texts: str) -> list[str]:
+    """The parts of two texts of a file, ours and theirs, that programs read, a value a line."""
+    ours, theirs = map(_head if name == CARD else _croissant, texts)
+    if release.has_tars or schema is None:  # nothing tells the columns of the shards
+        for one in (ours, theirs):
+            _forget_columns(one, release.what)
+    if _is_later(release):
+        theirs = _known(theirs, ours)
     if name == CARD:
-        return _read(
-            name,
-            f"---\n{dump(metadata.head(release, columns, ''))}\n---\nMade with danqing {release.danqing}.\n",
-            untyped,
-        )
-    return _read(name, croissant.document(release, columns, "", ""), untyped)
+        return [dump(one) for one in (ours, theirs)]
+    return [json.dumps(one, indent=1, ensure_ascii=False) for one in (ours, theirs)]
 
 
-def _untyped(release: Release, schema: pa.Schema | None) -> str:
-    """The configuration whose columns nothing tells: of tars, and where no shard can be read."""
-    return release.what if release.has_tars or schema is None else ""
+def _head(text: str) -> Document:
+    """The part of a card that programs read, and the version that made it."""
+    start, _, rest = text.partition("---\n")
+    front, end, _ = rest.partition("\n---\n")
+    if start or not end or len(front) > HEAD:
+        raise ValueError("it should begin with YAML between two lines of ---")
+    head = yaml.load(front, _Plain)  # noqa: S506
+    if isinstance(head.get("dataset_info"), dict):  # as `datasets` writes a single one
+        head["dataset_info"] = [head["dataset_info"]]
+    head["danqing"] = re.findall(r"Made with danqing (.+)\.$", rest[-LAST:], re.MULTILINE)
+    return {key: head.get(key) for key in (*metadata.READ, "danqing")}
 
 
-def _read(name: str, text: str, untyped: str) -> str:
-    """The part of a file that programs read, a value a line, without the columns of the configuration `untyped`."""
-    if name == CARD:
-        start, _, rest = text.partition("---\n")
-        front, end, _ = rest.partition("\n---\n")
-        if start or not end or len(front) > HEAD:
-            raise ValueError("it should begin with YAML between two lines of ---")
-        made = re.findall(r"Made with danqing (.+)\.$", rest[-LAST:], re.MULTILINE)
-        head = yaml.load(front, _Plain) | {"danqing": made}  # noqa: S506
-        infos = head.get("dataset_info")
-        for one in infos if isinstance(infos, list) else [infos]:
-            if untyped and one.get("config_name") == untyped:
-                one.pop("features", None)
-        return dump({key: head.get(key) for key in (*metadata.READ, "danqing")})
-    data = documents.parse(text.encode(), LIMITS[name])
+def _croissant(text: str) -> Document:
+    """The part of croissant.json that programs read."""
+    data = documents.parse(text.encode(), LIMITS[croissant.NAME])
     for one in data.get("recordSet", []):
         for field in one["field"]:
             field.pop("description", None)
-    wanted = {key: data.get(key) for key in croissant.READ if not (untyped and key == "recordSet")}
-    return json.dumps(wanted, indent=1, ensure_ascii=False)
+    return {key: data.get(key) for key in croissant.READ}
+
+
+def _forget_columns(document: Document, config: str) -> None:
+    """Leave out the columns of a configuration."""
+    document.pop("recordSet", None)
+    for one in document.get("dataset_info") or ():
+        if one.get("config_name") == config:
+            one.pop("features", None)
+
+
+def _known(theirs: Any, ours: Any) -> Any:
+    """A value of a later danqing without the configurations, files and columns that ours has not."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        return {key: _known(value, ours.get(key)) for key, value in theirs.items()}
+    if not isinstance(theirs, list) or not isinstance(ours, list) or None in map(_name, theirs):
+        return theirs
+    named = {_name(one): one for one in ours}
+    return [_known(one, named[_name(one)]) for one in theirs if _name(one) in named]
+
+
+def _name(entry: Any) -> str | None:
+    """The name of a configuration, a file or a column; None for an entry of any other list."""
+    name = entry.get("config_name", entry.get("@id")) if isinstance(entry, dict) else None
+    return None if name is None else str(name)
 
 
 def _compare(name: str, wanted: str, found: str, differences: Differences) -> None:

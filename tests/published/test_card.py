@@ -412,13 +412,16 @@ def test_what_programs_read_is_compared_whatever_version_wrote_it(
         rf"{document}: (line [\d,]+ should have|cannot be read: (it should begin|an alias|an @id|max))",
         told[0],
     )
-    assert prose == "written by 0.0.9: its prose was not compared"
+    assert prose == OTHER
 
 
-def elsewhere(folder: Path) -> None:
+OTHER = f"written by danqing 0.0.9, this is danqing {__version__}: its prose was not compared"
+
+
+def elsewhere(folder: Path, version: str = "0.0.9") -> None:
     """Have it written by another version."""
-    carded(r"Made with danqing .*\.", "Made with danqing 0.0.9.")(folder)
-    said("danqing", value="0.0.9")(folder)
+    carded(r"Made with danqing .*\.", f"Made with danqing {version}.")(folder)
+    said("danqing", value=version)(folder)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -427,11 +430,47 @@ def test_prose_of_another_version_is_its_own(real: dict[str, Path], tmp_path: Pa
     elsewhere(folder)
     carded("# Made by hand", "# Made by others")(folder)
     described("description", value="from DeepGlint-AI/DanQing100M, in other words")(folder)
-    assert compared(folder, name) == ([], "written by 0.0.9: its prose was not compared")
-    assert (
-        check(str(folder), "full", Console(quiet=True)).prose
-        == "written by 0.0.9: its prose was not compared"
-    )
+    assert compared(folder, name) == ([], OTHER)
+    assert check(str(folder), "full", Console(quiet=True)).prose == OTHER
+
+
+ADDED = {
+    "config": carded(r"configs:\n", f"configs:\n{FOREIGN}"),
+    "size": carded(r"dataset_info:\n", "dataset_info:\n- config_name: more\n  dataset_size: 1\n"),
+    "file": lambda folder: added(
+        folder, {"@id": "more/x.parquet", "contentUrl": "more/x.parquet"}, "distribution"
+    ),
+    "table": lambda folder: added(folder, {"@id": "more", "field": []}, "recordSet"),
+    "column": lambda folder: added(folder, {"@id": "images/more"}, "recordSet", 0, "field"),
+}
+
+
+def added(folder: Path, entry: dict[str, Any], *path: str | int) -> None:
+    """croissant.json with one entry more in a list."""
+    there = json.loads((folder / "croissant.json").read_text())
+    for name in path:
+        there = there[name]
+    described(*path, value=[*there, entry])(folder)
+
+
+@pytest.mark.parametrize("what", ADDED)
+def test_what_a_later_version_added_is_no_difference(
+    real: dict[str, Path], tmp_path: Path, what: str
+) -> None:
+    folder = copy(real["images"], tmp_path)
+    elsewhere(folder, "99.1")
+    ADDED[what](folder)
+    told, prose = compared(folder, "images")
+    later = "its prose, and what only the later one knows, was not compared"
+    assert (told, prose) == ([], f"written by danqing 99.1, this is danqing {__version__}: {later}")
+
+
+@pytest.mark.parametrize("edit", [one for one in READ if one != "yaml-config"])
+def test_what_both_versions_know_is_compared(real: dict[str, Path], tmp_path: Path, edit: str) -> None:
+    folder = copy(real["images"], tmp_path)
+    elsewhere(folder, "99.1")
+    EDITS[edit][1](folder)
+    assert len(compared(folder, "images")[0]) == 1
 
 
 def test_one_that_does_not_say_what_its_card_is_called(real: dict[str, Path], tmp_path: Path) -> None:
@@ -440,7 +479,8 @@ def test_one_that_does_not_say_what_its_card_is_called(real: dict[str, Path], tm
     document = json.loads((folder / "release.json").read_text())
     del document["funnel"]["card"]
     (folder / "release.json").write_text(json.dumps(document))
-    assert compared(folder, "tars") == ([], f"written by {__version__}: its prose was not compared")
+    told = "release.json does not tell its title, as before this version: its prose was not compared"
+    assert compared(folder, "tars") == ([], told)
 
 
 def retyped(folder: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from builder import __version__
 from builder.cli import main
 from tests.hub import Hub
 from tests.hub.clients import answers, client_env, run_client
@@ -80,9 +81,10 @@ def test_one_of_another_version_says_what_was_not_compared(
     carded(r"Made with danqing .*\.", "Made with danqing 0.0.9.")(folder)
     recounted("danqing", value="0.0.9")(folder)
     assert main(["verify", str(folder), "--quiet", "--quick"]) == 0
-    assert "\ncard      written by 0.0.9: its prose was not compared\n" in capsys.readouterr().out
+    other = f"written by danqing 0.0.9, this is danqing {__version__}: its prose was not compared"
+    assert f"\ncard      {other}\n" in capsys.readouterr().out
     assert main(["verify", str(folder), "--quick", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["prose"] == "written by 0.0.9: its prose was not compared"
+    assert json.loads(capsys.readouterr().out)["prose"] == other
     assert main(["verify", str(release), "--quick", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["prose"] is None
 
