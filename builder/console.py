@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import sys
+import threading
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 # C0, C1 and DEL; line and paragraph separators; marks, embeddings, overrides and isolates of direction.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 INTERVAL = 30.0  # seconds between two progress lines where there is no terminal
+TICK = 5.0  # seconds between two looks at the clock while a single call lasts
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,27 @@ class Console:
                 self._bar.write(line, file=self.stream)
 
 
+@contextlib.contextmanager
+def ticking(bar: Bar, seconds: float = TICK) -> Iterator[None]:
+    """Keep the clock of a bar that nobody else updates meanwhile: while a single long call of a library lasts.
+
+    It takes a thread, so nothing may fork.
+    """
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(seconds):
+            bar.update(0)
+
+    thread = threading.Thread(target=tick, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 @dataclass(slots=True)
 class _Terminal(Bar):
     """The bar of a terminal."""
@@ -128,8 +151,9 @@ def _terminal_bar(total: int, unit: str, initial: int, stream: TextIO) -> tqdm[A
         monitor_interval = 0
 
     return Quiescent(
-        total=total, initial=initial, unit=f" {unit}", file=stream, dynamic_ncols=True, smoothing=0.05
-    )
+        total=total, initial=initial, unit=f" {unit}", file=stream, dynamic_ncols=True, smoothing=0.05,
+        miniters=0,  # an update by nothing draws it too
+    )  # fmt: skip
 
 
 class _Lines(Bar):

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from builder.console import Console, columns_wide, in_time, one_line, table
+from builder.console import Bar, Console, columns_wide, in_time, one_line, table, ticking
 
 
 class Terminal(io.StringIO):
@@ -78,6 +78,33 @@ def test_a_terminal_gets_one_bar_and_no_thread() -> None:
     assert "kept 50.0% · dns 50.0%" in text
     assert "warning: beside the bar\n" in text
     assert text.endswith("\n")
+
+
+def test_the_clock_of_a_bar_goes_on_while_a_single_call_lasts() -> None:
+    class Counted(Bar):
+        """A bar that says when it was looked at."""
+
+        def __init__(self) -> None:
+            self.seen = threading.Semaphore(0)
+
+        def update(self, count: int, **facts: object) -> None:
+            assert count == 0
+            self.seen.release()
+
+    bar, before = Counted(), threading.active_count()
+    with ticking(bar, seconds=0):
+        assert [bar.seen.acquire(timeout=60) for _ in range(3)] == [True] * 3
+    assert threading.active_count() == before
+
+
+def test_a_terminal_draws_a_bar_that_stands_still() -> None:
+    stream = Terminal()
+    with Console(stream=stream).progress(100) as bar:
+        bar.update(50)
+        bar.bar.mininterval = 0  # type: ignore[attr-defined]  # of tqdm: draw it however soon
+        drawn = stream.getvalue().count("50/100")
+        bar.update(0)
+        assert stream.getvalue().count("50/100") == drawn + 1
 
 
 @pytest.mark.parametrize("stream", [Terminal(), io.StringIO()])

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ..console import Console
+from ..console import Bar, Console, ticking
 from ..errors import EnvironmentProblem, InputError
 from .client import api, hub_errors, hushed, patiently, sends_by_xet
 
@@ -206,15 +206,18 @@ class Remote:
             self._console.progress(total // unit, unit=name, initial=sent // unit) as bar,
         ):
             for part in _parts(new, sizes, self._part):
-                bar.update(0)
-                for size in self._send_part(folder, {file: sizes[file] for file in part}, branch, message):
+                for size in self._send_part(
+                    folder, {file: sizes[file] for file in part}, branch, message, bar
+                ):
                     bar.update((sent + size) // unit - sent // unit)
                     sent += size
 
-    def _send_part(self, folder: Path, part: Mapping[str, int], branch: str, message: str) -> Iterator[int]:
+    def _send_part(
+        self, folder: Path, part: Mapping[str, int], branch: str, message: str, bar: Bar
+    ) -> Iterator[int]:
         """One upload_folder, or two halves of what is too large for one request; the bytes of each as they arrived.
 
-        part: bytes by path.
+        part: bytes by path; bar: whose clock goes on meanwhile.
         """
         from huggingface_hub.errors import HfHubHTTPError
 
@@ -224,10 +227,11 @@ class Remote:
         )  # fmt: skip
         with hub_errors(f"uploading to {self.where(branch)}"):
             try:
-                if sends_by_xet():
-                    upload()
-                else:  # the client reads each file twice, and does not try the commit again
-                    patiently(upload, self._console, only="/commit/")
+                with ticking(bar):
+                    if sends_by_xet():
+                        upload()
+                    else:  # the client reads each file twice, and does not try the commit again
+                        patiently(upload, self._console, only="/commit/")
             except HfHubHTTPError as error:
                 if error.response.status_code != 413 or len(part) == 1:
                     raise
@@ -236,7 +240,7 @@ class Remote:
                 return
         files, middle = [*part.items()], len(part) // 2
         for half in (files[:middle], files[middle:]):
-            yield from self._send_part(folder, dict(half), branch, message)
+            yield from self._send_part(folder, dict(half), branch, message, bar)
 
     def _ask(self, call: Callable[[], T], revision: str = "") -> T:
         """The answer to a call of the client, after patience; its errors are one line that names the repository."""

@@ -434,7 +434,7 @@ def test_prose_of_another_version_is_its_own(real: dict[str, Path], tmp_path: Pa
     assert check(str(folder), "full", Console(quiet=True)).prose == OTHER
 
 
-ADDED = {
+ADDED: dict[str, Callable[[Path], None]] = {
     "config": carded(r"configs:\n", f"configs:\n{FOREIGN}"),
     "size": carded(r"dataset_info:\n", "dataset_info:\n- config_name: more\n  dataset_size: 1\n"),
     "file": lambda folder: added(
