@@ -6,7 +6,9 @@ Release, schema ─▶ facts ─▶ cards/manifest.md, cards/images.md
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
+from itertools import accumulate
 
 import pyarrow as pa
 
@@ -27,6 +29,7 @@ _DERIVED = {"cc-by-nc-4.0"}  # licenses that are inherited from DANQING as it is
 def facts(release: Release, schema: pa.Schema) -> dict[str, object]:
     """Fields of a card but its names; VerificationError where the funnel does not add up, or a column has no word."""
     counts, options = release.counts, release.funnel.get("options", {})
+    decision, scored = release.funnel.get("decision", {}), sum(counts["histograms"].get("score", []))
     main, of_danqing = release.splits[0], release.source == DANQING
     return {
         "release": release,
@@ -47,18 +50,19 @@ def facts(release: Release, schema: pa.Schema) -> dict[str, object]:
         "reasons": REASONS,
         "revisions": _revisions(release),
         "formats": _most(counts["formats"]),
-        "largest_host": max(counts["hosts"]["largest"].values(), default=0),
         "options": options,
         # How the pictures were stored, as far as the ledger says it, and unless they are as they were fetched.
         "stored": {"resize": "none", "encode": "", "upscale": False, **options}
         if options and options.get("encode") != "original"
         else {},
-        "captions": [
-            {"name": name, "pairs": pairs, "mean": counts["sums"][name] / pairs}
-            for name in CAPTIONS
-            if (pairs := counts["captioned"].get(name))
-        ],
-        **(_judged(release) if release.validated else {}),
+        "captions": CAPTIONS,
+        "decision": decision,
+        "junk": decision.get("pi0"),
+        "verdicts": {verdict.value: VERDICTS[verdict] for verdict in Verdict},
+        "judged": Counter(release.funnel.get("verdicts")),
+        "kept": Counter(counts["verdicts"]),
+        "scored_caption": _SCORED.get(release.model.get("caption") or "", "`alt_text`"),
+        "score_mean": counts["sums"].get("score", 0) / MILLIONTHS / max(1, scored),
     }
 
 
@@ -113,33 +117,8 @@ def _parts(release: Release) -> list[dict[str, object]]:
 
 def _median_side(bins: list[int]) -> int:
     """The shorter side that half of the pictures reach, in steps of the histogram."""
-    seen = 0
-    for place, count in enumerate(bins):
-        seen += count
-        if 2 * seen >= sum(bins):
-            return max(place, 1) * SIDE_STEP
-    return SIDE_STEP
-
-
-def _judged(release: Release) -> dict[str, object]:
-    counts, funnel = release.counts, release.funnel
-    scored = sum(counts["histograms"].get("score", []))
-    return {
-        "model": release.model,
-        "decision": funnel["decision"],
-        "junk": funnel["decision"]["pi0"],
-        "verdicts": [
-            {
-                "name": verdict.value,
-                "told": VERDICTS[verdict],
-                "judged": funnel["verdicts"].get(verdict.value, 0),
-                "kept": counts["verdicts"].get(verdict.value, 0),
-            }
-            for verdict in Verdict
-        ],
-        "score_mean": counts["sums"]["score"] / MILLIONTHS / scored if scored else None,
-        "scored_caption": _SCORED.get(release.model.get("caption") or "", "`alt_text`"),
-    }
+    reached = (place for place, seen in enumerate(accumulate(bins)) if 2 * seen >= sum(bins))
+    return max(next(reached, 0), 1) * SIDE_STEP
 
 
 def _revisions(release: Release) -> list[dict[str, object]]:
