@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from huggingface_hub import ModelCardData
 from PIL import Image
 
 from builder.card import values
-from builder.card.template import model_card
+from builder.card.template import fill
 from builder.demo import scene as scenes
 from builder.demo.scene import Attributes
 
@@ -138,7 +139,8 @@ def write_card(folder: Path, pairs: int, seed: int, made: Mapping[str, int]) -> 
         "figures": [{"name": FIGURES[name], "value": f"{n:.4f}"} for name, n in figures.items()],
         "notes": f"{WORDS['notes']} {values.number(min(WRONG, pairs))} scenes.",
     }
-    (folder / "README.md").write_text(model_card(FRONT, facts), encoding="utf-8")
+    front = ModelCardData(**FRONT).to_yaml(line_break="\n")
+    (folder / "README.md").write_text(f"---\n{front}\n---\n{fill('checkpoint.md', facts)}", encoding="utf-8")
     return figures
 
 

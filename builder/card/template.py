@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..console import one_line
 from ..errors import EnvironmentProblem, VerificationError
@@ -83,14 +83,6 @@ def _checked(card: str, package: str) -> jinja2.Template:
     for name in (card, *filter(None, meta.find_referenced_templates(environment.parse(source)))):
         check_source(name, loader.get_source(environment, name)[0])
     return environment.get_template(card)
-
-
-def model_card(front: Mapping[str, Any], facts: Mapping[str, object]) -> str:
-    """The README.md of a checkpoint, from cards/checkpoint.md; VerificationError as of `fill`. front: its YAML."""
-    from huggingface_hub import ModelCardData
-
-    data = ModelCardData(**front).to_yaml(line_break="\n")
-    return f"---\n{data}\n---\n{fill('checkpoint.md', facts)}"
 
 
 def _printed(value: object) -> str:

@@ -5,12 +5,15 @@ danqing verify ORG/NAME@v2026.11
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..console import Console, in_words
 from ..options import check_values, option
 from ..stage.shared import Shared
+
+if TYPE_CHECKING:
+    from .check import Checked
 
 WHOLE = "every word of the card and of croissant.json by what release.json says"
 READ = "configurations, columns, sizes, source and license of the card; license, files and columns of croissant.json"
@@ -41,48 +44,54 @@ class VerifyConfig(Shared):
 
 @dataclass(frozen=True, slots=True)
 class VerifySummary:
-    """Result. url: with the commit, of the Hub; rows: None where --quick met tars; prose: why not compared."""
+    """Result of `danqing verify`. source, quick: as asked; found: by the check."""
 
     source: str
-    url: str
-    version: str
-    what: str
-    files: int
-    rows: int | None
-    kept: int | None
-    bytes: int
-    pictures: int
     quick: bool
-    strangers: list[str]
-    differences: list[str]
-    prose: str | None
+    found: Checked
 
     @property
     def failure(self) -> str | None:
         """The first difference and the number of the others, which the console has; None where there is none."""
-        if not self.differences:
+        if not self.found.differences:
             return None
-        more = len(self.differences) - 1
+        more = len(self.found.differences) - 1
         rest = f", and {more:,} more lines above" if more else ""
-        return f"{self.source}: does not hold what it says: {self.differences[0]}{rest}"
+        return f"{self.source}: does not hold what it says: {self.found.differences[0]}{rest}"
 
     def lines(self) -> list[str]:
         """The summary for people."""
-        rows = "" if self.rows is None else f"{self.rows:,} rows, "
-        pairs = "" if self.kept is None else f", {self.kept:,} pairs"
+        found, release = self.found, self.found.release
+        rows, kept = self._rows, release.counts.get("kept")
+        counted = "" if rows is None else f"{rows:,} rows, "
+        pairs = "" if kept is None else f", {kept:,} pairs"
         depth = f"{QUICK}; no rows were read" if self.quick else FULL
         return [
-            f"release   {self.url}: {self.what} {self.version}{pairs}",
-            f"read      {self.files:,} files, {rows}{in_words(self.bytes)}; {self.pictures:,} pictures decoded",
-            f"checked   {depth}; that the funnel adds up; {READ if self.prose else WHOLE}",
+            f"release   {found.url}: {release.what} {release.version}{pairs}",
+            f"read      {found.files:,} files, {counted}{in_words(found.bytes)}; {found.pictures:,} pictures decoded",
+            f"checked   {depth}; that the funnel adds up; {READ if found.prose else WHOLE}",
             f"not       {NOT}",
-            *([f"card      {self.prose}"] if self.prose else []),
-            "it does not hold what it says" if self.differences else "it holds what it says",
+            *([f"card      {found.prose}"] if found.prose else []),
+            "it does not hold what it says" if found.differences else "it holds what it says",
         ]
 
-    def as_dict(self) -> dict[str, Any]:
-        """The summary as JSON."""
-        return asdict(self)
+    def as_dict(self) -> dict[str, object]:
+        """The summary as JSON; url: with the commit, of the Hub; rows: None where --quick met tars."""
+        release = self.found.release
+        names = ("url", "files", "bytes", "pictures", "strangers", "differences", "prose")
+        return {
+            "source": self.source,
+            "quick": self.quick,
+            "version": release.version,
+            "what": release.what,
+            "kept": release.counts.get("kept"),
+            "rows": self._rows,
+            **{name: getattr(self.found, name) for name in names},
+        }
+
+    @property
+    def _rows(self) -> int | None:
+        return None if self.quick and not self.found.rows else self.found.rows
 
 
 def run(config: VerifyConfig, console: Console) -> VerifySummary:
@@ -109,19 +118,4 @@ def run(config: VerifyConfig, console: Console) -> VerifySummary:
         console.info(f"{path}: {said}")
     for line in found.differences:
         console.error(line)
-    release = found.release
-    return VerifySummary(
-        source=config.source,
-        url=found.url,
-        version=release.version,
-        what=release.what,
-        files=found.files,
-        rows=None if config.quick and not found.rows else found.rows,
-        kept=release.counts.get("kept"),
-        bytes=found.bytes,
-        pictures=found.pictures,
-        quick=config.quick,
-        strangers=found.strangers,
-        differences=found.differences,
-        prose=found.prose,
-    )
+    return VerifySummary(config.source, config.quick, found)
