@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from ..disk.digests import KEY, keys_of, pc
+from ..disk.digests import KEY, keys_of, locate, pc
 from ..disk.files import join, read_bytes, write_atomic
 from ..disk.parquet import rows_by_number
 from ..errors import InputError
@@ -246,6 +246,20 @@ def _works(
                     taken, parts = [], []
     if taken:
         yield work()
+
+
+def finder(values: npt.NDArray[Any]) -> Callable[[npt.NDArray[Any]], npt.NDArray[np.intp]]:
+    """What finds the place of each of some values among these, which differ, in any order; -1: it is not there."""
+    order = np.argsort(values)
+    ordered = values[order]
+
+    def find(wanted: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+        at, there = locate(ordered, wanted)
+        places = np.full(len(wanted), -1, np.intp)
+        places[there] = order[at[there]]
+        return places
+
+    return find
 
 
 def texts_of(table: pa.Table, columns: Sequence[str]) -> tuple[list[str | None], ...]:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..disk.digests import keys_of, locate, pc
+from ..disk.digests import keys_of, pc
 from ..stage.shards import Shard
-from .panel import Panel, caption_hashes, identities, texts_of
+from .panel import Panel, caption_hashes, finder, identities, texts_of
 from .plan import NEEDED, opened
 from .reference import FOUND, Reference
 
@@ -60,9 +59,7 @@ class PieceCutter:
 
     def __init__(self, reference: Reference, panel: Panel, captions: tuple[str, ...]) -> None:
         self._reference, self.captions = reference, captions
-        self._sorter = np.argsort(panel.identities)
-        self._identities = panel.identities[self._sorter]
-        self._keys = np.sort(panel.keys)
+        self._by_key, self._by_identity = finder(panel.keys), finder(panel.identities)
 
     def pieces(self, shard: Shard) -> Iterator[tuple[Piece, Pictures]]:
         """The rows of a shard in order, with the pictures of those to embed; at least one piece.
@@ -96,27 +93,12 @@ class PieceCutter:
             rows[name] = found[name]
         rows["key"] = keys
         rows["caption_hash"], rows["captioned"] = caption_hashes(texts_of(table, self.captions))
-        rows["place"] = self._places(keys, digests, rows["caption_hash"])
+        rows["place"] = -1
+        known = np.flatnonzero(self._by_key(keys) >= 0)  # a few: hashing every row would cost more
+        rows["place"][known] = self._by_identity(
+            identities(keys[known], digests[known], rows["caption_hash"][known])
+        )
         return rows
-
-    def _places(
-        self, keys: npt.NDArray[np.bytes_], digests: Any, captions: npt.NDArray[np.uint64]
-    ) -> Indices:
-        places = np.full(len(keys), -1, np.intp)
-        known = np.flatnonzero(locate(self._keys, keys)[1])
-        wanted = identities(keys[known], digests[known], captions[known])
-        at, there = locate(self._identities, wanted)
-        places[known[there]] = self._sorter[at[there]]
-        return places
-        # np.isin would sort the panel anew for each row group: a fifth of the time where most bytes are the same.
-        at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-        known = np.flatnonzero(self._keys[at] == keys)
-        if len(known):
-            wanted = identities(keys[known], digests[known], captions[known])
-            at = np.searchsorted(self._panel.identities, wanted, sorter=self._sorter)
-            index = self._sorter[np.minimum(at, len(self._sorter) - 1)]
-            places[known] = np.where(self._panel.identities[index] == wanted, index, -1)
-        return places
 
 
 def _pictures(file: pq.ParquetFile, group: int, rows: Indices) -> Pictures:

@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..disk.digests import locate, unhex
+from ..disk.digests import unhex
 from ..disk.schema import CODE, CODE_BITS, SCORED, mean_of
 from ..web.hostname import host_of
 from . import rules
-from .panel import Panel
+from .panel import Panel, finder
 from .pieces import Piece
 from .reference import SCORES
 
@@ -53,8 +53,7 @@ class Scorer:
         self._image, self._caption = self._on(panel.image), self._on(panel.caption)
         self._each = [self._on(panel.captions[name]) for name in captions]
         self._signs = self._on(embedded.signs(embedded.encode(self._image, self._projection)))
-        order = np.argsort(panel.keys)
-        self._keys, self._order = panel.keys[order], order
+        self._own = finder(panel.keys)
 
     def _on(self, values: npt.NDArray[Any]) -> Tensor:
         """An array on the device."""
@@ -124,16 +123,13 @@ class Scorer:
         there = torch.stack([caption.any(dim=1) for caption in each])
         mean = sum(each[1:], each[0]) / there.sum(dim=0).clamp(min=1)[:, None]
         known = piece.rows[rows]
-        at, panelled = locate(self._keys, known["key"])
-        own = np.full(len(rows), -1)
-        own[panelled] = self._order[at[panelled]]
-        places = self._on(own)
+        own = self._on(self._own(known["key"]))
         coded = np.flatnonzero(~known["same"] & known["coded"])
         told = np.flatnonzero(~known["same"] & there.any(dim=0).cpu().numpy())
         both = (known["code"][coded], codes[coded])
         recorded, new = (self._on(embedded.signs(some)) for some in both)
-        p_code, distance = self._p_code(recorded, new, places[coded])
-        p_caption = self._p_caption(image[told], mean[told], places[told])
+        p_code, distance = self._p_code(recorded, new, own[coded])
+        p_caption = self._p_caption(image[told], mean[told], own[told])
         n = len(piece.rows)
         return {
             "p_code": _floats(_spread(n, rows[coded], p_code)),

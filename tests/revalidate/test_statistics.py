@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from builder.revalidate.config import RevalidateConfig
+from builder.revalidate.decide import Verdicts
 from builder.revalidate.judge import benjamini_hochberg, combine, least_level, storey
-from builder.revalidate.summary import Verdicts
 
 NAN = float("nan")
 
