@@ -18,20 +18,8 @@ from pathlib import Path
 from typing import Self
 
 from ..errors import InputError, UsageError
-from . import ledger
+from . import files, ledger
 from .card import is_ours
-from .files import (
-    TEMPORARY,
-    filesystem,
-    inside,
-    is_local,
-    join,
-    listdir,
-    local_path,
-    read_bytes,
-    remove_files,
-    remove_if_empty,
-)
 
 CARD = "README.md"
 PLAN = "plan.json"
@@ -136,9 +124,9 @@ class Earlier:
     def remove(self) -> None:
         """Remove the files, then the folders that are empty."""
         for folder, names in self.files.items():
-            remove_files(join(self.root, folder) if folder else self.root, names)
+            files.remove_files(files.join(self.root, folder) if folder else self.root, names)
         for folder in filter(None, self.files):
-            remove_if_empty(join(self.root, folder))
+            files.remove_if_empty(files.join(self.root, folder))
 
 
 def is_spent(work: Path) -> bool:
@@ -159,7 +147,7 @@ def claim(root: str, place: Footprint, *, overwrite: bool) -> None:
     if any(_plan(root, stage) is not None for stage in own):
         return
     there = [name for name in place.names if _holds(root, name)]
-    if is_local(root) and any(not _WORK.fullmatch(name) for name in _files(root, place.work)):
+    if files.is_local(root) and any(not _WORK.fullmatch(name) for name in _files(root, place.work)):
         there.append(place.work)
     if there:
         raise UsageError(
@@ -172,28 +160,30 @@ def earlier(root: str, place: Footprint) -> Earlier:
     """What --overwrite removes; UsageError where a folder of the root is a link, as links are not followed."""
     folders = _folders(root, place)
     named = Named.of(root)
-    files = {folder: _ours(root, folder, named, place) for folder in folders}
+    found = {folder: _ours(root, folder, named, place) for folder in folders}
     stays = None
-    if CARD in place.names and (card := read_bytes(join(root, CARD))) is not None:
+    if CARD in place.names and (card := files.read_bytes(files.join(root, CARD))) is not None:
         if is_ours(card.decode("utf-8", "replace")) and not _is_link(root, CARD):
-            files[""] = [CARD]
+            found[""] = [CARD]
         else:
-            stays = f"{join(root, CARD)}, which is not ours by its front matter; stock datasets goes by it"
-    return Earlier(root, {folder: names for folder, names in files.items() if names}, named, stays)
+            stays = (
+                f"{files.join(root, CARD)}, which is not ours by its front matter; stock datasets goes by it"
+            )
+    return Earlier(root, {folder: names for folder, names in found.items() if names}, named, stays)
 
 
 def _folders(root: str, place: Footprint) -> list[str]:
     """The folders that a stage writes into, those of ledgers first; UsageError where one of them is a link."""
     folders = [*(f"ledger/{stage}" for stage in reversed(place.stages)), *place.folders]
-    if is_local(root):
+    if files.is_local(root):
         for folder in folders:
-            inside(local_path(root), f"{folder}/file")
+            files.inside(files.local_path(root), f"{folder}/file")
     return folders
 
 
 def _ours(root: str, folder: str, named: Named, place: Footprint) -> list[str]:
     there = _files(root, folder)
-    names = [name for name in there if TEMPORARY.fullmatch(name) or named.file(name)]
+    names = [name for name in there if files.TEMPORARY.fullmatch(name) or named.file(name)]
     if folder.startswith("ledger/"):
         kept = PLAN if folder == f"ledger/{place.stages[0]}" else None
         names += [name for name in there if _LEDGER.fullmatch(name) and name != kept]
@@ -212,17 +202,17 @@ def _plan(root: str, stage: str) -> ledger.PlanDocument | None:
 def _holds(root: str, name: str) -> bool:
     """Whether a folder has something of that name; in a ledger, more than what a killed write left."""
     if not name.startswith("ledger"):
-        return name in listdir(root)
-    fs, path = filesystem(join(root, name))
-    return any(not TEMPORARY.fullmatch(str(file).rpartition("/")[2]) for file in fs.find(path))
+        return name in files.listdir(root)
+    fs, path = files.filesystem(files.join(root, name))
+    return any(not files.TEMPORARY.fullmatch(str(file).rpartition("/")[2]) for file in fs.find(path))
 
 
 def _files(root: str, folder: str) -> list[str]:
     try:
-        return listdir(join(root, folder))
+        return files.listdir(files.join(root, folder))
     except NotADirectoryError:
         return [folder]
 
 
 def _is_link(root: str, name: str) -> bool:
-    return is_local(root) and local_path(join(root, name)).is_symlink()
+    return files.is_local(root) and files.local_path(files.join(root, name)).is_symlink()
