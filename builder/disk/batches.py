@@ -236,11 +236,5 @@ def _served(column: Any, kind: pa.DataType) -> Any:
         moments = column.cast(pa.timestamp(column.type.unit))
         return pc.floor_temporal(moments, unit="millisecond").cast(pa.timestamp("ms")).cast(kind)
     if column.type == pa.uint64() and kind == pa.string():
-        return hexadecimal(column)
+        return pc.if_else(column.is_valid(), hex_of(pc.fill_null(column, 0).to_numpy().astype(">u8")), None)
     return column
-
-
-def hexadecimal(column: Any) -> Any:
-    """64-bit hashes as 16 hex characters each, null where there is none."""
-    numbers = pc.fill_null(column, 0).to_numpy().astype(">u8")
-    return pc.if_else(column.is_valid(), hex_of(numbers), None)

@@ -49,11 +49,6 @@ def score(value: float | None) -> str:
     return "–" if value is None else values.decimal(value)
 
 
-def probability(value: float | None) -> str:
-    """A p-value with two digits; a dash where the pair was not tested."""
-    return "–" if value is None else f"{value:.2g}"
-
-
 def render(root: str, numbers: Numbers, galleries: list[Gallery]) -> str:
     """The page as text."""
     import jinja2
@@ -62,10 +57,8 @@ def render(root: str, numbers: Numbers, galleries: list[Gallery]) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {
-        "count": values.number, "score": score, "probability": probability,
-        "svg": Markup,  # of a chart: matplotlib has escaped what stands in it
-    }  # fmt: skip
+    # A chart is SVG: matplotlib has escaped what stands in it.
+    environment.filters |= {"count": values.number, "score": score, "svg": Markup}
     source = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     spreads, threshold = _spreads(numbers)
     return environment.from_string(source).render(
