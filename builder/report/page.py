@@ -34,12 +34,8 @@ FATES: dict[str, str] = {
     Cause.MIN_SCORE: "low score",
 }
 share, percent = partial(values.share, gap=""), partial(values.percent, gap="")
-SHOWN = (
-    *KEPT,
-    Verdict.PLACEHOLDER,
-    Verdict.DRIFTED,
-    Verdict.DEAD,
-)  # verdicts in the order of tables and charts
+# Verdicts in the order of tables and charts.
+SHOWN = (*KEPT, Verdict.PLACEHOLDER, Verdict.DRIFTED, Verdict.DEAD)
 HOSTS = 15  # in each of the two tables
 RARE = 0.99  # quantile of the null that a score of a true pair should be above
 
@@ -70,7 +66,7 @@ def render(root: str, numbers: Numbers, galleries: list[Gallery]) -> str:
         causes=words.CAUSES,
         share=share,
         percent=percent,
-        fates=_fates(numbers),
+        shown=SHOWN,
         losses=_losses(numbers),
         worst=_hosts(numbers.hosts.worst(HOSTS)),
         largest=_hosts(numbers.hosts.largest(HOSTS)),
@@ -91,19 +87,6 @@ def name_of(root: str) -> str:
     """The last part of a path or URL."""
     name = root.rstrip("/").rpartition("/")[2]
     return name if name not in ("", ".", "..") else Path(root).resolve().name
-
-
-def _fates(numbers: Numbers) -> list[tuple[str, int, int, str]]:
-    """What became of every row of the manifest: name, pairs, those of them kept, what it means. They add up to it."""
-    rows = [
-        (verdict.value, numbers.verdict(verdict), numbers.verdict(verdict, kept=True), VERDICTS[verdict])
-        for verdict in SHOWN
-    ]
-    pending = numbers.manifest - numbers.fetched if numbers.has_outcomes else 0
-    unscored = numbers.rebuilt - numbers.scored
-    rows += [("not rebuilt yet", pending, 0, "Run danqing rebuild again.")] if pending else []
-    rows += [("not scored yet", unscored, 0, "Run danqing revalidate again.")] if unscored else []
-    return rows
 
 
 def _losses(numbers: Numbers) -> list[tuple[str, int, str]]:
