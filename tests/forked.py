@@ -1,7 +1,7 @@
 """Interpreters that begin with modules loaded: forked from one that has loaded them and run nothing.
 
 with Forked("builder.release.runner", "matplotlib.figure") as run:
-    status, errors = run(code, *words)    # as of python -c CODE WORDS, which would load them each time
+    done = run(code, words)     # as python -c CODE WORDS, which would load them each time
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 
 LOOP = """
@@ -18,10 +20,12 @@ import importlib, json, os, sys
 for name in sys.argv[1:]:
     importlib.import_module(name)
 for line in sys.stdin:
-    code, words, told = json.loads(line)
+    code, words, environment, told = json.loads(line)
     if (child := os.fork()) == 0:
-        os.dup2(os.open(told, os.O_WRONLY), 1)
-        os.dup2(1, 2)
+        for number, path in enumerate(told, 1):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+        os.environ.clear()
+        os.environ.update(environment)
         sys.argv[1:] = words
         exec(code, {"__name__": "__main__"})
         sys.exit()
@@ -30,21 +34,28 @@ for line in sys.stdin:
 
 
 class Forked:
-    """The interpreter that is forked. modules: that it loads; environment: beside that of the tests."""
+    """The interpreter that is forked. modules: that it loads."""
 
-    def __init__(self, *modules: str, **environment: str) -> None:
+    def __init__(self, *modules: str) -> None:
         words = [sys.executable, "-c", LOOP, *modules]
-        self._process = subprocess.Popen(
-            words, env=os.environ | environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def __call__(self, code: str, *words: str) -> tuple[int, str]:
-        """Run code to its end: its exit code, less than 0 for a signal, and what it wrote."""
+    def __call__(
+        self, code: str, words: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run code to its end, in the environment of the tests where none is given."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        with tempfile.NamedTemporaryFile("r") as told:
-            print(json.dumps([code, words, told.name]), file=self._process.stdin, flush=True)
-            return int(self._process.stdout.readline()), told.read()
+        with tempfile.TemporaryDirectory() as folder:
+            told = [Path(folder, name) for name in ("stdout", "stderr")]
+            given = dict(os.environ if environment is None else environment)
+            print(json.dumps([code, words, given, [*map(str, told)]]), file=self._process.stdin, flush=True)
+            ended = int(self._process.stdout.readline())
+            return subprocess.CompletedProcess(words, ended, *(path.read_text() for path in told))
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
 
     def __enter__(self) -> Forked:
         return self
@@ -52,4 +63,4 @@ class Forked:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.communicate()
+        self.close()

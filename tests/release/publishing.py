@@ -6,6 +6,8 @@ python -m tests.release.publishing '{"repo": ..., "folder": ..., "version": ...}
 
 from __future__ import annotations
 
+import atexit
+import functools
 import hashlib
 import json
 import os
@@ -22,6 +24,7 @@ import pyarrow.parquet as pq
 
 from builder.disk.release import NAME, Release
 from builder.errors import DanqingError
+from tests.forked import Forked
 from tests.hub.clients import argv_of, client_env
 
 CARD = "---\npretty_name: test\nlicense: cc-by-nc-4.0\n---\n# Pairs of {version}\n"
@@ -77,22 +80,37 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path: (folder / path).read_bytes() for path in [*paths(folder), NAME]}
 
 
+def _asked(
+    hub: Any, tmp: Path, folder: Path, version: str, more: dict[str, Any]
+) -> tuple[dict[str, str], str]:
+    """The environment of a process that publishes, and its word."""
+    environment = client_env(hub, tmp, more.pop("xet", True), more.pop("token", hub.token))
+    return environment, json.dumps({"repo": "tester/x", "folder": str(folder), "version": version, **more})
+
+
 def start(hub: Any, tmp: Path, folder: Path, version: str, **more: Any) -> subprocess.Popen[str]:
     """Publish a folder on `tester/x` in a process of its own; more: see `main`, and xet and token of client_env."""
-    environment = client_env(hub, tmp, more.pop("xet", True), more.pop("token", hub.token))
-    wanted = {"repo": "tester/x", "folder": str(folder), "version": version, **more}
+    environment, wanted = _asked(hub, tmp, folder, version, more)
     return subprocess.Popen(
-        [*argv_of([sys.executable, "-m", MODULE]), json.dumps(wanted)],
+        [*argv_of([sys.executable, "-m", MODULE]), wanted],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
 def publish(hub: Any, tmp: Path, folder: Path, version: str, **more: Any) -> dict[str, Any]:
     """Publish a folder on `tester/x`; what the process told, with its stderr."""
-    process = start(hub, tmp, folder, version, **more)
-    out, errors = process.communicate()
-    assert out, errors
-    return json.loads(out.strip().rsplit("\n", 1)[-1]) | {"stderr": errors}
+    environment, wanted = _asked(hub, tmp, folder, version, more)
+    done = _forked()(f"import sys, {MODULE} as one; one.tell(sys.argv[1])", [wanted], environment)
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout.strip().rsplit("\n", 1)[-1]) | {"stderr": done.stderr}
+
+
+@functools.cache
+def _forked() -> Forked:
+    """What has loaded all but the client, which reads its environment as it is loaded."""
+    forked = Forked("builder.release.upload", MODULE, "yaml", "tqdm.auto")
+    atexit.register(forked.close)
+    return forked
 
 
 def main(wanted: dict[str, Any]) -> dict[str, Any]:
@@ -118,9 +136,14 @@ def killer(process: list[subprocess.Popen[str]]) -> Any:
     return lambda: os.kill(process[0].pid, signal.SIGKILL)
 
 
-if __name__ == "__main__":
+def tell(wanted: str) -> None:
+    """Publish, and print what came of it."""
     try:
-        said = main(json.loads(sys.argv[1]))
+        said = main(json.loads(wanted))
     except DanqingError as error:
         said = {"error": type(error).__name__, "message": str(error)}
     print(json.dumps(said), flush=True)
+
+
+if __name__ == "__main__":
+    tell(sys.argv[1])

@@ -45,14 +45,9 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def forked() -> Iterator[Forked]:
     """What runs the command in processes of its own."""
-    loaded = (
-        "builder.cli",
-        "builder.release.runner",
-        "datasets",
-        "matplotlib.backends.backend_agg",
-        "mlcroissant",
-    )
-    with Forked(*loaded, SOURCE_DATE_EPOCH=DATE) as run:
+    with Forked(
+        "builder.release.runner", "datasets", "matplotlib.backends.backend_agg", "mlcroissant"
+    ) as run:
         yield run
 
 
@@ -109,8 +104,8 @@ def test_kill_9_just_before(here: Path, begun: Path, forked: Forked, point: str)
         "--workers",
         "1",
     ]
-    code, told = forked(KILLED, POINTS[point], *words)
-    assert code == -signal.SIGKILL, told
+    killed = forked(KILLED, [POINTS[point], *words])
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert again(here, begun) == 0
     assert tree(here / "out") == tree(begun / "whole" / "out")
     root = {name: data for name, data in tree(here / "root").items() if not name.endswith(".tmp")}
@@ -160,10 +155,10 @@ sys.exit(main(sys.argv[1:]))
 def test_a_write_that_the_system_refuses(here: Path, begun: Path, forked: Forked) -> None:
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
     words = ["release", str(here / "root"), str(here / "out"), *FROM, *flags(begun), "--quiet"]
-    code, told = forked(LIMITED, *words)
-    assert code == 4
-    assert "File too large" in told
-    assert told.strip().count("\n") == 0
+    ended = forked(LIMITED, words)
+    assert ended.returncode == 4
+    assert "File too large" in ended.stderr
+    assert ended.stderr.strip().count("\n") == 0
     assert again(here, begun) == 0
     assert tree(here / "out") == tree(begun / "whole" / "out")
 
