@@ -195,23 +195,26 @@ def _probed(fs: AbstractFileSystem, paths: Sequence[str]) -> list[Source]:
         return list(pool.map(lambda path: probe(fs, path), paths))
 
 
-def open_reference(recorded: Recorded, work: Path) -> Reference:
-    """The index of a reference, built in the folder `work` by the first that comes; the others wait for it."""
+def open_reference(recorded: Recorded, work: Path, bucket: int = BUCKET) -> Reference:
+    """The index of a reference, built in the folder `work` by the first that comes; the others wait for it.
+
+    bucket: rows that are sorted at once.
+    """
     folder = work / f"reference-{recorded.fingerprint}"
     with alone(work / "reference.lock"):
         if not folder.exists():
             made = work / "reference.tmp"
             shutil.rmtree(made, ignore_errors=True)
             made.mkdir()
-            _build(recorded, made)
+            _build(recorded, made, bucket)
             made.rename(folder)
     return Reference(np.memmap(folder / "keys", KEY, "r"), np.memmap(folder / "records", RECORD, "r"))
 
 
-def _build(recorded: Recorded, folder: Path) -> None:
+def _build(recorded: Recorded, folder: Path, rows_of_bucket: int) -> None:
     """Deal the rows into buckets by the first bytes of their keys, then sort each bucket and append it."""
     total = sum(rows.rows or 0 for rows, _ in recorded.files)
-    count = max(1, -(-total // BUCKET))
+    count = max(1, -(-total // rows_of_bucket))
     buckets = [folder / f"bucket-{i}" for i in range(count)]
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(bucket.open("wb")) for bucket in buckets]

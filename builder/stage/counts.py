@@ -28,7 +28,7 @@ pc: Any = compute  # its stubs know no mix of column and constant
 SHOWN = 1000  # of a finished release
 NAMED = 400_000  # names held at most
 KEPT = "kept"  # the word where a count tells no more
-_PENDING = 1 << 20  # counts that wait to be summed up, at least
+PENDING = 1 << 20  # counts that wait to be summed up, at least
 
 _AUTHORITY = r"(?s)//(?P<authority>[^/?#\\]*)"  # all that host_of looks at
 _HASHED = "#"  # before a hash in the place of a name; no host begins so
@@ -67,8 +67,8 @@ class HostCounts:
     held: names at most, four times as many as are ever asked for.
     """
 
-    def __init__(self, held: int = NAMED) -> None:
-        self._held = held
+    def __init__(self, held: int = NAMED, pending: int = PENDING) -> None:
+        self._held, self._bound = held, pending
         self._sums: dict[Fate, _Sum] = {}
         self._names: dict[int, str] = {}
         self._left_out: tuple[int, int] = (0, 0)  # hosts and pairs that a finished release does not list
@@ -153,11 +153,11 @@ class HostCounts:
         return hosts
 
     def _sum(self, word: str, kept: bool) -> _Sum:
-        return self._sums.setdefault((word, kept), _Sum())
+        return self._sums.setdefault((word, kept), _Sum(self._bound))
 
     def _all(self) -> tuple[Hashes, Numbers]:
         """Hashes and pairs of all hosts."""
-        total = _Sum()
+        total = _Sum(self._bound)
         for one in self._sums.values():
             total.add(*one.settled())
         return total.settled()
@@ -183,9 +183,10 @@ class HostCounts:
 
 
 class _Sum:
-    """Pairs by the hash of their host."""
+    """Pairs by the hash of their host. pending: counts that wait to be summed up, at least."""
 
-    def __init__(self) -> None:
+    def __init__(self, pending: int) -> None:
+        self._bound = pending
         self._hashes: Hashes = np.empty(0, np.uint64)  # sorted
         self._counts: Numbers = np.empty(0, np.int64)
         self._waiting: list[tuple[Hashes, Numbers]] = []
@@ -195,7 +196,7 @@ class _Sum:
         """Add pairs; of a hash that is there, to those."""
         self._waiting.append((hashes, counts))
         self._pending += hashes.size
-        if self._pending > max(_PENDING, self._hashes.size // 4):
+        if self._pending > max(self._bound, self._hashes.size // 4):
             self.settled()
 
     def settled(self) -> tuple[Hashes, Numbers]:

@@ -102,15 +102,24 @@ class Resolver(AbstractResolver):
     """Names to addresses over c-ares: cached, one lookup a name however many wait, few in flight.
 
     `nameservers`: `address[:port]`; those of the system when empty. /etc/hosts is honoured, search domains
-    are not. AAAA is asked only where there is no A: it halves the lookups.
+    are not. AAAA is asked only where there is no A: it halves the lookups. again: seconds until a lookup is repeated.
     """
 
-    def __init__(self, nameservers: Sequence[str] = (), allow_private: bool = False) -> None:
+    def __init__(
+        self,
+        nameservers: Sequence[str] = (),
+        allow_private: bool = False,
+        *,
+        again: float = TRY,
+        in_flight: int = IN_FLIGHT,
+        remembered: int = REMEMBERED,
+    ) -> None:
         self._dns = aiodns.DNSResolver(
-            nameservers or None, timeout=TRY, tries=TRIES, flags=pycares.ARES_FLAG_NOSEARCH
+            nameservers or None, timeout=again, tries=TRIES, flags=pycares.ARES_FLAG_NOSEARCH
         )
         self._allow_private = allow_private
-        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._slots = asyncio.Semaphore(in_flight)
+        self._remembered = remembered
         self._answers: OrderedDict[str, _Answer] = OrderedDict()
         self._lookups: dict[str, asyncio.Task[_Answer]] = {}
 
@@ -166,7 +175,7 @@ class Resolver(AbstractResolver):
                 answer = _Answer(expires, allowed, None if allowed else Reason.BLOCKED_ADDRESS)
         self._answers[host] = answer
         self._answers.move_to_end(host)
-        if len(self._answers) > REMEMBERED:
+        if len(self._answers) > self._remembered:
             self._answers.popitem(last=False)
         return answer
 

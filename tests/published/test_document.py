@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from builder.disk import release as document
 from builder.disk.location import Repository, address, repository, repository_of, which
 from builder.disk.release import LIMIT, Release, parse, read
 from builder.errors import InputError
@@ -107,11 +107,11 @@ def test_a_later_format_asks_for_an_update() -> None:
         parse(json.dumps({"format": 2, "unknown": []}).encode(), "here")
 
 
-def test_megabytes_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_megabytes_are_not_read(tmp_path: Path) -> None:
     assert LIMIT < 1 << 27
-    monkeypatch.setattr(document, "LIMIT", 1000)
     (tmp_path / "release.json").write_bytes(text(source="x" * 2000))
-    with pytest.raises(InputError, match="more than 1,000 bytes"):
+    os.truncate(tmp_path / "release.json", LIMIT + 1)
+    with pytest.raises(InputError, match=f"more than {LIMIT:,} bytes"):
         read(str(tmp_path))
 
 

@@ -15,8 +15,7 @@ import pytest
 from builder.console import Console
 from builder.disk.digests import keys_of
 from builder.errors import InputError
-from builder.revalidate import reference
-from builder.revalidate.reference import Recorded, Reference, find_parts, open_reference
+from builder.revalidate.reference import BUCKET, Recorded, Reference, find_parts, open_reference
 from builder.towers import Checkpoint
 from tests.roots import make_root
 from tests.scored import CHECKPOINT as SCORED_BY
@@ -59,8 +58,8 @@ def look(source: str, checkpoint: Checkpoint) -> Recorded:
     return Recorded.of(source, find_parts(source), checkpoint)
 
 
-def index(source: str, work: Path) -> Reference:
-    return open_reference(look(source, CHECKPOINT), work)
+def index(source: str, work: Path, bucket: int = BUCKET) -> Reference:
+    return open_reference(look(source, CHECKPOINT), work, bucket)
 
 
 def found(index: Reference, keys: list[str]) -> npt.NDArray[np.void]:
@@ -68,12 +67,9 @@ def found(index: Reference, keys: list[str]) -> npt.NDArray[np.void]:
 
 
 @pytest.mark.parametrize("bucket", [10, 10_000])
-def test_every_key_is_found_with_what_was_recorded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: int
-) -> None:
-    monkeypatch.setattr(reference, "BUCKET", bucket)
+def test_every_key_is_found_with_what_was_recorded(tmp_path: Path, bucket: int) -> None:
     source = manifest(tmp_path / "m", code=codes(), score=[i / 100 for i in range(len(KEYS))])
-    got = found(index(source, tmp_path / "work"), [*reversed(KEYS), "12" * 16, "ff" * 16])
+    got = found(index(source, tmp_path / "work", bucket), [*reversed(KEYS), "12" * 16, "ff" * 16])
     numbers = [*reversed(range(len(KEYS)))]
     assert got["known"].tolist() == [True] * len(KEYS) + [False] * 2
     assert [bytes(row).hex() for row in got["sha256"][:-2]] == [digest(i) for i in numbers]

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from builder.stage import counts
 from builder.stage.counts import HostCounts, HostTotal
 from builder.web.hostname import host_of
 
@@ -111,14 +110,13 @@ def test_urls_need_not_be_utf8() -> None:
     assert [one.host for one in counted_hosts.largest(5)] == ["g.test", "\ufffd.test"]
 
 
-def test_the_largest_hosts_are_exact_however_few_names_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counts, "_PENDING", 64)
+def test_the_largest_hosts_are_exact_however_few_names_are_held() -> None:
     draw = random.Random(7)
     # Many hosts that come once, and some that begin late: those names were forgotten before.
     drawn = [f"http://h{draw.randrange(3000)}.test/" for _ in range(9000)]
     drawn += [f"http://h{number}.test/" for number in range(40) for _ in range(number)]
     exact: dict[str, int] = {}
-    held = HostCounts(held=200)
+    held = HostCounts(held=200, pending=64)
     for start in range(0, len(drawn), 37):
         urls = drawn[start : start + 37]
         held.add_urls(pa.array(urls))

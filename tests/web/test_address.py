@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -31,8 +32,8 @@ PRIVATE = [
 
 
 @asynccontextmanager
-async def resolver(server: NameServer, allow_private: bool = False) -> AsyncIterator[Resolver]:
-    made = Resolver((server.address,), allow_private)
+async def resolver(server: NameServer, allow_private: bool = False, **limits: Any) -> AsyncIterator[Resolver]:
+    made = Resolver((server.address,), allow_private, **limits)
     try:
         yield made
     finally:
@@ -101,17 +102,15 @@ async def test_why_a_name_has_no_address(answer: list[str] | str, reason: Reason
         assert await failure(made, "bad.example") == (reason, transient)
 
 
-async def test_silence_is_asked_again_and_then_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(address, "TRY", 0.05)
+async def test_silence_is_asked_again_and_then_given_up() -> None:
     async with NameServer(mute_example="silence") as server:
-        async with resolver(server) as made:
+        async with resolver(server, again=0.05) as made:
             assert await failure(made, "mute.example") == (Reason.DNS, True)
         assert server.asked["mute.example"] == address.TRIES
 
 
-async def test_a_lost_packet_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(address, "TRY", 0.05)
-    async with NameServer(lossy_example=["8.8.8.8"]) as server, resolver(server) as made:
+async def test_a_lost_packet_is_sent_again() -> None:
+    async with NameServer(lossy_example=["8.8.8.8"]) as server, resolver(server, again=0.05) as made:
         server.dropped = 1
         assert await addresses(made, "lossy.example") == ["8.8.8.8"]
 
@@ -150,20 +149,18 @@ async def test_an_answer_that_changes_is_not_seen_before_its_time(monkeypatch: p
         assert await failure(made, "rebound.example") == (Reason.BLOCKED_ADDRESS, False)
 
 
-async def test_names_kept_are_bounded_and_the_unused_ones_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(address, "REMEMBERED", 2)
+async def test_names_kept_are_bounded_and_the_unused_ones_go_first() -> None:
     async with NameServer(a_example=["8.8.8.8"], b_example=["8.8.8.8"], c_example=["8.8.8.8"]) as server:
-        async with resolver(server) as made:
+        async with resolver(server, remembered=2) as made:
             for name in ("a", "b", "a", "c", "a", "b"):
                 await made.resolve(f"{name}.example", 80)
         assert server.asked == {"a.example": 1, "b.example": 2, "c.example": 1}
 
 
-async def test_lookups_in_flight_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(address, "IN_FLIGHT", 3)
+async def test_lookups_in_flight_are_bounded() -> None:
     async with NameServer() as server:
         server.answers = {f"slow{n}.example": ["8.8.8.8"] for n in range(20)}
-        async with resolver(server) as made, resolver(server) as other:
+        async with resolver(server, in_flight=3) as made, resolver(server, in_flight=3) as other:
             lookups = asyncio.gather(*(made.resolve(name, 80) for name in server.answers))
             await server.arrived.wait()
             assert await failure(other, "last.example") == (Reason.DNS, False)  # behind all that were sent
