@@ -6,6 +6,7 @@ the number of slots, and the Window of what is under way.
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -22,43 +23,31 @@ class Channel(Generic[T]):
     """Items from one thread to another, in order."""
 
     def __init__(self) -> None:
-        self._items: deque[T] = deque()
-        self._changed = threading.Condition()
-        self._ended = self._stopped = False
-        self._error: BaseException | None = None
+        self._items: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
+        self._stopped = False
 
     def put(self, item: T) -> None:
         """Add one. Raises Stopped when the reader has gone."""
-        with self._changed:
-            if self._stopped:
-                raise Stopped
-            self._items.append(item)
-            self._changed.notify_all()
+        if self._stopped:
+            raise Stopped
+        self._items.put(item)
 
     def get(self) -> T:
         """Wait for an item. Raises the writer's error after its last item; Stopped where it ended without one."""
-        with self._changed:
-            self._changed.wait_for(lambda: bool(self._items) or self._ended or self._stopped)
-            if self._items and not self._stopped:
-                item = self._items.popleft()
-                self._changed.notify_all()
-                return item
-            if self._error is not None and not self._stopped:
-                raise self._error
-            raise Stopped
+        item = self._items.get()
+        if self._stopped or isinstance(item, BaseException):
+            self._items.put(item)  # for whoever asks again
+            raise item if isinstance(item, BaseException) and not self._stopped else Stopped
+        return item
 
     def end(self, error: BaseException | None = None) -> None:
         """End the channel: no more items will come, because of an error or because there are none."""
-        with self._changed:
-            self._ended, self._error = True, error
-            self._changed.notify_all()
+        self._items.put(error or Stopped())
 
     def stop(self) -> None:
         """Stop the channel, as nobody reads any more: both sides are let go, and what waits is dropped."""
-        with self._changed:
-            self._stopped = True
-            self._items.clear()
-            self._changed.notify_all()
+        self._stopped = True
+        self.end()
 
 
 class Window(Generic[T]):

@@ -8,9 +8,7 @@ into memory.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import zlib
-from collections import deque
 
 from aiohttp import ClientResponse, StreamReader, hdrs
 
@@ -36,35 +34,21 @@ class Budget:
     """A semaphore with weights, first come first served."""
 
     def __init__(self, size: int) -> None:
-        self._free = self.size = size
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._free = size
+        self._turn, self._freed = asyncio.Lock(), asyncio.Event()
 
     async def take(self, weight: int) -> None:
         """Wait until `weight` is free, and take it."""
-        if not self._waiting and self._free >= weight:
+        async with self._turn:
+            while self._free < weight:
+                self._freed.clear()
+                await self._freed.wait()
             self._free -= weight
-            return
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append((weight, turn))
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.give(weight)
-            else:
-                with contextlib.suppress(ValueError):  # already passed over
-                    self._waiting.remove((weight, turn))
-                self.give(0)
-            raise
 
     def give(self, weight: int) -> None:
-        """Give back, and wake whoever fits now."""
+        """Give back, and wake whoever is next."""
         self._free += weight
-        while self._waiting and (self._waiting[0][1].done() or self._waiting[0][0] <= self._free):
-            wanted, turn = self._waiting.popleft()
-            if not turn.done():
-                self._free -= wanted
-                turn.set_result(None)
+        self._freed.set()
 
 
 class BodyReader:
