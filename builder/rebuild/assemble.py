@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
@@ -21,8 +21,8 @@ from ..disk.ledger import WORST_HOSTS, ShardLedger, Tally, entry
 from ..disk.parquet import image_schema, writer
 from ..disk.schema import IMAGE, OUTCOMES, carried, pair_key, validation_share
 from ..disk.tars import TarWriter
-from ..stage.counts import HostCounts
 from ..web.hostname import host_of
+from .config import RebuildConfig
 from .outcome import SHOWN, TOLD, Outcome
 from .plan import STAGE, ManifestShard
 from .spool import Spool
@@ -32,18 +32,27 @@ ROW_GROUP_BYTES = 32 << 20  # of pictures; a reader that decodes one row group h
 
 
 @dataclass(frozen=True, slots=True)
-class ShardPaths:
-    """Where a shard goes. work: a local folder on the root's file system where that is local."""
+class Setup:
+    """What every worker is started with, and where it puts a shard.
 
-    root: str
+    work: a local folder on the root's file system where that is local; digest: column of the manifest, and its
+    algorithm; threads: that decode.
+    """
+
+    config: RebuildConfig
     work: Path
-    format: str
-    validation: float
     config_hash: str
+    digest: tuple[str, str] | None = None
+    threads: int = 1
+
+    @property
+    def root(self) -> str:
+        """The root that is rebuilt."""
+        return self.config.output
 
     def images(self, stem: str) -> str:
         """The path of the pictures of `stem` below the root."""
-        return f"images/{stem}.{'tar' if self.format == 'webdataset' else 'parquet'}"
+        return f"images/{stem}.{'tar' if self.config.format == 'webdataset' else 'parquet'}"
 
     def spool(self, shard: ManifestShard) -> Path:
         """Where the rows of an unfinished shard are."""
@@ -52,16 +61,6 @@ class ShardPaths:
     def owner(self, shard: ManifestShard) -> str:
         """What a spool must have been made for."""
         return f"{self.config_hash} {shard.stem}"
-
-
-class ShardWriter(Protocol):
-    """What takes the kept pairs of one shard: Parquet or tar."""
-
-    def write_table(self, table: pa.Table) -> None:
-        """Append one row group in the schema of images/."""
-
-    def close(self) -> None:
-        """Finish the file."""
 
 
 def keys_of(table: pa.Table) -> list[str]:
@@ -80,7 +79,7 @@ def carve(shard: ManifestShard, keys: list[str], validation: float) -> dict[str,
 
 
 def assemble(
-    shard: ManifestShard, table: pa.Table, spool: Spool, paths: ShardPaths, started: float
+    shard: ManifestShard, table: pa.Table, spool: Spool, setup: Setup, started: float
 ) -> list[ShardLedger]:
     """Write every file of `shard` and return what the ledger says of them.
 
@@ -89,8 +88,8 @@ def assemble(
     """
     keys = keys_of(table)
     ledgers = []
-    for split, rows in carve(shard, keys, paths.validation).items():
-        part = _Part(f"{split}-{shard.numbers}", rows, keys, table, spool, paths)
+    for split, rows in carve(shard, keys, setup.config.validation).items():
+        part = _Part(f"{split}-{shard.numbers}", rows, keys, table, spool, setup)
         ledgers.append(part.write(started))
     return ledgers
 
@@ -104,11 +103,11 @@ class _Part:
     keys: list[str]
     table: pa.Table
     spool: Spool
-    paths: ShardPaths
+    setup: Setup
 
     def write(self, started: float) -> ShardLedger:
-        names = {"images": self.paths.images(self.stem), "outcomes": f"outcomes/{self.stem}.parquet"}
-        local = {kind: self.paths.work / f"{self.stem}.{kind}.tmp" for kind in names}
+        names = {"images": self.setup.images(self.stem), "outcomes": f"outcomes/{self.stem}.parquet"}
+        local = {kind: self.setup.work / f"{self.stem}.{kind}.tmp" for kind in names}
         leave_if_orphaned()
         tally, hosts, outcomes = self._write_pairs(local["images"])
         with writer(local["outcomes"], OUTCOMES) as out:
@@ -117,28 +116,27 @@ class _Part:
         files = {}
         for kind, name in names.items():
             files[name] = entry(local[kind], counts[kind])
-            publish(local[kind], join(self.paths.root, name))
+            publish(local[kind], join(self.setup.root, name))
         ledger = ShardLedger.of(
             STAGE,
             self.stem,
             tally,
             outputs=files,
-            hosts={one.host: [one.kept, one.lost] for one in hosts.worst(WORST_HOSTS)},
-            config=self.paths.config_hash,
+            hosts=hosts,
+            config=self.setup.config_hash,
             seconds=round(time.time() - started, 3),
         )
-        ledger.write(self.paths.root)
+        ledger.write(self.setup.root)
         return ledger
 
-    def _write_pairs(self, path: Path) -> tuple[Tally, HostCounts, pa.Table]:
-        """Write the kept pairs; return the tally, the hosts and the outcomes table of all rows."""
+    def _write_pairs(self, path: Path) -> tuple[Tally, dict[str, list[int]], pa.Table]:
+        """Write the kept pairs; return the tally, the worst hosts and the outcomes table of all rows."""
         tally, kept_at, lost_at = Tally(), Counter[str](), Counter[str]()
         schema = image_schema(carried(self.table.schema))
         columns: dict[str, list[Any]] = {name: [] for name in OUTCOMES.names}
         urls = self.table["url"].to_pylist()
-        pairs: ShardWriter = (
-            TarWriter(path, self.stem) if self.paths.format == "webdataset" else writer(path, schema)
-        )
+        tar = self.setup.config.format == "webdataset"
+        pairs = TarWriter(path, self.stem) if tar else writer(path, schema)
         try:
             for group in self._groups():
                 for row, outcome in group:
@@ -153,9 +151,8 @@ class _Part:
         finally:
             leave_if_orphaned()
             pairs.close()
-        hosts = HostCounts()
-        hosts.add(kept_at)
-        hosts.add(lost_at, "dropped", kept=False)
+        worst = sorted(lost_at, key=lambda host: (-lost_at[host], kept_at[host], host))[:WORST_HOSTS]
+        hosts = {host: [kept_at[host], lost_at[host]] for host in worst}
         return tally, hosts, pa.table(columns, schema=OUTCOMES)
 
     def _groups(self) -> Iterator[list[tuple[int, Outcome]]]:

@@ -7,7 +7,6 @@ that a root made with one value refuses the other.
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 
 from .. import __version__
@@ -37,18 +36,6 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "validation": (0, 0.999),
     "seed": (0, math.inf),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class FetchRules:
-    """How the scheduler asks: connections per host, further tries, requests in flight (0: adaptive)."""
-
-    per_host: int = 4
-    retries: int = 2
-    concurrency: int = 0
-    threads: int = 1
-    seed: int = 0
-    expect_failures: bool = False  # rows that failed before: a hundred failures in a row are no sign
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,17 +145,6 @@ class RebuildConfig(Sharded):
     def identity(self) -> Identity:
         """Who asks the sites, and what it lets itself do."""
         return Identity(self.user_agent, self.ignore_opt_out, self.allow_private)
-
-    def fetch_rules(self, processes: int = 1) -> FetchRules:
-        """How each of several processes of this machine asks."""
-        return FetchRules(
-            per_host=max(1, self.per_host // processes),
-            retries=self.retries,
-            concurrency=self.concurrency,
-            threads=max(1, len(os.sched_getaffinity(0)) // processes),
-            seed=self.seed,
-            expect_failures=bool(self.retry_failed),
-        )
 
     @property
     def retried(self) -> frozenset[Reason]:

@@ -11,6 +11,7 @@ import asyncio
 import dataclasses
 import itertools
 import logging
+import os
 import queue
 import threading
 from collections import Counter, deque
@@ -155,9 +156,9 @@ class _Live:
             self._finished.put(error)
 
     async def _fetch(self, source: Iterator[pa.Table]) -> None:
-        config, loop = self._config, asyncio.get_running_loop()
+        config, loop, cores = self._config, asyncio.get_running_loop(), len(os.sched_getaffinity(0))
         async with Fetcher(config.limits, config.identity) as fetcher:
-            scheduler = Scheduler(fetcher, config, config.fetch_rules(), self._ended, lambda: None)
+            scheduler = Scheduler(fetcher, config, cores, self._ended, lambda: None)
             try:
                 while not self._leaving.is_set():
                     if not await loop.run_in_executor(None, self._may_go_on):

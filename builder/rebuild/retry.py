@@ -18,7 +18,7 @@ from ..disk.reading import reading
 from ..disk.tars import read_pairs
 from ..errors import InputError
 from ..reasons import Reason
-from .assemble import ShardPaths, carve
+from .assemble import Setup, carve
 from .outcome import SHOWN, TOLD, Outcome, Picture
 from .plan import STAGE, ManifestShard
 from .spool import Spool
@@ -26,49 +26,47 @@ from .spool import Spool
 _MISSING = (None, None, None)  # beyond the last pair of a shard
 
 
-def reopen(
-    shard: ManifestShard, keys: list[str], paths: ShardPaths, spool_path: Path, reasons: frozenset[Reason]
-) -> None:
-    """Write at `spool_path` every row of the finished `shard` but those dropped for one of `reasons`.
+def reopen(shard: ManifestShard, keys: list[str], setup: Setup, reasons: frozenset[Reason]) -> None:
+    """Write into the spool of the finished `shard` every row of it but those dropped for one of `reasons`.
 
     keys: of the shard's rows in the manifest's order. InputError when a file is missing or does not fit them.
     """
-    temporary = spool_path.with_suffix(".reopened")
+    temporary = setup.spool(shard).with_suffix(".reopened")
     temporary.unlink(missing_ok=True)
-    spool = Spool(temporary, paths.owner(shard))
-    parts = carve(shard, keys, paths.validation)
+    spool = Spool(temporary, setup.owner(shard))
+    parts = carve(shard, keys, setup.config.validation)
     for split, rows in parts.items():
-        _copy(shard, split, {row: keys[row] for row in rows}, paths, spool, reasons)
+        _copy(shard, split, {row: keys[row] for row in rows}, setup, spool, reasons)
     spool.close()
     leave_if_orphaned()
-    temporary.replace(spool_path)
+    temporary.replace(setup.spool(shard))
     for split in reversed(list(parts)):
-        remove(marker(paths.root, STAGE, f"{split}-{shard.numbers}"))
+        remove(marker(setup.root, STAGE, f"{split}-{shard.numbers}"))
 
 
 def _copy(
     shard: ManifestShard,
     split: str,
     keys: dict[int, str],
-    paths: ShardPaths,
+    setup: Setup,
     spool: Spool,
     reasons: frozenset[Reason],
 ) -> None:
     """Append the rows of one split; keys: of each of its rows."""
     stem = f"{split}-{shard.numbers}"
-    anew = f"restore it, or remove {marker(paths.root, STAGE, shard.stem)}: the shard is then made anew"
+    anew = f"restore it, or remove {marker(setup.root, STAGE, shard.stem)}: the shard is then made anew"
     with (
-        fetched(join(paths.root, paths.images(stem)), paths.work) as images,
-        fetched(join(paths.root, f"outcomes/{stem}.parquet"), paths.work) as outcomes,
+        fetched(join(setup.root, setup.images(stem)), setup.work) as images,
+        fetched(join(setup.root, f"outcomes/{stem}.parquet"), setup.work) as outcomes,
     ):
         with parquet(str(outcomes)) as file:
             told = file.read().to_pylist()
         if [one["key"] for one in told] != [*keys.values()]:
             raise InputError(
-                f"{paths.root}/outcomes/{stem}.parquet has {len(told):,} rows, the manifest {len(keys):,} for it, "
+                f"{setup.root}/outcomes/{stem}.parquet has {len(told):,} rows, the manifest {len(keys):,} for it, "
                 f"and they differ; {anew}"
             )
-        pictures = _pictures(images, paths)
+        pictures = _pictures(images, setup)
         for row, one in zip(keys, told, strict=True):
             outcome = Outcome(**{name: one[name] for name in TOLD})
             outcome.fetched_at = _milliseconds(one["fetched_at"])
@@ -85,10 +83,10 @@ def _copy(
         else:
             if next(pictures, None) is None:
                 return
-        found = sum(1 for _ in _pictures(images, paths))
+        found = sum(1 for _ in _pictures(images, setup))
         kept = sum(one["reason"] is None for one in told)
         raise InputError(
-            f"{paths.root}/{paths.images(stem)} has {found:,} pairs, outcomes/{stem}.parquet says {kept:,}, "
+            f"{setup.root}/{setup.images(stem)} has {found:,} pairs, outcomes/{stem}.parquet says {kept:,}, "
             f"and they differ; {anew}"
         )
 
@@ -97,9 +95,9 @@ def _milliseconds(when: datetime.datetime | None) -> int | None:
     return None if when is None else round(when.timestamp() * 1000)
 
 
-def _pictures(path: Path, paths: ShardPaths) -> Iterator[tuple[str, str, Picture]]:
+def _pictures(path: Path, setup: Setup) -> Iterator[tuple[str, str, Picture]]:
     """Key, sha256 and picture of every pair of a shard, in order; `path` is of its file, or a copy of it."""
-    if paths.format == "webdataset":
+    if setup.config.format == "webdataset":
         with reading(str(path)):
             yield from (_picture(pair, data, name) for pair, name, data in read_pairs(path))
         return

@@ -25,11 +25,11 @@ from ..stage.engine import Pass
 from ..stage.run import Result, Stage
 from ..stage.run import run as run_stage
 from . import removed
-from .assemble import ShardPaths
+from .assemble import Setup
 from .config import RebuildConfig
 from .plan import STAGE, ManifestShard, PlanSummary, RebuildPlan, check_apart, make_plan
 from .rules import judged, loosened
-from .units import Setup, tasks
+from .units import tasks
 
 TARS = (
     "--format webdataset: danqing revalidate, danqing report and load_dataset('danqing') read no tars; for tars of "
@@ -106,25 +106,26 @@ class Rebuild(Stage[RebuildConfig, RebuildPlan]):
         unfinished = {shard.stem for shard, again in self.todo if not again}
         for shard in self._mine(plan):  # spools of which a kill between marker and clean-up left one
             if shard.stem not in unfinished:
-                self._paths(plan, work).spool(shard).unlink(missing_ok=True)
+                Setup(config, work, plan.config_hash).spool(shard).unlink(missing_ok=True)
         return plan
 
     def passes(self, plan: RebuildPlan, work: Path) -> Iterator[Pass]:
         """One, over the shards to do."""
         if not self.todo:
             return
-        config = self.config
-        count = min(config.workers or len(os.sched_getaffinity(0)), len(self.todo))
+        cores = len(os.sched_getaffinity(0))
+        count = min(self.config.workers or cores, len(self.todo))
+        config = dataclasses.replace(self.config, per_host=max(1, self.config.per_host // count))
         digest = plan.manifest.hash_column if config.verify_hash else None
-        setup = Setup(config, self._paths(plan, work), digest, config.fetch_rules(count))
+        threads = max(1, cores // count)
         yield Pass(
             "builder.rebuild.work:work",
-            setup,
+            Setup(config, work, plan.config_hash, digest, threads),
             tasks(plan, self.todo, self.removals),
             rows=sum(shard.rows for shard in self._mine(plan)),
             done=self.kept,
             processes=count,
-            threads=setup.rules.threads,
+            threads=threads,
         )
 
     def facts(self, counts: Tally, before: Tally, seconds: float) -> Mapping[str, Any]:
@@ -147,10 +148,6 @@ class Rebuild(Stage[RebuildConfig, RebuildPlan]):
 
     def _mine(self, plan: RebuildPlan) -> list[ManifestShard]:
         return shards.of_rank(plan.shards, self.config.place)
-
-    def _paths(self, plan: RebuildPlan, work: Path) -> ShardPaths:
-        config = self.config
-        return ShardPaths(config.output, work, config.format, config.validation, plan.config_hash)
 
     def _todo(self, plan: RebuildPlan) -> Todo:
         """The shards of this rank that are not done, and those with rows to fetch again, with the reasons."""

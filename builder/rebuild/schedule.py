@@ -9,8 +9,6 @@ over, which is all that a kill can cost.
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import random
 import time
 from collections import deque
@@ -25,7 +23,7 @@ from ..reasons import Dropped, Reason
 from ..web.fetch import Fetcher, Response
 from ..web.pace import PAUSE_CAP, UNANSWERED, HostQueue, Limit
 from ..web.url import fallback
-from .config import FetchRules, RebuildConfig
+from .config import RebuildConfig
 from .job import Job, verify
 from .outage import Outage
 from .outcome import Outcome
@@ -60,31 +58,26 @@ class Scheduler:
         self,
         fetcher: Fetcher,
         options: RebuildConfig,
-        rules: FetchRules,
+        threads: int,
         emit: Callable[[Job, Outcome | None], None],
         hungry: Callable[[], None],
         guard: Callable[[Job], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
-        self._fetcher, self._options, self._rules = fetcher, options, rules
+        self._fetcher, self._options, self._threads = fetcher, options, threads
         self._emit, self._hungry, self._guard = emit, hungry, guard
         self._loop = asyncio.get_running_loop()
-        self._pool = ThreadPoolExecutor(rules.threads, thread_name_prefix="decode")
-        self._limit = Limit.of(rules.concurrency)
-        self._random = random.Random(rules.seed)  # noqa: S311 - jitter, no secret
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._limit = Limit.of(options.concurrency)
+        self._random = random.Random(options.seed)  # noqa: S311 - jitter, no secret
         self._hosts: dict[str, HostQueue[Job]] = {}
         self._ready: deque[HostQueue[Job]] = deque()
-        self._later: list[
-            tuple[float, int, HostQueue[Job], Job | None]
-        ] = []  # a heap: hosts to list, jobs to queue again
-        self._order = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
         self._backlog = 0  # bytes in or before a decode thread
         self._decoding = 0
         self._stopping = self._asking = False
         self.failure: asyncio.Future[None] = self._loop.create_future()
-        self._outage = Outage(watch=not rules.expect_failures)
+        self._outage = Outage(watch=not options.retry_failed)  # a hundred failures in a row are no sign then
         self.quiet = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
         self._ticker = self._loop.call_later(1.0, self._tick)
         self.queued = 0  # rows added and not in flight
 
@@ -95,7 +88,7 @@ class Scheduler:
         name = urlsplit(job.url).netloc.lower()
         host = self._hosts.get(name)
         if host is None:
-            host = self._hosts[name] = HostQueue(name, self._rules.per_host)
+            host = self._hosts[name] = HostQueue(name, self._options.per_host)
         self.queued += 1
         self.quiet.clear()
         wait = job.wait(time.time())
@@ -142,8 +135,6 @@ class Scheduler:
         """End what is in flight, and free the timers and the decode threads."""
         self._stopping = True
         self._ticker.cancel()
-        if self._timer is not None:
-            self._timer.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -163,32 +154,21 @@ class Scheduler:
             self._ready.append(host)
 
     def _at(self, when: float, host: HostQueue[Job], job: Job | None) -> None:
-        heapq.heappush(self._later, (when, next(self._order), host, job))
-        if self._later[0][0] == when:
-            self._set_timer()
+        """List the host then, or queue the job again."""
+        self._loop.call_at(when, self._due, host, job)  # its clock is time.monotonic
 
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        delay = max(0.0, self._later[0][0] - time.monotonic())
-        self._timer = self._loop.call_later(delay, self._due)
-
-    def _due(self) -> None:
-        now = time.monotonic()
-        while self._later and self._later[0][0] <= now:
-            _, _, host, job = heapq.heappop(self._later)
-            if job is None:
-                host.listed = False
-            else:
-                host.queue.appendleft(job)
-            self._list(host, now)
-        self._timer = None
-        if self._later:
-            self._set_timer()
+    def _due(self, host: HostQueue[Job], job: Job | None) -> None:
+        if self._stopping:
+            return
+        if job is None:
+            host.listed = False
+        else:
+            host.queue.appendleft(job)
+        self._list(host, time.monotonic())
         self.go()
 
     def _tick(self) -> None:
-        self._limit.adapt(self._decoding, self._rules.threads)
+        self._limit.adapt(self._decoding, self._threads)
         if len(self._hosts) > HOSTS_KEPT:
             now = time.monotonic()
             self._hosts = {name: host for name, host in self._hosts.items() if host.busy(now)}
@@ -303,9 +283,9 @@ class Scheduler:
         elif response.reason is Reason.THROTTLED:
             wait = 2.0 ** (job.attempts - 1) if response.retry_after is None else response.retry_after
             job.waited += wait
-            if job.attempts > self._rules.retries + THROTTLED_TRIES or job.waited > PAUSE_CAP:
+            if job.attempts > self._options.retries + THROTTLED_TRIES or job.waited > PAUSE_CAP:
                 return False
-        elif job.attempts > self._rules.retries:
+        elif job.attempts > self._options.retries:
             return False
         else:
             wait = min(PAUSE_CAP, 2.0 ** (job.attempts - 1) * self._random.uniform(0.5, 1.5))

@@ -1,4 +1,4 @@
-"""The units of a rebuild: whole shards with their rows of the manifest, and what every worker knows beside them.
+"""The units of a rebuild: whole shards with their rows of the manifest.
 
 Apart from `work`, so that the parent loads neither the HTTP client nor the decoders: 0.25 s of CPU at every start.
 """
@@ -14,20 +14,8 @@ import pyarrow as pa
 from ..disk.removals import Removals
 from ..reasons import Reason
 from ..stage.engine import Unit
-from .assemble import ShardPaths
-from .config import FetchRules, RebuildConfig
 from .plan import ManifestShard, RebuildPlan
 from .removed import rows_of
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What every worker is started with. digest: column of the manifest, and its algorithm."""
-
-    config: RebuildConfig
-    paths: ShardPaths
-    digest: tuple[str, str] | None
-    rules: FetchRules
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,14 +23,14 @@ from ..reasons import Dropped, Reason
 from ..stage.engine import Done, Tell, Units
 from ..web.fetch import Fetcher
 from ..web.url import fallback, normalise
-from .assemble import assemble, keys_of
+from .assemble import Setup, assemble, keys_of
 from .job import Job, digests_of
 from .outcome import Outcome
 from .plan import STAGE, ManifestShard
 from .retry import reopen
 from .schedule import Scheduler, first_of
 from .spool import Spool, Tried
-from .units import Setup, Task
+from .units import Task
 
 WINDOW_ROWS = 50_000  # in open shards: enough to find ready hosts behind slow ones
 TELL_SECONDS = 0.5
@@ -90,7 +90,7 @@ class Worker:
             self._scheduler = Scheduler(
                 fetcher,
                 config,
-                self._setup.rules,
+                self._setup.threads,
                 self._row_ended,
                 self._want,
                 lambda job: self._units.at(job.owner.shard.number, job.row),
@@ -173,14 +173,14 @@ class Worker:
         return None if task is None else self._prepare(task)
 
     def _prepare(self, task: Task) -> tuple[OpenShard, list[Job]]:
-        shard, paths = task.shard, self._setup.paths
+        shard, setup = task.shard, self._setup
         with pa.ipc.open_stream(task.rows) as reader:
             table = reader.read_all()
-        if task.redo and read_bytes(marker(paths.root, STAGE, shard.stem)) is not None:
-            reopen(shard, keys_of(table), paths, paths.spool(shard), task.redo)
-        one = OpenShard(shard, table, Spool(paths.spool(shard), paths.owner(shard)), time.time())
+        if task.redo and read_bytes(marker(setup.root, STAGE, shard.stem)) is not None:
+            reopen(shard, keys_of(table), setup, task.redo)
+        one = OpenShard(shard, table, Spool(setup.spool(shard), setup.owner(shard)), time.time())
         urls = table["url"].to_pylist()
-        digests = digests_of(table, self._setup.digest)
+        digests = digests_of(table, setup.digest)
         jobs = []
         for row, url in enumerate(urls):
             told = one.spool.told(row) if row in one.spool else None
@@ -217,9 +217,8 @@ class Worker:
             self._spawn(self._assemble(one))
 
     async def _assemble(self, one: OpenShard) -> None:
-        paths = self._setup.paths
         markers = await asyncio.get_running_loop().run_in_executor(
-            self._writer, assemble, one.shard, one.table, one.spool, paths, one.started
+            self._writer, assemble, one.shard, one.table, one.spool, self._setup, one.started
         )
         one.spool.discard()
         del self._open[one.shard.stem]

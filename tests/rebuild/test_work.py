@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder.console import Console
-from builder.rebuild.assemble import ShardPaths
-from builder.rebuild.config import FetchRules, RebuildConfig
+from builder.rebuild.assemble import Setup
+from builder.rebuild.config import RebuildConfig
 from builder.rebuild.job import Job
 from builder.rebuild.plan import RebuildPlan, make_plan
 from builder.rebuild.spool import Spool, Tried
-from builder.rebuild.units import Setup, tasks
+from builder.rebuild.units import tasks
 from builder.rebuild.work import Worker
 from builder.stage.engine import Done, Units
 from builder.stage.stop import Stop
@@ -29,16 +29,15 @@ from .runs import reasons, write_manifest
 
 async def finished(config: RebuildConfig, plan: RebuildPlan, **given: Any) -> tuple[list[Done], list[Any]]:
     """What the work on the only shard of a plan yields, and what it tells; given: fields of its Task."""
-    paths = paths_of(config, plan)
     (task,) = tasks(plan, [(plan.shards[0], frozenset())], None)
     units = Units(iter([replace(task, **given)]), Stop(Console(quiet=True)))
     told: list[Any] = []
-    worker = Worker(Setup(config, paths, None, FetchRules()), units, told.append)
+    worker = Worker(setup_of(config, plan), units, told.append)
     return [done async for done in worker.finished()], told
 
 
-def paths_of(config: RebuildConfig, plan: RebuildPlan) -> ShardPaths:
-    return ShardPaths(config.output, Path(config.output, ".spool"), "parquet", 0.0, plan.config_hash)
+def setup_of(config: RebuildConfig, plan: RebuildPlan) -> Setup:
+    return Setup(config, Path(config.output, ".spool"), plan.config_hash)
 
 
 async def test_rows_that_killed_a_decoder_are_dropped_without_another_try(tmp_path: Path) -> None:
@@ -60,8 +59,8 @@ async def test_a_row_that_an_earlier_run_asked_waits_until_it_is_due(tmp_path: P
             write_manifest(tmp_path / "m.parquet", urls), str(tmp_path / "root"), allow_private=True
         )
         plan = make_plan(config)
-        paths, due = paths_of(config, plan), time.time() + 0.5
-        with contextlib.closing(Spool(paths.spool(plan.shards[0]), paths.owner(plan.shards[0]))) as spool:
+        setup, due = setup_of(config, plan), time.time() + 0.5
+        with contextlib.closing(Spool(setup.spool(plan.shards[0]), setup.owner(plan.shards[0]))) as spool:
             spool.append_tried(0, Tried(2, due, False))
             spool.append_tried(1, Tried(1, 0.0, True))
         await finished(config, plan)
