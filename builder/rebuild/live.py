@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import itertools
 import logging
 import os
 import queue
@@ -161,7 +160,8 @@ class _Live:
             scheduler = Scheduler(fetcher, config, cores, self._ended, lambda: None)
             try:
                 while not self._leaving.is_set():
-                    if not await loop.run_in_executor(None, self._may_go_on):
+                    # Now and then it returns without, to see whether all is well.
+                    if not await loop.run_in_executor(None, lambda: self._room.acquire(timeout=0.5)):
                         continue
                     piece = await loop.run_in_executor(None, self._next, source)
                     if piece is None:
@@ -184,15 +184,11 @@ class _Live:
         while self._order and len(self._order[0].outcomes) == len(self._order[0].wanted):
             self._finished.put(self._order.popleft())
 
-    def _may_go_on(self) -> bool:
-        """Wait until the reader has made room; now and then return to see whether all is well."""
-        return self._room.acquire(timeout=0.5)
-
     def _next(self, source: Iterator[pa.Table]) -> _Piece | None:
-        for table in itertools.islice(source, 1):
-            keys = keys_of(table)
-            return _Piece(table, keys, self._wanted(table, keys))
-        return None
+        if (table := next(source, None)) is None:
+            return None
+        keys = keys_of(table)
+        return _Piece(table, keys, self._wanted(table, keys))
 
     def _wanted(self, table: pa.Table, keys: list[str]) -> list[int]:
         """The rows of the split that is read which filters do not refuse without their pictures."""

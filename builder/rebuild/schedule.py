@@ -121,15 +121,11 @@ class Scheduler:
         if (self.queued < LOW_WATER or not self._ready) and not self._stopping:
             self._hungry()
 
-    async def drained(self) -> None:
-        """Wait until every row added has ended, or, after `stop`, until nothing is in flight."""
-        self.go()
-        await first_of(self.quiet, self.failure)
-
-    def stop(self) -> None:
-        """Start nothing more; what is in flight ends."""
+    async def drain(self) -> None:
+        """Start nothing more, and wait until what is in flight has ended."""
         self._stopping = True
         self.go()
+        await first_of(self.quiet, self.failure)
 
     async def close(self) -> None:
         """End what is in flight, and free the timers and the decode threads."""

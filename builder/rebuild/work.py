@@ -58,7 +58,6 @@ class OpenShard:
     spool: Spool
     started: float
     tally: Tally = field(default_factory=Tally)
-    changed: bool = True
     answered: deque[str] = field(default_factory=lambda: deque(maxlen=3))  # URLs an earlier run kept
 
     @property
@@ -128,17 +127,14 @@ class Worker:
             await asyncio.sleep(LOOK_SECONDS)
             if self._units.stopping and not self._stopping:
                 self._stopping = True
-                self._spawn(self._drain())
+                self._spawn(self._scheduler.drain())
             if time.monotonic() - told >= TELL_SECONDS:
                 told = time.monotonic()
                 self._tell_counts()
 
     def _tell_counts(self) -> None:
-        changed = {stem: one.tally for stem, one in self._open.items() if one.changed}
-        if changed:
-            self._tell(changed)
-        for one in self._open.values():
-            one.changed = False
+        if self._open:
+            self._tell({stem: one.tally for stem, one in self._open.items()})
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -169,10 +165,9 @@ class Worker:
 
     def _next(self) -> tuple[OpenShard, list[Job]] | None:
         """Wait, in a thread, for a shard, open its spool, and find what is to be fetched; None where there is none."""
-        task = next(self._units, None)
-        return None if task is None else self._prepare(task)
-
-    def _prepare(self, task: Task) -> tuple[OpenShard, list[Job]]:
+        task: Task | None = next(self._units, None)
+        if task is None:
+            return None
         shard, setup = task.shard, self._setup
         with pa.ipc.open_stream(task.rows) as reader:
             table = reader.read_all()
@@ -187,7 +182,7 @@ class Worker:
             reason = Reason.REMOVED if row in task.removed else None
             reason = reason or (Reason.CORRUPT if row in task.poison and told is None else None)
             if told is not None and (reason is None or told.reason is reason):
-                self._count(one, told)
+                one.tally.add(told.reason, told.counters)
                 if told.reason is None:
                     one.answered.append(normalise(url))
                 continue
@@ -198,13 +193,8 @@ class Worker:
             except Dropped as dropped:
                 outcome = Outcome(reason=dropped.reason)
                 one.spool.append(row, outcome)
-                self._count(one, outcome)
+                one.tally.add(outcome.reason, outcome.counters)
         return one, jobs
-
-    @staticmethod
-    def _count(one: OpenShard, outcome: Outcome) -> None:
-        one.tally.add(outcome.reason, outcome.counters)
-        one.changed = True
 
     def _row_ended(self, job: Job, outcome: Outcome | None) -> None:
         one: OpenShard = job.owner
@@ -212,7 +202,7 @@ class Worker:
             one.spool.append_tried(job.row, Tried(job.attempts, job.due, job.unescaped))
             return
         one.spool.append(job.row, outcome)
-        self._count(one, outcome)
+        one.tally.add(outcome.reason, outcome.counters)
         if not one.missing:
             self._spawn(self._assemble(one))
 
@@ -225,10 +215,6 @@ class Worker:
         self._done.append(Done(one.shard.number, one.shard.stem, markers))
         self._news.set()
         self._want()
-
-    async def _drain(self) -> None:
-        self._scheduler.stop()
-        await self._scheduler.drained()
 
 
 def _job(one: OpenShard, row: int, url: str, digest: tuple[str, str] | None) -> Job:
