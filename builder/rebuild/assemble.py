@@ -189,16 +189,10 @@ def pair_table(
         "image": pa.StructArray.from_arrays([data, pa.array(paths, pa.string())], fields=list(IMAGE)),
         "sha256": [outcome.sha256 for _, outcome in kept],
         "fetched_at": [outcome.fetched_at for _, outcome in kept],
+        **{name: [getattr(picture, name) for picture in pictures] for name in SHOWN},
+        **dict(zip(rows.column_names, rows.columns, strict=True)),
     }
-    for name in SHOWN:
-        made[name] = [getattr(picture, name) for picture in pictures]
-    arrays = []
-    for field in schema:
-        values = rows[field.name] if field.name in source.schema.names else made[field.name]
-        arrays.append(
-            values if isinstance(values, (pa.Array, pa.ChunkedArray)) else pa.array(values, field.type)
-        )
-    return pa.Table.from_arrays(arrays, schema=schema)
+    return pa.table(made, schema=schema)
 
 
 def _add_outcome(columns: dict[str, list[Any]], key: str, url: str | None, outcome: Outcome) -> None:

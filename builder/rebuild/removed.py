@@ -39,7 +39,7 @@ def look(config: RebuildConfig) -> Removals | None:
     """
     known = None if config.overwrite else read(snapshot(config.output))
     lists = [of_manifest(config.input) if known is None else known, *named(config.removals)]
-    return _union([one for one in lists if one is not None])
+    return _union(lists)
 
 
 def keep(config: RebuildConfig, removals: Removals | None) -> bool:
@@ -54,7 +54,7 @@ def keep(config: RebuildConfig, removals: Removals | None) -> bool:
 @functools.lru_cache(maxsize=8)
 def of_file(file: str, removals: str) -> Removals | None:
     """The list that goes for one file of a manifest, together with those of --removals; read once in a process."""
-    return _union([one for one in (of_manifest(file), *named(removals)) if one is not None])
+    return _union([of_manifest(file), *named(removals)])
 
 
 def rows_of(removals: Removals | None, table: pa.Table) -> frozenset[int]:
@@ -109,5 +109,6 @@ def _release(url: str) -> Release | None:
         return document.read(url)
 
 
-def _union(lists: list[Removals]) -> Removals | None:
-    return functools.reduce(Removals.union, lists) if lists else None
+def _union(lists: list[Removals | None]) -> Removals | None:
+    there = [one for one in lists if one is not None]
+    return functools.reduce(Removals.union, there) if there else None

@@ -15,7 +15,7 @@ import mmap
 import os
 import struct
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import xxhash
 
@@ -145,25 +145,15 @@ class Spool:
         """How often `row`, which has not ended, was asked by this run or one before, and when it is due."""
         return self._tried.get(row, Tried())
 
-    def read(self, row: int) -> Outcome:
-        """The outcome of `row`, with its picture; KeyError when the row has not ended."""
+    def read(self, row: int, *, picture: bool = True) -> Outcome:
+        """The outcome of `row`, with its picture if that is wanted; KeyError when the row has not ended."""
         start, meta_size, data_size = self._index[row]
-        record = os.pread(self._file.fileno(), meta_size + data_size, start)
+        record = os.pread(self._file.fileno(), meta_size + data_size * picture, start)
         fields = json.loads(record[:meta_size])
-        outcome = self._outcome(fields[0])
-        if len(fields) > 1:
-            outcome.picture = Picture(data=record[meta_size:], **dict(zip(_PICTURE, fields[1], strict=True)))
-        return outcome
-
-    def told(self, row: int) -> Outcome:
-        """What `read` gives, without the picture; `reason` tells whether there is one."""
-        start, meta_size, _ = self._index[row]
-        return self._outcome(json.loads(os.pread(self._file.fileno(), meta_size, start))[0])
-
-    @staticmethod
-    def _outcome(fields: list[Any]) -> Outcome:
-        outcome = Outcome(**dict(zip(_OUTCOME, fields, strict=True)))
+        outcome = Outcome(**dict(zip(_OUTCOME, fields[0], strict=True)))
         outcome.reason = Reason(outcome.reason) if outcome.reason is not None else None
+        if picture and len(fields) > 1:
+            outcome.picture = Picture(data=record[meta_size:], **dict(zip(_PICTURE, fields[1], strict=True)))
         return outcome
 
     def close(self) -> None:

@@ -178,7 +178,7 @@ class Worker:
         digests = digests_of(table, setup.digest)
         jobs = []
         for row, url in enumerate(urls):
-            told = one.spool.told(row) if row in one.spool else None
+            told = one.spool.read(row, picture=False) if row in one.spool else None
             reason = Reason.REMOVED if row in task.removed else None
             reason = reason or (Reason.CORRUPT if row in task.poison and told is None else None)
             if told is not None and (reason is None or told.reason is reason):

@@ -72,7 +72,7 @@ class HostCounts:
         rows = [[*counts], [word] * len(counts), [kept] * len(counts), [*counts.values()]]
         self._take(table(rows, schema=_ROWS))
 
-    def add_urls(self, urls: Any, word: str = KEPT, *, kept: bool = True) -> None:
+    def add_urls(self, urls: Any) -> None:
         """Count an Arrow column of URLs; those without a host count nowhere."""
         found = pc.extract_regex(urls.cast(pa.binary()), pattern=_AUTHORITY)
         if isinstance(found, pa.ChunkedArray):
@@ -82,7 +82,7 @@ class HostCounts:
         for raw, count in zip(counted.field(0).to_pylist(), counted.field(1).to_pylist(), strict=True):
             if raw and (host := host_of("//" + raw.decode("utf-8", "replace"))):
                 counts[host] += count
-        self.add(counts, word, kept=kept)
+        self.add(counts)
 
     def add_columns(self, hosts: Any, words: Any, kept: Any) -> None:
         """Count rows of Arrow columns of one length; those without a host, null, count nowhere."""

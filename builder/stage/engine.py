@@ -137,14 +137,6 @@ class _Word(enum.Enum):
     GONE = enum.auto()  # of a worker: its pipe has closed
 
 
-@dataclass(frozen=True, slots=True)
-class _Fatal:
-    """Why a worker cannot go on, and the traceback for --debug."""
-
-    error: DanqingError | OSError
-    traceback: str
-
-
 class Watch:
     """Notes in shared memory at which row of which unit each thread is: should it die there, the parent can tell.
 
@@ -224,7 +216,9 @@ def _serve(work: str, setup: Any, debug: bool, slots: Any, pipe: Connection) -> 
     except (BrokenPipeError, ConnectionResetError):
         return  # the parent is gone
     except BaseException as error:
-        units.send(_Fatal(_portable(error), traceback.format_exc()))
+        told = _portable(error)
+        told.add_note(f"in a worker:\n{traceback.format_exc()}")  # for --debug
+        units.send(told)
 
 
 def _portable(error: BaseException) -> DanqingError | OSError:
@@ -324,9 +318,9 @@ class _Pool:
             self._inbox.put((worker, _Word.GONE))
 
     def _take(self, sender: _Worker | None, message: Any) -> None:
+        if isinstance(message, BaseException):  # of the source of the units, or why a worker cannot go on
+            raise message
         if sender is None:
-            if isinstance(message, BaseException):
-                raise message
             if message is None:
                 self._exhausted = True
             else:
@@ -336,8 +330,6 @@ class _Pool:
             self._wanting.append(sender)
         elif message is _Word.GONE:
             self._bury(sender)
-        elif isinstance(message, _Fatal):
-            raise message.error from RuntimeError(f"in a worker:\n{message.traceback}")
         else:
             if isinstance(message, Done):
                 sender.units.pop(message.number, None)

@@ -10,24 +10,13 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from .. import __version__
 from ..disk.ledger import PlanDocument
 from ..errors import UsageError
 from ..options import flags
-
-
-class Counted(Protocol):
-    """A shard, as far as a plan counts it."""
-
-    @property
-    def split(self) -> str:
-        """The split that it belongs to."""
-
-    @property
-    def rows(self) -> int:
-        """How many pairs it has."""
+from .shards import AnyShard
 
 
 def content(config: Any) -> dict[str, object]:
@@ -45,7 +34,7 @@ def hash_of(made_from: Any) -> str:
     return hashlib.blake2b(json.dumps(made_from, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def document(stage: str, shards: Iterable[Counted]) -> PlanDocument:
+def document(stage: str, shards: Iterable[AnyShard]) -> PlanDocument:
     """What every plan.json says; the stage adds its options and what it says of its input."""
     rows: Counter[str] = Counter()
     counts: Counter[str] = Counter()

@@ -28,15 +28,23 @@ PARALLEL = 16  # footers read at once
 _NAME = re.compile(rf"(?:{'|'.join(SPLITS)})-\d{{5,}}(?:-of-\d+)?\.parquet")
 
 
-class Numbered(Protocol):
-    """Whatever has a number among all of its kind."""
+class AnyShard(Protocol):
+    """A shard of a manifest or of a root, as far as plans and ranks look at it."""
 
     @property
     def number(self) -> int:
         """The number, from 0 on."""
 
+    @property
+    def split(self) -> str:
+        """The split that it belongs to."""
 
-N = TypeVar("N", bound=Numbered)
+    @property
+    def rows(self) -> int:
+        """The number of pairs."""
+
+
+N = TypeVar("N", bound=AnyShard)
 
 
 @dataclass(frozen=True, slots=True)
