@@ -112,7 +112,9 @@ class Scheduler:
             elif host.ready_at > now:  # it objected, or was asked, since it was listed
                 self._list(host, now)
             elif host.queue:
-                self._start(host, host.queue.popleft(), now)
+                host.started(now)
+                self.queued -= 1
+                self._track(self._run(host, host.queue.popleft(), now))
                 self._list(host, now)
         if not self._tasks and not self.queued:
             self._pass_on(self._outage.release)
@@ -178,11 +180,6 @@ class Scheduler:
             self._end(host, job, Outcome(reason=host.trip_reason, attempts=job.attempts))
 
     # ---- one row
-
-    def _start(self, host: HostQueue[Job], job: Job, now: float) -> None:
-        host.started(now)
-        self.queued -= 1
-        self._track(self._run(host, job, now))
 
     def _track(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)

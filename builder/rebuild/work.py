@@ -221,4 +221,4 @@ def _job(one: OpenShard, row: int, url: str, digest: tuple[str, str] | None) -> 
     """The row as it stands, asked before or not."""
     tried = one.spool.tried(row)
     sent = (fallback(url) if tried.unescaped else None) or url
-    return Job(one, row, sent, digest, tried.attempts, tried.due, tried.unescaped)
+    return Job(one, row, sent, digest, *tried)

@@ -200,20 +200,15 @@ def _funnel(root: str, stage: str) -> Funnel | None:
     funnel = Funnel(stage, sum(shards.values()), sum(rows.values()), str(plan.get("config_hash", "")))
     # Progress before markers: a shard that is finished in between is then counted once, by its marker.
     funnel.told_at, flight = ledger.read_progress(root, stage)
-    carved = []  # from a planned shard into a split of their own; they count once that shard is done
     done = set()
-    for one in ledger.read_all(root, stage):
+    for one in ledger.read_all(root, stage):  # by name, so that a split carved out of train comes behind it
         if one.split in shards:
-            funnel.add(one)
             done.add(one.shard)
-        else:
-            carved.append(one)
+        elif f"train-{one.shard.partition('-')[2]}" not in done:
+            continue
+        funnel.add(one)
     funnel.shards_done = len(done)
     funnel.decision = ledger.read_decision(root, stage)
-    finished = {stem.partition("-")[2] for stem in done if stem.startswith("train-")}
-    for one in carved:
-        if one.shard.partition("-")[2] in finished:
-            funnel.add(one)
     for stem, tally in flight.items():
         if stem not in done:
             funnel.shards_in_flight += 1

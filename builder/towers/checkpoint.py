@@ -51,12 +51,7 @@ class Checkpoint:
 
     def as_dict(self) -> dict[str, str | None]:
         """The names and the fingerprint, as they are written down beside scores."""
-        return {
-            "model": self.model,
-            "name": self.name,
-            "revision": self.revision,
-            "fingerprint": self.fingerprint,
-        }
+        return {name: getattr(self, name) for name in ("model", "name", "revision", "fingerprint")}
 
 
 def which(model: str) -> str:

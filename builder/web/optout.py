@@ -25,13 +25,9 @@ _WORDS = re.compile(r"[^\s:=\"']+")
 
 def opted_out(headers: CIMultiDict[str] | CIMultiDictProxy[str]) -> bool:
     """Whether the headers of an answer ask that it be not used for machine learning."""
-    if ROBOTS in headers:
-        for value in headers.getall(ROBOTS):
-            if any(_refuses(directive) for directive in re.split("[,;]", value.lower())):
-                return True
-    if RESERVATION in headers:
-        return any(value.strip() == "1" for value in headers.getall(RESERVATION))
-    return False
+    directives = (one for value in headers.getall(ROBOTS, ()) for one in re.split("[,;]", value.lower()))
+    reserved = any(value.strip() == "1" for value in headers.getall(RESERVATION, ()))
+    return reserved or any(map(_refuses, directives))
 
 
 def _refuses(directive: str) -> bool:
