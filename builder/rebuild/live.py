@@ -23,7 +23,6 @@ import pyarrow as pa
 from ..disk.batches import conform
 from ..disk.filters import Filters, check_filters, passing
 from ..disk.parquet import image_schema
-from ..disk.removals import Removals
 from ..disk.schema import PICTURE, carried, validation_share
 from ..errors import UsageError
 from ..manifest import open_manifest
@@ -74,19 +73,8 @@ def stream(
     part = settings.pop("part", None)
     config = _config(settings)
     for path in paths:
-        manifest = open_manifest(path, columns_of(config))
-        (split, rows), *_ = manifest.rows.items()
-        pieces = [
-            (at, min(at + PIECE, stop))
-            for start, stop in row_ranges or [(0, rows)]
-            for at in range(start, stop, PIECE)
-        ]
-        schema = image_schema(carried(manifest.schema))
-        check_filters(filters, schema, path)
-        digest = manifest.hash_column if config.verify_hash else None
-        live = _Live(config, part, digest, schema, Filters(filters, schema))
-        live.removals = of_file(path, config.removals)
-        yield from live.tables(manifest.tables(split, pieces))
+        live = _Live(path, config, part, filters)
+        yield from live.pairs(row_ranges)
         log.info("%s: %s", path, dict(live.counts))
         lost = Lost(live.counts.total(), live.counts.pop("kept", 0), live.counts)
         if said := doubt(path, lost, mend=MEND):
@@ -110,28 +98,33 @@ def _config(settings: Mapping[str, Any]) -> RebuildConfig:
 class _Live:
     """One pass over one manifest file."""
 
-    def __init__(
-        self,
-        config: RebuildConfig,
-        part: str | None,
-        digest: tuple[str, str] | None,
-        schema: pa.Schema,
-        filters: Filters,
-    ) -> None:
-        self._config, self._part, self._digest, self._schema = config, part, digest, schema
+    def __init__(self, path: str, config: RebuildConfig, part: str | None, filters: Any) -> None:
+        self._config, self._part = config, part
+        self._manifest = open_manifest(path, columns_of(config))
+        self._digest = self._manifest.hash_column if config.verify_hash else None
+        self._schema = image_schema(carried(self._manifest.schema))
+        check_filters(filters, self._schema, path)
+        said = Filters(filters, self._schema)
         # What is known of a pair before its picture is asked for; what filters say of that alone, and the rest.
-        self._told = pa.schema([one for one in schema if one.name not in PICTURE.names])
-        self._before, self._rest = filters.implied(self._told.names), filters.beyond(self._told.names)
+        self._told = pa.schema([one for one in self._schema if one.name not in PICTURE.names])
+        self._before, self._rest = said.implied(self._told.names), said.beyond(self._told.names)
+        self._removals = of_file(path, config.removals)
         self._finished: queue.SimpleQueue[_Piece | BaseException | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(AHEAD // PIECE)
         self._leaving = threading.Event()
         self._order: deque[_Piece] = deque()  # pieces begun, oldest first
         self.counts: Counter[str] = Counter()
-        self.removals: Removals | None = None
 
-    def tables(self, source: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        """The kept pairs, piece by piece; the thread ends with the iterator."""
-        thread = threading.Thread(target=self._work, args=(iter(source),), name="danqing-live", daemon=True)
+    def pairs(self, row_ranges: list[tuple[int, int]] | None) -> Iterator[pa.Table]:
+        """The kept pairs of these rows, or of all, piece by piece; the thread ends with the iterator."""
+        (split, rows), *_ = self._manifest.rows.items()
+        pieces = [
+            (at, min(at + PIECE, stop))
+            for start, stop in row_ranges or [(0, rows)]
+            for at in range(start, stop, PIECE)
+        ]
+        source = iter(self._manifest.tables(split, pieces))
+        thread = threading.Thread(target=self._work, args=(source,), name="danqing-live", daemon=True)
         thread.start()
         try:
             while (piece := self._finished.get()) is not None:
@@ -204,7 +197,7 @@ class _Live:
     def _add(self, piece: _Piece, scheduler: Scheduler) -> None:
         self._order.append(piece)
         urls, digests = piece.table["url"].to_pylist(), digests_of(piece.table, self._digest)
-        gone = rows_of(self.removals, piece.table)
+        gone = rows_of(self._removals, piece.table)
         for row in piece.wanted:
             try:
                 if row in gone:
