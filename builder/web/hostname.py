@@ -5,8 +5,10 @@ EXAMPLE.com · ex%61mple.com · 例子.中国 · 0x7f.1 · [::0:1] ─▶ exampl
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
+import socket
 from urllib.parse import unquote
 
 # Around a URL: blanks of every script, controls, and the invisible marks that come along when text is copied.
@@ -62,20 +64,13 @@ def _punycode(host: str) -> str:
 
 def _dotted(labels: list[str]) -> str:
     """The dotted form of an IPv4 address in any of the spellings that inet_aton and browsers accept."""
-    try:
-        numbers = [
-            int(x[2:] or "0", 16) if x[:2] == "0x" else int(x, 8 if x[0] == "0" else 10) for x in labels
-        ]
-        value = sum(number << 8 * (3 - i) for i, number in enumerate(numbers[:-1])) + numbers[-1]
-    except IndexError:
-        raise ValueError("no address") from None
-    if (
-        len(labels) > 4
-        or any(number > 255 for number in numbers[:-1])
-        or numbers[-1] >= 256 ** (5 - len(labels))
-    ):
-        raise ValueError("no address")
-    return str(ipaddress.IPv4Address(value))
+    if all(
+        _NUMBER.fullmatch(label) for label in labels
+    ):  # inet_aton itself would pass over what follows a blank
+        with contextlib.suppress(OSError):
+            plain = ".".join("0" if label == "0x" else label for label in labels)
+            return socket.inet_ntoa(socket.inet_aton(plain))
+    raise ValueError("no address")
 
 
 def host_of(url: str | None) -> str | None:

@@ -52,6 +52,7 @@ INVALID = [
     "http://[fe80::1%25eth0]/", "http://[127.0.0.1]/", "http://::1/", "http://256.1.1.1/", "http://1.2.3.4.5/",
     "http://127.0.0.09/", "http://4294967296/", "http://example.com/a\nb", "http://example.com/\x00b", "http://\u200d/",
     "http://example.com/\ud800", f"http://{'a' * 64}.com/", f"http://{'a.' * 130}com/", f"http://%{'9' * 99}/",
+    "http://1_0.1/", "http://0o7.1/", "http://1%20.2/",
     "http://example.com/" + "a" * LONGEST, "http://example.com/" + "图" * (LONGEST // 8),
 ]  # fmt: skip
 FOREIGN = [
