@@ -28,7 +28,7 @@ from .job import Job, digests_of
 from .outcome import Outcome
 from .plan import STAGE, ManifestShard
 from .retry import reopen
-from .schedule import Scheduler, first_of
+from .schedule import Scheduler
 from .spool import Spool, Tried
 from .units import Task
 
@@ -73,9 +73,7 @@ class Worker:
         self._setup, self._units, self._tell = setup, units, tell
         self._open: dict[str, OpenShard] = {}
         self._asked = self._exhausted = self._stopping = False
-        self._done: deque[Done] = deque()
-        self._news = asyncio.Event()  # something is done, has failed, or is over
-        self._failure: BaseException | None = None
+        self._news: asyncio.Queue[Done | BaseException | None] = asyncio.Queue()  # None: some work has ended
         # One shard is written at a time: memory for one row group, and uploads in order. Shards are opened in
         # a thread of their own, or a slow upload would keep the next rows waiting.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="shard")
@@ -94,16 +92,16 @@ class Worker:
                 self._want,
                 lambda job: self._units.at(job.owner.shard.number, job.row),
             )
+            self._scheduler.failure.add_done_callback(lambda one: self._news.put_nowait(one.exception()))
             clock = loop.create_task(self._look_regularly())
             self._want()
             try:
                 while not self._is_over():
-                    self._news.clear()
-                    await first_of(self._news, self._scheduler.failure)
-                    while self._done:
-                        yield self._done.popleft()
-                    if self._failure is not None:
-                        raise self._failure
+                    news = await self._news.get()
+                    if isinstance(news, BaseException):
+                        raise news
+                    if news is not None:
+                        yield news
             finally:
                 clock.cancel()
                 await self._scheduler.close()
@@ -111,7 +109,7 @@ class Worker:
 
     def _is_over(self) -> bool:
         left = self._open and not self._stopping
-        return not (self._work or self._done or left) and (self._stopping or self._exhausted)
+        return not (self._work or left) and self._news.empty() and (self._stopping or self._exhausted)
 
     def _want(self) -> None:
         rows = sum(one.shard.rows for one in self._open.values())
@@ -143,9 +141,7 @@ class Worker:
 
     def _work_ended(self, task: asyncio.Task[None]) -> None:
         self._work.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._failure = self._failure or task.exception()
-        self._news.set()
+        self._news.put_nowait(None if task.cancelled() else task.exception())
 
     async def _open_next(self) -> None:
         opened = await asyncio.get_running_loop().run_in_executor(self._opener, self._next)
@@ -212,8 +208,7 @@ class Worker:
         )
         one.spool.discard()
         del self._open[one.shard.stem]
-        self._done.append(Done(one.shard.number, one.shard.stem, markers))
-        self._news.set()
+        self._news.put_nowait(Done(one.shard.number, one.shard.stem, markers))
         self._want()
 
 
