@@ -36,7 +36,9 @@ def reopen(shard: ManifestShard, keys: list[str], setup: Setup, reasons: frozens
     spool = Spool(temporary, setup.owner(shard))
     parts = carve(shard, keys, setup.config.validation)
     for split, rows in parts.items():
-        _copy(shard, split, {row: keys[row] for row in rows}, setup, spool, reasons)
+        for row, outcome in _outcomes(shard, split, {row: keys[row] for row in rows}, setup):
+            if outcome.reason not in reasons:
+                spool.append(row, outcome)
     spool.close()
     leave_if_orphaned()
     temporary.replace(setup.spool(shard))
@@ -44,15 +46,10 @@ def reopen(shard: ManifestShard, keys: list[str], setup: Setup, reasons: frozens
         remove(marker(setup.root, STAGE, f"{split}-{shard.numbers}"))
 
 
-def _copy(
-    shard: ManifestShard,
-    split: str,
-    keys: dict[int, str],
-    setup: Setup,
-    spool: Spool,
-    reasons: frozenset[Reason],
-) -> None:
-    """Append the rows of one split; keys: of each of its rows."""
+def _outcomes(
+    shard: ManifestShard, split: str, keys: dict[int, str], setup: Setup
+) -> Iterator[tuple[int, Outcome]]:
+    """The rows of one split, with their pictures; keys: of each of its rows."""
     stem = f"{split}-{shard.numbers}"
     anew = f"restore it, or remove {marker(setup.root, STAGE, shard.stem)}: the shard is then made anew"
     with (
@@ -72,14 +69,12 @@ def _copy(
             outcome.fetched_at = _milliseconds(one["fetched_at"])
             if one["reason"] is not None:
                 outcome.reason = Reason(one["reason"])
-                if outcome.reason in reasons:
-                    continue
             else:
                 key, outcome.sha256, outcome.picture = next(pictures, _MISSING)
                 if outcome.picture is None or key != one["key"]:
                     break
                 outcome.picture.decoder = one["decoder"]
-            spool.append(row, outcome)
+            yield row, outcome
         else:
             if next(pictures, None) is None:
                 return

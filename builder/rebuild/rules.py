@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..disk.ledger import ShardLedger
+from ..disk.ledger import ShardLedger, Tally
 from ..reasons import Reason
 from ..stage.doubt import Lost, doubt
 from .config import RebuildConfig
@@ -66,12 +66,10 @@ def loosened(config: RebuildConfig, counted: Mapping[str, int]) -> str | None:
 
 
 def _of(markers: Iterable[ShardLedger]) -> Lost:
-    reasons: Counter[str] = Counter()
-    rows = kept = 0
+    total = Tally()
     for one in markers:
-        rows, kept = rows + one.rows, kept + one.kept
-        reasons.update(one.reasons)
-    return Lost(rows, kept, reasons, whole=False)
+        total.merge(one)
+    return Lost(total.rows, total.kept, total.reasons, whole=False)
 
 
 def _gained(before: Mapping[str, ShardLedger], now: Iterable[ShardLedger], asked: frozenset[Reason]) -> Lost:
