@@ -69,7 +69,8 @@ class HostCounts:
 
     def add(self, counts: Mapping[str, int], word: str = KEPT, *, kept: bool = True) -> None:
         """Add pairs, by the name of their host."""
-        rows = [[*counts], [word] * len(counts), [kept] * len(counts), [*counts.values()]]
+        hosts = [host.encode("utf-8", "replace").decode() for host in counts]
+        rows = [hosts, [word] * len(counts), [kept] * len(counts), [*counts.values()]]
         self._take(table(rows, schema=_ROWS))
 
     def add_urls(self, urls: Any) -> None:
