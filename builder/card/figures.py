@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from ..disk.release import Release
 from .charts import Counts, FunnelBar, style
@@ -66,8 +67,15 @@ def draw(release: Release) -> dict[str, bytes]:
 
 
 def _png(figure: Figure) -> bytes:
+    """The figure, drawn once: `savefig` draws twice where margins are laid out, and stores an alpha of no use."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure.set(dpi=DPI, facecolor=PAPER)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DPI, facecolor=PAPER, metadata={"Software": None})
+    Image.fromarray(pixels[..., :3]).save(file, "PNG", dpi=(DPI, DPI))
     return file.getvalue()
 
 
