@@ -108,8 +108,7 @@ def _scored(root: Root) -> list[Field]:
 def _carried(names: list[str], own: set[str]) -> dict[str, str]:
     """The carried columns, by the name they are released under: manifest_<name> where the release uses theirs."""
     if {*names} >= _RECORDED:
-        made = own | _BY_RELEASES
-        superseded = made | {f"manifest_{name}" for name in made}
+        superseded = {_recorded(name, names) for name in own | _BY_RELEASES}
         names = [name for name in names if name not in superseded]
     released: dict[str, str] = {}
     for name in names:
@@ -118,6 +117,14 @@ def _carried(names: list[str], own: set[str]) -> dict[str, str]:
             new = f"manifest_{new}"
         released[new] = name
     return released
+
+
+def _recorded(name: str, names: list[str]) -> str:
+    """The carried column with what a verified manifest recorded as `name`: manifest_<name> where that was not taken."""
+    if name not in names:
+        while (longer := f"manifest_{name}") in names:
+            name = longer
+    return name
 
 
 def read(root: Root, columns: ReleaseColumns, place: Places, shard: PlannedShard) -> Iterator[pa.Table]:

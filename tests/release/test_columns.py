@@ -171,3 +171,13 @@ def test_what_a_verified_manifest_recorded_is_superseded(tmp_path: Path) -> None
         "lang",
     ]
     assert columns(carried(tmp_path, *recorded), "manifest").carried == {"lang": "lang"}
+
+
+def test_a_column_of_the_first_manifest_is_not_taken_for_one_that_was_recorded(tmp_path: Path) -> None:
+    """It had a width and a code: they are manifest_width and manifest_code in the release that was rebuilt."""
+    recorded = ["manifest_key", "manifest_sha256", "manifest_fetched_at", "manifest_manifest_width", "code"]
+    root = carried(tmp_path, *recorded, "manifest_width", "manifest_code")
+    assert columns(root, "manifest").carried == {
+        "manifest_width": "manifest_width",
+        "manifest_code": "manifest_code",
+    }
