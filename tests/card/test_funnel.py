@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from builder.card import funnel
+from builder.card import funnel, words
 from builder.disk import files
 from builder.disk.ledger import ShardLedger, Tally
 from builder.errors import VerificationError
-from builder.reasons import KEPT
+from builder.reasons import KEPT, Cause, Reason, Verdict
 
 from ..roots import make_root
 from ..scored import make_scored
@@ -91,3 +91,9 @@ def test_revisions_are_handed_on(tmp_path: Path) -> None:
     assert [one["version"] for one in told] == ["v2026.08", "v2026.11"]
     assert told[-1]["dropped"] == {"drifted": 17, "removed": 3}
     assert funnel.revisions(None) == []
+
+
+def test_every_reason_has_words_of_its_own() -> None:
+    """A template would call one without them just `dropped`."""
+    assert words.REASONS.keys() >= {*Reason, *Verdict, Cause.MIN_SCORE}
+    assert words.CAUSES.keys() == {*Cause}
