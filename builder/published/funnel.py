@@ -8,12 +8,16 @@ Why a row was dropped, how many pairs were tested and what share of them is junk
 from __future__ import annotations
 
 import math
-from typing import TypedDict
+from collections.abc import Mapping
+from typing import Any, TypedDict
 
 from ..disk import documents
 from ..disk.release import NAME, Release
+from ..reasons import Verdict
 from .differences import Differences
 
+_PASSED = (Verdict.MOVED, Verdict.MATCHING)  # of the pairs that were tested
+_CLOSE = 1e-6  # p-values are compared as float32
 _NEEDED = ("manifest", "pending", "fetched", "reasons", "left_out")
 
 
@@ -24,6 +28,7 @@ class Decided(TypedDict):
     bound: float
     pi0: float
     tested: int
+    suspects: int
     threshold: float | None
     min_score: float | None
     keep: list[str]
@@ -65,6 +70,8 @@ def _check_decision(release: Release, differences: Differences) -> None:
         product = f"alpha × pi0 = {decision['alpha'] * decision['pi0']:g}"
         differences.add("funnel", f"{where}.decision: bound should be {product}, it is {decision['bound']:g}")
     verdicts, left_out = funnel.get("verdicts", {}), funnel["left_out"]
+    _check_threshold(decision, verdicts, f"{where}.decision", differences)
+    _check_suspects(release, decision["suspects"], f"{where}.decision", differences)
     here = release.counts.get("verdicts")
     for verdict, judged in verdicts.items():
         if verdict not in decision["keep"]:
@@ -73,3 +80,26 @@ def _check_decision(release: Release, differences: Differences) -> None:
             differences.add(
                 "funnel", f"{where}.verdicts.{verdict} says {judged:,}, the shards have {here[verdict]:,}"
             )
+
+
+def _check_threshold(
+    decision: Mapping[str, Any], verdicts: Mapping[str, int], where: str, differences: Differences
+) -> None:
+    """Check the p-value up to which is kept: Benjamini-Hochberg has it at the level times the share that passes."""
+    passed = sum(verdicts.get(verdict, 0) for verdict in _PASSED)
+    wanted = decision["alpha"] * passed / max(decision["tested"], 1)
+    found = decision["threshold"] or 0.0
+    if not math.isclose(found, wanted, rel_tol=_CLOSE):
+        share = f"alpha × {passed:,} of {decision['tested']:,} tested = {wanted:g}"
+        differences.add("funnel", f"{where}: threshold should be {share}, it is {found:g}")
+
+
+def _check_suspects(release: Release, found: int, where: str, differences: Differences) -> None:
+    """Check the suspects among the pairs that the decision keeps: those here, and some of those taken out since."""
+    here = release.counts.get("suspects")
+    if not isinstance(here, int):  # told of as a count that the shards do not have
+        return
+    out = release.funnel.get("removed", 0) + release.funnel.get("duplicates", 0)
+    if not here <= found <= here + out:
+        wanted = f"{here:,}" + (f" to {here + out:,}" if out else "")
+        differences.add("funnel", f"{where}: suspects should be {wanted}, it is {found:,}")

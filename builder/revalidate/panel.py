@@ -40,7 +40,6 @@ SLACK = 32  # candidates beyond the panel, for those that turn out to have no pi
 CHUNK = 1024  # pictures held at once
 PLACE = np.dtype([("same", "?"), ("key", KEY), ("sha256", "S32"), ("shard", "<i4"), ("row", "<i4")])
 Floats = npt.NDArray[np.float32]
-Identity = tuple[bytes, bytes, int]  # key, sha256 and hash of the captions: equal pairs have equal embeddings
 
 
 @dataclass(frozen=True, slots=True)

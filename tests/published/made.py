@@ -250,11 +250,12 @@ def funnel(counts: Counts, kind: Kind) -> dict[str, Any]:
     }
     if kind.validated:
         told |= {
-            "verdicts": {"drifted": drifted, "same": fetched - drifted},
+            "verdicts": {"drifted": drifted, "matching": 1, "same": fetched - drifted - 1},
             "left_out": {"drifted": drifted},
         }
-        told["decision"] = {"alpha": 0.05, "bound": 0.05 * 0.2, "pi0": 0.2, "tested": 9, "threshold": 0.03}
-        told["decision"] |= {"min_score": None, "keep": ["same", "moved", "matching"]}
+        told["decision"] = {"alpha": 0.05, "bound": 0.05 * 0.2, "pi0": 0.2, "tested": 9}
+        told["decision"] |= {"threshold": 0.05 / 9, "suspects": counts.suspects, "min_score": None}
+        told["decision"]["keep"] = ["same", "moved", "matching"]
     if kind.later:
         told["revisions"] = [
             {"version": BEFORE, "created_at": "2026-10-22T10:00:00+00:00", "kept": 50, "dropped": {}}

@@ -137,6 +137,16 @@ EDITS: dict[str, tuple[tuple[str, ...], Callable[[Path], None], str]] = {
         said("funnel", "decision", "tested", value=8),
         instead("8 pairs with changed bytes", "9 pairs with changed bytes"),
     ),
+    "threshold": (
+        SCORED,
+        said("funnel", "decision", "threshold", value=0.01),
+        r"decision: threshold should be alpha × 1 of 9 tested = 0\.00555\d+, it is 0\.01",
+    ),
+    "suspects": (
+        SCORED,
+        said("funnel", "decision", "suspects", value=8),
+        r"decision: suspects should be \d to \d, it is 8",
+    ),
     "none-tested": (
         SCORED,
         said("funnel", "decision", "tested", value=0),
