@@ -8,8 +8,9 @@
 Files appear whole, by rename, and a marker is written after everything that it speaks of.
 Rows in = rows kept + rows dropped, by reason: a ledger that does not add up cannot be made.
 
-These are of format 2, as their field `format` says. Those of builds up to 0.1.0 have no such field, and are read as
-well: they counted requests, bytes and HTTP statuses of every stage, and listed what a stage had read among its files.
+All but decisions are of format 2, as their field `format` says. Those of builds up to 0.1.0 have no such field,
+and are read as well: they counted requests, bytes and HTTP statuses of every stage, and listed what a stage had
+read among its files.
 """
 
 from __future__ import annotations
