@@ -38,6 +38,10 @@ _PROGRESS = re.compile(r"progress-\d+\.json")
 _BATCH = 512  # files asked of an object store at once
 
 
+class LaterFormat(ValueError):
+    """A document that a later build has written: nothing is wrong with it, and it is not to be removed."""
+
+
 class ReadFile(TypedDict):
     """What a marker says of a file that its shard was made from; xxh3_128: in hex."""
 
@@ -302,12 +306,12 @@ def _marker_of(document: documents.Document) -> ShardLedger:
 
 
 def _format(document: Mapping[str, Any]) -> int:
-    """The format of a document; ValueError where a later build has written it."""
+    """The format of a document; ValueError where it is none, LaterFormat where a later build has written it."""
     found = document.get("format", 1)
-    if not documents.is_count(found) or found > FORMAT:
-        raise ValueError(
-            f"format {str(found)[: documents.SHOWN]} of a later danqing, this one reads {FORMAT}"
-        )
+    if not documents.is_count(found):
+        raise ValueError(f"format: {str(found)[: documents.SHOWN]!r} is no number")
+    if found > FORMAT:
+        raise LaterFormat(f"format {found} of a later danqing, this one reads {FORMAT}")
     return int(found)
 
 
@@ -413,6 +417,8 @@ def _refused(path: str, what: str, remedy: str) -> Iterator[None]:
     """Turn a ValueError about a document at `path` into the InputError that says what it is not."""
     try:
         yield
+    except LaterFormat as error:
+        raise InputError(f"{path}: {error}: update danqing") from error
     except ValueError as error:
         raise InputError(f"{path}: {what} ({error}); {remedy}") from error
 
