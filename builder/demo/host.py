@@ -31,7 +31,7 @@ CUT = ("stall", "stall-body", "drip", "short")  # acts that end the connection
 class Route:
     """What a target answers with.
 
-    act: `send` (headers and the file), or `flaky` (500 the first time), `limited` (429 beyond RATE), `stall`
+    act: `send` (headers and the file), or `flaky` (500 the first time), `limited` (429 beyond the host's rate), `stall`
     (no answer), `stall-body` (half of it), `drip` (a byte now and then), `short` (closes early).
     headers: added ones, such as Location or X-Robots-Tag.
     """
@@ -46,7 +46,7 @@ class Route:
 class Host:
     """A small web server in threads; `addresses`, `port` and `refused_port` are known from the start."""
 
-    def __init__(self, addresses: int = 12) -> None:
+    def __init__(self, addresses: int = 12, rate: int = RATE) -> None:
         self.routes: Mapping[str, Route] = {}
         self.requests: Counter[str] = Counter()  # by target
         self.stopping = threading.Event()
@@ -59,7 +59,7 @@ class Host:
         self._closed = socket.socket()  # bound and never listening: connections to it are refused
         self._closed.bind(("127.0.0.1", 0))
         self.refused_port: int = self._closed.getsockname()[1]
-        self._window = (0.0, 0)
+        self._rate, self._window = rate, (0.0, 0)
         self._count = threading.Condition()
         self._threads = [
             threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
@@ -116,7 +116,7 @@ class Host:
         start, given = self._window
         now = time.monotonic()
         self._window = (start, given + 1) if now - start < 1 else (now, 1)
-        return self._window[1] > RATE
+        return self._window[1] > self._rate
 
 
 class _Listener(socketserver.ThreadingTCPServer):

@@ -211,6 +211,7 @@ def write(
     schema: pa.Schema,
     folder: Path,
     tell: Callable[[int, int], None],
+    group_bytes: int = GROUP_BYTES,
 ) -> MadeShard:
     """Write a shard into `folder`; `tell` is called with rows and bytes of each row group, and may raise to stop."""
     target = folder / shard.path
@@ -221,7 +222,7 @@ def write(
             TarWriter(temporary) if target.suffix == ".tar" else writer(temporary, schema)
         )
         with contextlib.closing(opened) as file:
-            for group in groups(tables):
+            for group in groups(tables, group_bytes):
                 file.write_table(group)
                 counts.add(shard.split, group)
                 tell(group.num_rows, group.nbytes)
@@ -237,18 +238,20 @@ def write(
     return MadeShard(shard.path, shard.rows, size, digest, counts.as_dict(hosts=None))
 
 
-def groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The rows of `tables` as row groups: cut after the row that fills GROUP_BYTES of pictures, or GROUP_ROWS."""
+def groups(
+    tables: Iterable[pa.Table], group_bytes: int = GROUP_BYTES, group_rows: int = GROUP_ROWS
+) -> Iterator[pa.Table]:
+    """The rows of `tables` as row groups: cut after the row that fills `group_bytes` of pictures, or `group_rows`."""
     waiting: list[pa.Table] = []
     rows = size = 0
     for table in tables:
         start = 0
         while start < table.num_rows:
             rest = table.slice(start)
-            taken, weight = _fitting(rest, GROUP_ROWS - rows, GROUP_BYTES - size)
+            taken, weight = _fitting(rest, group_rows - rows, group_bytes - size)
             waiting.append(rest.slice(0, taken))
             start, rows, size = start + taken, rows + taken, size + weight
-            if rows >= GROUP_ROWS or size >= GROUP_BYTES:
+            if rows >= group_rows or size >= group_bytes:
                 yield pa.concat_tables(waiting).combine_chunks()
                 waiting, rows, size = [], 0, 0
     if waiting:

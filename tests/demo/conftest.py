@@ -25,6 +25,6 @@ class Site:
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("demo")
-    with Host() as host:
+    with Host(rate=1000) as host:
         host.routes = write(folder, PAIRS, 0, host)
         yield Site(folder, host, Truth.read(folder / "truth.parquet"))

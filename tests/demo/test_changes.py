@@ -54,7 +54,6 @@ def later(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Later:
 def asked(later: Later, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[str | None, bytes]]:
     """What each pair of the release comes to, asked of the host: key -> reason, body."""
     monkeypatch.setattr(later.site.host, "routes", later.routes)
-    monkeypatch.setattr("builder.demo.host.RATE", 1000)
     rows = [old for old in later.site.truth.rows if old["outcome"] == "kept"]
     return {row["key"]: judge(row["url"]) for row in rows}
 

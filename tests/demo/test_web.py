@@ -34,7 +34,6 @@ def test_the_host_does_to_every_row_what_its_truth_says(
     site: Site, fault: str | None, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    monkeypatch.setattr("builder.demo.host.RATE", 1000)
     for row in of_fault(site, fault):
         reason, body = judge(row["url"], 0.5 if row["reason"] == Reason.TIMEOUT else PATIENCE)
         assert (reason and reason.value) == row["reason"], row["url"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from builder.disk import ledger
+from builder.disk.files import read_bytes, write_atomic
 from builder.disk.ledger import ShardLedger, Tally, WrittenFile, marker
 from builder.errors import InputError
 from builder.reasons import Reason
@@ -244,15 +245,15 @@ def test_other_files_are_no_markers(tmp_path: Path) -> None:
     assert done(str(tmp_path)) == set()
 
 
-def test_progress_of_all_ranks_is_read_the_later_word_counting(
-    root: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    times = iter(["2025-01-01T00:00:02Z", "2025-01-01T00:00:01Z"])
-    monkeypatch.setattr(ledger, "_now", lambda: next(times))
+def test_progress_of_all_ranks_is_read_the_later_word_counting(root: str) -> None:
     ledger.write_progress(root, "rebuild", 0, {"train-00000-of-00042": tally(5, 5)})
     ledger.write_progress(
         root, "rebuild", 1, {"train-00000-of-00042": tally(1, 1), "train-00001-of-00042": tally()}
     )
+    for rank, second in ((0, 2), (1, 1)):
+        path = f"{root}/ledger/rebuild/progress-{rank}.json"
+        document = json.loads(read_bytes(path) or b"")
+        write_atomic(path, json.dumps(document | {"at": f"2025-01-01T00:00:0{second}Z"}).encode())
     at, told = ledger.read_progress(root, "rebuild")
     assert at == "2025-01-01T00:00:02Z"
     assert {stem: one.rows for stem, one in told.items()} == {

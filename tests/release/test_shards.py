@@ -34,8 +34,10 @@ def shard(count: int, path: str = "images/train-00000-of-00001.parquet") -> Plan
     return PlannedShard(0, "train", path, count, 0, count, 0)
 
 
-def write(tables: Any, one: PlannedShard, folder: Path) -> staging.MadeShard:
-    return staging.write(one, tables, image_schema(), folder, lambda pairs, size: None)
+def write(
+    tables: Any, one: PlannedShard, folder: Path, group_bytes: int = staging.GROUP_BYTES
+) -> staging.MadeShard:
+    return staging.write(one, tables, image_schema(), folder, lambda pairs, size: None, group_bytes)
 
 
 def batches(table: pa.Table, size: int) -> Iterator[pa.Table]:
@@ -44,25 +46,18 @@ def batches(table: pa.Table, size: int) -> Iterator[pa.Table]:
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 1000])
-def test_the_bytes_do_not_depend_on_how_rows_were_read(
-    tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(staging, "GROUP_BYTES", 300 * KB)
+def test_the_bytes_do_not_depend_on_how_rows_were_read(tmp_path: Path, size: int) -> None:
     table = pairs(400, 2 * KB)
-    whole = write([table], shard(400), tmp_path / "a")
-    parts = write(batches(table, size), shard(400), tmp_path / "b")
+    whole = write([table], shard(400), tmp_path / "a", 300 * KB)
+    parts = write(batches(table, size), shard(400), tmp_path / "b", 300 * KB)
     assert whole.sha256 == parts.sha256
     assert pq.read_metadata(tmp_path / "b" / whole.path).num_row_groups == 3
 
 
-def test_row_groups_of_pictures_are_cut_by_bytes_and_of_a_manifest_by_rows(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(staging, "GROUP_BYTES", 100 * KB)
-    monkeypatch.setattr(staging, "GROUP_ROWS", 60)
+def test_row_groups_of_pictures_are_cut_by_bytes_and_of_a_manifest_by_rows() -> None:
     table = pairs(200, 2 * KB)
-    by_bytes = [group.num_rows for group in staging.groups([table])]
-    by_rows = [group.num_rows for group in staging.groups([table.drop_columns(["image"])])]
+    by_bytes = [group.num_rows for group in staging.groups([table], 100 * KB, 60)]
+    by_rows = [group.num_rows for group in staging.groups([table.drop_columns(["image"])], 100 * KB, 60)]
     assert set(by_bytes[:-1]) == {50}
     assert by_rows == [60, 60, 60, 20]
 
@@ -150,15 +145,12 @@ def test_rows_that_lie_together_are_not_copied(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [20, 200])
-def test_memory_does_not_grow_with_the_shard(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
-) -> None:
-    monkeypatch.setattr(staging, "GROUP_BYTES", 500 * KB)
+def test_memory_does_not_grow_with_the_shard(tmp_path: Path, count: int) -> None:
     one = pairs(50, 5 * KB)
     before, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.system_memory_pool())
     pa.set_memory_pool(pool)
     try:
-        write((one for _ in range(count)), shard(50 * count), tmp_path)
+        write((one for _ in range(count)), shard(50 * count), tmp_path, 500 * KB)
     finally:
         pa.set_memory_pool(before)
     assert pool.max_memory() < 12 * 500 * KB

@@ -184,17 +184,15 @@ async def test_large_bodies_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_waiting_for_memory_does_not_count_against_the_deadline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(body, "SMALL", 1000)
-    monkeypatch.setattr(body, "BUDGET", MOST)
     loop = asyncio.get_running_loop()
     now, passed = loop.time, [0.0]
     monkeypatch.setattr(loop, "time", lambda: now() + passed[0])
-    limits = FetchLimits(total=300.0, connect=3000.0, idle=3000.0, max_bytes=MOST)
-    unannounced = b"HTTP/1.1 200 OK\r\n\r\n" + b"a" * 2000
+    limits = FetchLimits(total=300.0, connect=3000.0, idle=3000.0, max_bytes=body.BUDGET)
+    unannounced = b"HTTP/1.1 200 OK\r\n\r\n" + b"a" * (body.SMALL + 1000)
     async with (
         RawSite(unannounced) as one,
         RawSite(unannounced) as other,
-        RawSite(http(200, b"c" * 999)) as small,
+        RawSite(http(200, b"c" * body.SMALL)) as small,
         Fetcher(limits, ME) as fetcher,
     ):
         first = await fetcher.fetch(one.url())  # has all the memory until it is done with
