@@ -58,7 +58,7 @@ class Plan:
 
 # Of the loop, clip-retrieval's own: batches of 256, eight workers.
 FULL = Plan(("B/16-256", "L/16-256"), (64, 256, 512, 1024), 512, 4.0, 512, "B/16-naflex", 256, 8)
-SMOKE = Plan(("smoke",), (16, 64), 16, 0.2, 128, "smoke-naflex", 64, 1)
+SMOKE = Plan(("smoke",), (16, 64), 16, 0.05, 128, "smoke-naflex", 64, 1)
 
 
 def run(bench: Bench, last: float) -> None:

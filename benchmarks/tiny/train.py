@@ -6,6 +6,7 @@ gives the same weights on the same version of torch, on one thread.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -31,11 +32,12 @@ SHARES = (0.7, 0.15, 0.15)  # of the steps: the picture tower alone, the text to
 RATE, MUON = 4e-3, 0.03  # of AdamW, and of Muon for the matrices inside the layers
 
 
-def alphabet() -> list[str]:
+@functools.cache
+def alphabet() -> tuple[str, ...]:
     """Every character of the world's captions, sorted."""
     rng = np.random.default_rng(0)
     pairs = (scenes.captions(scenes.attributes(index), rng) for index in range(2000))
-    return sorted(set("".join(alt_text + recaption for alt_text, recaption in pairs)))
+    return tuple(sorted(set("".join(alt_text + recaption for alt_text, recaption in pairs))))
 
 
 def make_tokenizer(length: int = LENGTH) -> Any:
