@@ -1,7 +1,7 @@
 """An earlier build against this one, in turn in one run: start-up, a rebuild over https, scoring, streaming.
 
     git worktree add --detach ../before v0.1.0
-    python benchmarks/builds.py ../before [--rounds 5] [--images 1500] [--json FILE] [--smoke]
+    python benchmarks/builds.py ../before [--rounds 5] [--images 1500] [--only WORD] [--json FILE] [--smoke]
 
 In: the tree of the earlier build, which runs with the packages of this interpreter. Out: a table of CPU and wall of
 both, and the median over the rounds of before / now: 1.03 is 3 % less than before. --smoke is small and quick.
@@ -103,7 +103,7 @@ def race(args: argparse.Namespace, out: Path) -> list[Work]:
         root, log = out / "run" / "root", out / "run" / "log.txt"
         shutil.rmtree(root, ignore_errors=True)
         measure.run(ours.command(table, root, ours.EXACT), log=log, env=places["before"], cwd=out).check()
-        done = works(root, table)
+        done = [work for work in works(root, table) if args.only in work.name]
         for turn in range(args.rounds):
             for work in done:
                 for name in list(trees)[:: 1 if turn % 2 == 0 else -1]:
@@ -124,6 +124,7 @@ def main() -> None:
     """Run all of it and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("before", type=Path, help="the tree of the earlier build")
+    parser.add_argument("--only", default="", metavar="WORD", help="the works with this in their name")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=1500)
     parser.add_argument("--json", type=Path, help="write the figures to this file too")

@@ -24,8 +24,8 @@ from ..disk.tars import TarWriter
 from ..web.hostname import host_of
 from .config import RebuildConfig
 from .outcome import SHOWN, TOLD, Outcome
-from .plan import STAGE, ManifestShard
 from .spool import Spool
+from .units import STAGE, ManifestShard
 
 ROW_GROUP_ROWS = 1000
 ROW_GROUP_BYTES = 32 << 20  # of pictures; a reader that decodes one row group holds no more

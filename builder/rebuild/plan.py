@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
 from fsspec.utils import glob_translate
 
 from ..console import in_words
@@ -23,42 +26,17 @@ from ..disk.removals import Removals
 from ..disk.root import CARD, REBUILD, Earlier
 from ..errors import InputError, UsageError
 from ..manifest import Manifest, ManifestOptions, known_encoding, open_manifest
+from ..reasons import Reason
 from ..stage import plan as plans
 from .config import RebuildConfig
+from .removed import rows_of
+from .units import STAGE, ManifestShard, Task
 
-STAGE = "rebuild"
 # Files as a rebuild writes them, which no pattern of the manifest may match.
 _WRITTEN = (
     "images/train-00000-of-00001.parquet", "images/train-00000-of-00001.tar", "outcomes/train-00000-of-00001.parquet",
     "ledger/rebuild/plan.json", "ledger/rebuild/train-00000.json", CARD,
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class ManifestShard:
-    """The unit of work: rows [start, stop) of a split of the manifest; `index` of `count` in it, `number` in all."""
-
-    number: int
-    split: str
-    index: int
-    count: int
-    start: int
-    stop: int
-
-    @property
-    def rows(self) -> int:
-        """How many rows of the manifest it covers."""
-        return self.stop - self.start
-
-    @property
-    def numbers(self) -> str:
-        """The part of the file names that tells shards apart: 00000-of-00042."""
-        return f"{self.index:05d}-of-{self.count:05d}"
-
-    @property
-    def stem(self) -> str:
-        """The file name without folder and extension."""
-        return f"{self.split}-{self.numbers}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,3 +202,19 @@ class PlanSummary:
             *(self.earlier.lines() if self.earlier else []),
             "nothing was written: --dry-run",
         ]
+
+
+def tasks(
+    plan: RebuildPlan, todo: Sequence[tuple[ManifestShard, frozenset[Reason]]], removals: Removals | None
+) -> Iterator[Task]:
+    """The shards of `todo`, with the reasons to fetch rows again for, and their rows, read as they are asked for."""
+    by_split = defaultdict(list)
+    for shard, again in todo:
+        by_split[shard.split].append((shard, again))
+    for split, shards in by_split.items():
+        ranges = [(shard.start, shard.stop) for shard, _ in shards]
+        for (shard, again), table in zip(shards, plan.manifest.tables(split, ranges), strict=True):
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, table.schema) as stream:
+                stream.write_table(table)
+            yield Task(shard.number, shard, sink.getvalue().to_pybytes(), again, rows_of(removals, table))

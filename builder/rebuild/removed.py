@@ -24,7 +24,7 @@ from ..errors import InputError
 from ..manifest.source import kind_of
 from .assemble import keys_of
 from .config import RebuildConfig
-from .plan import STAGE
+from .units import STAGE
 
 
 def snapshot(root: str) -> str:

@@ -20,8 +20,8 @@ from ..errors import InputError
 from ..reasons import Reason
 from .assemble import Setup, carve
 from .outcome import SHOWN, TOLD, Outcome, Picture
-from .plan import STAGE, ManifestShard
 from .spool import Spool
+from .units import STAGE, ManifestShard
 
 _MISSING = (None, None, None)  # beyond the last pair of a shard
 

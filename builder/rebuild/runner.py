@@ -27,9 +27,9 @@ from ..stage.run import run as run_stage
 from . import removed
 from .assemble import Setup
 from .config import RebuildConfig
-from .plan import STAGE, ManifestShard, PlanSummary, RebuildPlan, check_apart, make_plan
+from .plan import PlanSummary, RebuildPlan, check_apart, make_plan, tasks
 from .rules import judged, loosened
-from .units import tasks
+from .units import STAGE, ManifestShard
 
 TARS = (
     "--format webdataset: danqing revalidate, danqing report and load_dataset('danqing') read no tars; for tars of "

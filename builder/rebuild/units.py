@@ -1,21 +1,43 @@
-"""The units of a rebuild: whole shards with their rows of the manifest.
+"""The units of a rebuild: shards of a manifest, and what goes to a process of one.
 
-Apart from `work`, so that the parent loads neither the HTTP client nor the decoders: 0.25 s of CPU at every start.
+Apart from `plan` and `work`: a worker loads no reader of manifests, and the parent no HTTP client and no decoders.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
-
-from ..disk.removals import Removals
 from ..reasons import Reason
 from ..stage.engine import Unit
-from .plan import ManifestShard, RebuildPlan
-from .removed import rows_of
+
+STAGE = "rebuild"
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestShard:
+    """The unit of work: rows [start, stop) of a split of the manifest; `index` of `count` in it, `number` in all."""
+
+    number: int
+    split: str
+    index: int
+    count: int
+    start: int
+    stop: int
+
+    @property
+    def rows(self) -> int:
+        """How many rows of the manifest it covers."""
+        return self.stop - self.start
+
+    @property
+    def numbers(self) -> str:
+        """The part of the file names that tells shards apart: 00000-of-00042."""
+        return f"{self.index:05d}-of-{self.count:05d}"
+
+    @property
+    def stem(self) -> str:
+        """The file name without folder and extension."""
+        return f"{self.split}-{self.numbers}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +50,3 @@ class Task(Unit):
     rows: bytes
     redo: frozenset[Reason] = frozenset()
     removed: frozenset[int] = frozenset()
-
-
-def tasks(
-    plan: RebuildPlan, todo: Sequence[tuple[ManifestShard, frozenset[Reason]]], removals: Removals | None
-) -> Iterator[Task]:
-    """The shards of `todo`, with the reasons to fetch rows again for, and their rows, read as they are asked for."""
-    by_split = defaultdict(list)
-    for shard, again in todo:
-        by_split[shard.split].append((shard, again))
-    for split, shards in by_split.items():
-        ranges = [(shard.start, shard.stop) for shard, _ in shards]
-        for (shard, again), table in zip(shards, plan.manifest.tables(split, ranges), strict=True):
-            sink = pa.BufferOutputStream()
-            with pa.ipc.new_stream(sink, table.schema) as stream:
-                stream.write_table(table)
-            yield Task(shard.number, shard, sink.getvalue().to_pybytes(), again, rows_of(removals, table))

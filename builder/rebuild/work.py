@@ -26,11 +26,10 @@ from ..web.url import fallback, normalise
 from .assemble import Setup, assemble, keys_of
 from .job import Job, digests_of
 from .outcome import Outcome
-from .plan import STAGE, ManifestShard
 from .retry import reopen
 from .schedule import Scheduler
 from .spool import Spool, Tried
-from .units import Task
+from .units import STAGE, ManifestShard, Task
 
 WINDOW_ROWS = 50_000  # in open shards: enough to find ready hosts behind slow ones
 TELL_SECONDS = 0.5

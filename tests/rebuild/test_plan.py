@@ -15,7 +15,8 @@ import pytest
 from builder.disk import ledger
 from builder.errors import InputError, UsageError
 from builder.rebuild.config import RebuildConfig
-from builder.rebuild.plan import STAGE, make_plan
+from builder.rebuild.plan import make_plan
+from builder.rebuild.units import STAGE
 from builder.stage import plan as plans
 
 TEXTS = {

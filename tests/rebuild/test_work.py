@@ -15,9 +15,8 @@ from builder.console import Console
 from builder.rebuild.assemble import Setup
 from builder.rebuild.config import RebuildConfig
 from builder.rebuild.job import Job
-from builder.rebuild.plan import RebuildPlan, make_plan
+from builder.rebuild.plan import RebuildPlan, make_plan, tasks
 from builder.rebuild.spool import Spool, Tried
-from builder.rebuild.units import tasks
 from builder.rebuild.work import Worker
 from builder.stage.engine import Done, Units
 from builder.stage.stop import Stop
