@@ -27,7 +27,6 @@ from ..disk.files import join, read_bytes, write_atomic
 from ..disk.parquet import rows_by_number
 from ..errors import InputError
 from ..stage.shards import Shard
-from . import rules
 from .judge import check_numbers
 from .plan import NEEDED, STAGE, opened
 from .reference import Reference
@@ -116,23 +115,23 @@ def _path(root: str) -> str:
 
 
 def make_panel(
-    shards: Sequence[Shard], reference: Reference, siglip: Siglip, columns: Sequence[str]
+    shards: Sequence[Shard], reference: Reference, siglip: Siglip, columns: Sequence[str], size: int
 ) -> Panel:
-    """Choose and embed the panel; columns: of the captions that are scored.
+    """Choose and embed the panel of `size` pairs; columns: of the captions that are scored.
 
     Raises InputError where no pair of the root is in the reference, and for a damaged shard; VerificationError where
     too many pairs come to no numbers.
     """
     root = shards[0].root if shards else ""
-    asked, looked = rules.PANEL + SLACK, 0
+    asked, looked = size + SLACK, 0
     parts: list[Panel] = []
     while True:
         places = select(shards, reference, asked, columns)
         parts.append(_embedded(shards, places[looked:], siglip, columns))
         panel = _together(parts).sound(root)
-        lacking = rules.PANEL - len(panel.keys)
+        lacking = size - len(panel.keys)
         if lacking <= 0 or len(places) < asked:
-            return panel.only(slice(rules.PANEL))
+            return panel.only(slice(size))
         # Many without picture or caption: look at the next ones too, at as many as if half of them were.
         asked, looked = asked + 2 * lacking + SLACK, len(places)
 

@@ -21,6 +21,7 @@ from ..disk.files import join, remove
 from ..disk.ledger import Tally
 from ..disk.root import REVALIDATE, earlier
 from ..stage.engine import Done, Tell, Units
+from . import rules
 from .config import RevalidateConfig
 from .decide import Deciding, decide
 from .panel import Panel, make_panel, read_panel, texts_of
@@ -62,7 +63,7 @@ def panel(setup: Scoring, units: Units, tell: Tell) -> Iterator[Done]:
         found = None if overwrite else read_panel(root, columns)
         if found is None:
             setup.console.info("choosing the panel, the pairs among which each pair is ranked")
-            made = make_panel(setup.plan.shards, setup.reference, setup.siglip, columns)
+            made = make_panel(setup.plan.shards, setup.reference, setup.siglip, columns, rules.PANEL)
             if overwrite:
                 earlier(root, REVALIDATE).remove()
         setup.plan.write(root)

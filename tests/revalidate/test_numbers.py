@@ -19,7 +19,6 @@ from builder.disk.digests import KEY
 from builder.disk.ledger import PlanDocument, write_plan
 from builder.disk.schema import pair_key, saying
 from builder.errors import VerificationError
-from builder.revalidate import rules
 from builder.revalidate.clusters import NONE
 from builder.revalidate.config import RevalidateConfig
 from builder.revalidate.judge import Decision, Judged
@@ -128,12 +127,9 @@ def test_too_many_of_them_are_no_decision(tmp_path: Path, capsys: pytest.Capture
     assert (tmp_path / "scores" / "train-00000-of-00001.parquet").read_bytes() == before
 
 
-def test_rows_of_a_piece_that_came_to_no_numbers_are_written_down(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rules, "PANEL", 8)
+def test_rows_of_a_piece_that_came_to_no_numbers_are_written_down(tmp_path: Path) -> None:
     write_root(tmp_path, planted(20), later=True, shard=20)
-    panel = make_panel(shards(tmp_path), Reference.empty(), siglip(), ("alt_text",))
+    panel = make_panel(shards(tmp_path), Reference.empty(), siglip(), ("alt_text",), 8)
     ((piece, pictures),) = PieceCutter(Reference.empty(), panel, ("alt_text",)).pieces(shards(tmp_path)[0])
     work = ToEmbed(piece, pictures, (column(piece.table.take(piece.forward), "alt_text"),))
     (made,) = siglip().embed([work])

@@ -10,7 +10,6 @@ import pytest
 
 from builder.disk.digests import keys_of, unhex
 from builder.errors import InputError
-from builder.revalidate import rules
 from builder.revalidate.panel import SLACK, Panel, make_panel, read_panel, select
 from builder.revalidate.reference import RECORD, Reference
 from tests.drift import Planted, write_root
@@ -19,11 +18,6 @@ from .runs import column, planted, rewrite, shards, siglip
 
 SIZE = 20
 PAIRS = planted(60)
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "PANEL", SIZE)
 
 
 def root_of(folder: Path, pairs: Sequence[Planted] = PAIRS, shard: int = 25) -> Path:
@@ -38,7 +32,7 @@ def keys(root: Path) -> list[str]:
 def panel_of(
     root: Path, reference: Reference | None = None, columns: tuple[str, ...] = ("alt_text",)
 ) -> Panel:
-    return make_panel(shards(root), reference or Reference.empty(), siglip(), columns)
+    return make_panel(shards(root), reference or Reference.empty(), siglip(), columns, SIZE)
 
 
 def hexed(panel: Panel) -> list[str]:

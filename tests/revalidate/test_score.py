@@ -25,11 +25,6 @@ PAIRS = planted(60)
 PANEL = 25
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "PANEL", PANEL)
-
-
 def embed(piece: Piece, pictures: list[bytes | None], captions: tuple[str, ...]) -> Embedded:
     texts = tuple(column(piece.table.take(piece.forward), name) for name in captions)
     (made,) = siglip().embed([ToEmbed(piece, pictures, texts)])
@@ -40,7 +35,7 @@ def one_piece(
     root: Path, reference: Reference, captions: tuple[str, ...] = ("alt_text",)
 ) -> tuple[pa.Table, Panel, Piece]:
     """The rows of scores of a root of one shard, in a piece."""
-    panel = make_panel(shards(root), reference, siglip(), captions)
+    panel = make_panel(shards(root), reference, siglip(), captions, PANEL)
     ((piece, pictures),) = PieceCutter(reference, panel, captions).pieces(shards(root)[0])
     tables = Scorer(siglip(), panel, captions, embeddings=False).score(
         piece, embed(piece, pictures, captions)
