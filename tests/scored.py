@@ -151,6 +151,7 @@ def decision(rows: list[dict[str, Any]], scoring: Scoring) -> dict[str, Any]:
         hosts[row["host"]][row["verdict"]] += 1
     tested = [row["p"] for row in rows if row["p"] is not None]
     pi0 = min(1.0, 2 * sum(p > 0.5 for p in tested) / max(len(tested), 1))
+    passed = sum(row["verdict"] in (Verdict.MOVED, Verdict.MATCHING) for row in rows)
     return {
         "decision": scoring.decision,
         "alpha": scoring.alpha,
@@ -163,7 +164,7 @@ def decision(rows: list[dict[str, Any]], scoring: Scoring) -> dict[str, Any]:
         "suspects": sum(row["suspect"] for row in rows),
         "tested": len(tested),
         "pi0": pi0,
-        "threshold": max((p for p in tested if p < 0.1), default=0.0),
+        "threshold": scoring.alpha * passed / max(len(tested), 1),
         "lowest_p": min(tested, default=None),
         "bound": scoring.alpha * pi0,
         "hosts": hosts,
