@@ -31,6 +31,11 @@ for _name in ("HF_DATASETS_CACHE", "HF_HUB_CACHE", "HF_TOKEN", "HUGGINGFACE_HUB_
 _strays: list[str] = []
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Two more workers than cores: tests wait a third of their time for processes and sockets."""
+    return len(os.sched_getaffinity(0)) + 2
+
+
 def _is_loopback(name: str) -> bool:
     try:
         return ipaddress.ip_address(name.partition("%")[0]).is_loopback
