@@ -17,10 +17,11 @@ from typing import Any
 import pyarrow as pa
 
 from ..disk.files import join, leave_if_orphaned, publish
-from ..disk.ledger import WORST_HOSTS, ShardLedger, Tally, entry
+from ..disk.ledger import ShardLedger, Tally, entry
 from ..disk.parquet import image_schema, writer
 from ..disk.schema import IMAGE, OUTCOMES, carried, pair_key, validation_share
 from ..disk.tars import TarWriter
+from ..stage.counts import HostCounts
 from ..web.hostname import host_of
 from .config import RebuildConfig
 from .outcome import SHOWN, TOLD, Outcome
@@ -151,9 +152,10 @@ class _Part:
         finally:
             leave_if_orphaned()
             pairs.close()
-        worst = sorted(lost_at, key=lambda host: (-lost_at[host], kept_at[host], host))[:WORST_HOSTS]
-        hosts = {host: [kept_at[host], lost_at[host]] for host in worst}
-        return tally, hosts, pa.table(columns, schema=OUTCOMES)
+        hosts = HostCounts()
+        hosts.add(kept_at)
+        hosts.add(lost_at, "dropped", kept=False)
+        return tally, hosts.told(), pa.table(columns, schema=OUTCOMES)
 
     def _groups(self) -> Iterator[list[tuple[int, Outcome]]]:
         """The rows in order, cut where a row group is full."""

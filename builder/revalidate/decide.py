@@ -140,7 +140,7 @@ def _write(
         marker,
         kept=int(decision.kept[span].sum()),
         reasons=decision.reasons(span),
-        hosts={one.host: [one.kept, one.lost] for one in hosts.worst(WORST_HOSTS)},
+        hosts=hosts.told(),
         outputs=marker.outputs | {scores.name: file},
     )
     if told != marker:

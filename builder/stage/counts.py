@@ -3,19 +3,21 @@
 columns of hosts or URLs, their words, whether kept ─▶ HostCounts ─▶ the largest hosts, the worst, or all as JSON
 
 They are held as an Arrow table, a row for each host and what became of its pairs: a name and ten bytes, where an entry
-of a dictionary takes two hundred. New rows wait, and are summed up when there are many.
+of a dictionary takes two hundred. New rows wait, and are summed up when there are many; those of a few hosts at a time
+wait in lists, as a table for each of ten thousand markers costs seconds.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self, TypedDict
 
 import pyarrow as pa
 import pyarrow.compute as compute
 
+from ..disk.ledger import WORST_HOSTS
 from ..web.hostname import host_of
 
 pc: Any = compute  # its stubs know no mix of column and constant
@@ -24,6 +26,7 @@ table: Any = pa.table  # nor lists in the place of arrays
 SHOWN = 1000  # of a finished release
 KEPT = "kept"  # the word where a count tells no more
 PENDING = 1 << 20  # rows that wait to be summed up, at least
+_LOOSE = 10_000  # rows that wait in lists
 _LEAST = 1000  # rows that a part weighs at least: a table of a few takes some kilobytes
 
 _AUTHORITY = r"(?s)//(?P<authority>[^/?#\\]*)"  # all that host_of looks at
@@ -65,13 +68,26 @@ class HostCounts:
     def __init__(self, pending: int = PENDING) -> None:
         self._parts: list[pa.Table] = [_ROWS.empty_table()]  # the first is summed up, the others wait
         self._waiting, self._bound = 0, pending
+        self._loose: list[list[Any]] = [[] for _ in _COLUMNS]  # rows that no table holds yet, by column
         self._left_out: tuple[int, int] = (0, 0)  # hosts and pairs that a finished release does not list
 
     def add(self, counts: Mapping[str, int], word: str = KEPT, *, kept: bool = True) -> None:
         """Add pairs, by the name of their host."""
         hosts = [host.encode("utf-8", "replace").decode() for host in counts]
-        rows = [hosts, [word] * len(counts), [kept] * len(counts), [*counts.values()]]
-        self._take(table(rows, schema=_ROWS))
+        rows: list[Iterable[Any]] = [hosts, [word] * len(counts), [kept] * len(counts), counts.values()]
+        for column, values in zip(self._loose, rows, strict=True):
+            column += values
+        if len(self._loose[0]) >= _LOOSE:
+            self._gather()
+
+    def add_told(self, hosts: Mapping[str, Sequence[int]]) -> None:
+        """Add the hosts of a marker, [kept, dropped] of each."""
+        self.add({host: kept for host, (kept, _) in hosts.items()})
+        self.add({host: lost for host, (_, lost) in hosts.items()}, "dropped", kept=False)
+
+    def told(self) -> dict[str, list[int]]:
+        """The worst hosts as a marker tells of them, [kept, dropped] of each."""
+        return {one.host: [one.kept, one.lost] for one in self.worst(WORST_HOSTS)}
 
     def add_urls(self, urls: Any) -> None:
         """Count an Arrow column of URLs; those without a host count nowhere."""
@@ -126,6 +142,11 @@ class HostCounts:
         hosts._left_out = (document["distinct"] - len(listed), document["pairs"] - sum(listed.values()))
         return hosts
 
+    def _gather(self) -> None:
+        """Make a table of the rows that wait in lists."""
+        rows, self._loose = table(self._loose, schema=_ROWS), [[] for _ in _COLUMNS]
+        self._take(rows)
+
     def _take(self, rows: pa.Table) -> None:
         self._parts.append(rows)
         self._waiting += max(len(rows), _LEAST)
@@ -134,6 +155,8 @@ class HostCounts:
 
     def _summed(self) -> pa.Table:
         """All that was counted, a row for each host and fate."""
+        if self._loose[0]:
+            self._gather()
         if len(self._parts) > 1:
             rows = pa.concat_tables(self._parts).group_by(_ROWS.names[:3]).aggregate([("pairs", "sum")])
             self._parts, self._waiting = [rows.rename_columns(_ROWS.names)], 0

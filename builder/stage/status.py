@@ -55,8 +55,7 @@ class Funnel:
     def add(self, one: ShardLedger) -> None:
         """Count a shard that is done."""
         self.counted.merge(one)
-        self.hosts.add({host: kept for host, (kept, _) in one.hosts.items()})
-        self.hosts.add({host: lost for host, (_, lost) in one.hosts.items()}, "dropped", kept=False)
+        self.hosts.add_told(one.hosts)
         self.rows_done += one.rows
         self.stored_bytes += sum(file["bytes"] for file in one.outputs.values())
         self.seconds += one.seconds
