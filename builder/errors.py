@@ -12,6 +12,8 @@ A message says what happened, where, and what to do. The command line prints it 
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -47,6 +49,12 @@ class Interrupted(DanqingError):
     """Stopped by a signal with everything finished so far on disk."""
 
     exit_code = 130
+
+
+def need(extra: str, packages: Iterable[str]) -> None:
+    """EnvironmentProblem, with the command that mends it, where packages of an extra are not installed."""
+    if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
+        raise EnvironmentProblem(f"{' and '.join(missing)} missing; pip install 'danqing[{extra}]'")
 
 
 def first_line(error: BaseException) -> str:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
 from itertools import accumulate
 
 import pyarrow as pa
 
+from ..disk.ledger import by_count
 from ..disk.location import DANQING, bare
 from ..disk.release import Release
 from ..errors import VerificationError
@@ -49,7 +49,7 @@ def facts(release: Release, schema: pa.Schema) -> dict[str, object]:
         "stages": STAGES,
         "reasons": REASONS,
         "revisions": _revisions(release),
-        "formats": _most(counts["formats"]),
+        "formats": by_count(counts["formats"]),
         "options": options,
         # How the pictures were stored, as far as the ledger says it, and unless they are as they were fetched.
         "stored": {"resize": "none", "encode": "", "upscale": False, **options}
@@ -76,11 +76,6 @@ def license_words(release: Release) -> str:
 
 def _link(source: str) -> str:
     return f"[{source}](https://huggingface.co/datasets/{source})" if bare(source) else f"`{source}`"
-
-
-def _most(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    """The most first, then by name."""
-    return sorted(counts.items(), key=lambda one: (-one[1], one[0]))
 
 
 def _column(field: pa.Field[pa.DataType], meaning: str) -> dict[str, str]:
@@ -124,4 +119,4 @@ def _median_side(bins: list[int]) -> int:
 def _revisions(release: Release) -> list[dict[str, object]]:
     """The newest first; a release that takes the place of one of its version is told once."""
     before = [one for one in release.funnel.get("revisions", []) if one["version"] != release.version]
-    return [one | {"dropped": _most(one["dropped"])} for one in [*before, revision(release)]][::-1]
+    return [one | {"dropped": by_count(one["dropped"])} for one in [*before, revision(release)]][::-1]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from ..disk.ledger import by_count
 from ..disk.release import Release
 from .charts import Counts, FunnelBar, style
 from .counts import CAPTIONS, LENGTHS, SCORE_BINS, SCORE_STEP, SIDE_BINS, SIDE_STEP
@@ -201,7 +202,7 @@ def _score(release: Release) -> Figure:
 
 def _hosts(release: Release) -> Figure:
     largest = release.counts["hosts"]["largest"]
-    listed = sorted(largest.items(), key=lambda one: (-one[1], one[0]))[:SHOWN_HOSTS]
+    listed = by_count(largest)[:SHOWN_HOSTS]
     kept = max(1, release.counts["kept"])
     figure, axes = _axes(0.9 + 0.28 * len(listed))
     for place, (_, pairs) in enumerate(listed):

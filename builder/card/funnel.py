@@ -111,6 +111,6 @@ def _steps(funnel: Mapping[str, Any], kept: int) -> Iterator[Step]:
 
 
 def _lost(kind: str, counts: dict[str, int]) -> Iterator[Step]:
-    for name, count in sorted(counts.items(), key=lambda one: (-one[1], one[0])):
+    for name, count in ledger.by_count(counts):
         if count:
             yield Step(kind, name, count)

@@ -283,6 +283,11 @@ def marker(root: str, stage: str, shard: str) -> str:
     return _at(root, stage, f"{shard.partition('-of-')[0]}.json")
 
 
+def decision_at(root: str, stage: str) -> str:
+    """The path of decision.json of a stage that judges pairs."""
+    return _at(root, stage, "decision.json")
+
+
 def read_all(root: str, stage: str) -> Iterator[ShardLedger]:
     """The shards that are done, by name; InputError naming the file that is no done marker inside."""
     folder = _at(root, stage)
@@ -402,7 +407,7 @@ def read_plan(root: str, stage: str) -> PlanDocument | None:
 
 def read_decision(root: str, stage: str) -> DecisionDocument | None:
     """decision.json of a stage that judges pairs, or None where nothing was decided; InputError where it is none."""
-    path = _at(root, stage, "decision.json")
+    path = decision_at(root, stage)
     data = files.read_bytes(path)
     if data is None:
         return None

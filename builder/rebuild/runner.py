@@ -14,7 +14,7 @@ from typing import Any
 from ..console import Console
 from ..disk.card import offer, root_card
 from ..disk.files import environment, join, read_bytes, write_atomic
-from ..disk.ledger import ShardLedger, Tally, write_plan
+from ..disk.ledger import ShardLedger, Tally, decision_at, write_plan
 from ..disk.location import read_from
 from ..disk.removals import Removals
 from ..disk.root import REBUILD, Earlier, earlier
@@ -35,9 +35,8 @@ TARS = (
     "--format webdataset: danqing revalidate, danqing report and load_dataset('danqing') read no tars; for tars of "
     "kept pairs rebuild to Parquet, re-validate, then danqing release ROOT OUT --what images --format webdataset"
 )
-Todo = list[
-    tuple[ManifestShard, frozenset[Reason]]
-]  # with the reasons to fetch rows of a finished one again for
+# Shards to do, with the reasons for which rows of a finished one are fetched again.
+Todo = list[tuple[ManifestShard, frozenset[Reason]]]
 
 
 def run(config: RebuildConfig, console: Console) -> Result:
@@ -177,7 +176,7 @@ class Rebuild(Stage[RebuildConfig, RebuildPlan]):
         splits = [*plan.manifest.rows, *(["validation"] if config.validation else [])]
         text = root_card(splits, config.format, carried(plan.manifest.schema), config.encode)
         write_atomic(card, text.encode())
-        if read_bytes(join(self.root, "ledger", "revalidate", "decision.json")) is not None:
+        if read_bytes(decision_at(self.root, "revalidate")) is not None:
             offer(self.root, scored=True)
 
 

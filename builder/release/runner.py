@@ -8,14 +8,12 @@ and ends in the same bytes.
 
 from __future__ import annotations
 
-import importlib.util
-
 from ..card.metadata import check_license
 from ..console import Console
 from ..disk.files import environment, is_local, local_path, work_folder
 from ..disk.location import bare
 from ..disk.parquet import without_pandas
-from ..errors import EnvironmentProblem, UsageError
+from ..errors import UsageError, need
 from .config import ReleaseConfig
 from .publication import open_publication
 from .summary import Preview, ReleaseSummary, preview
@@ -55,9 +53,8 @@ def run(config: ReleaseConfig, console: Console) -> ReleaseSummary | Preview:
 
 def _check_needs(config: ReleaseConfig) -> None:
     """Refuse now what would end the run hours later, when the card is written: a missing extra, an unknown license."""
-    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
-    if missing and not config.dry_run:
-        raise EnvironmentProblem(f"{' and '.join(missing)} missing; pip install 'danqing[release]'")
+    if not config.dry_run:
+        need("release", EXTRA)
     if config.license:
         check_license(config.license)
 

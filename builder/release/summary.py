@@ -26,10 +26,8 @@ class ReleaseSummary:
 
     def as_dict(self) -> dict[str, object]:
         """The release as JSON."""
-        release, names = (
-            self.release,
-            ("version", "what", "previous", "dropped", "removed", "validated", "license"),
-        )
+        release = self.release
+        names = ("version", "what", "previous", "dropped", "removed", "validated", "license")
         return {
             "url": self.url,
             "unchanged": self.unchanged,

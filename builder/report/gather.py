@@ -143,7 +143,7 @@ def _begun(root: str) -> Numbers:
     decision = ledger.read_decision(root, "revalidate")
     if decision is None:
         raise InputError(f"{root}: scored, but without verdicts yet; run danqing revalidate {root} --decide")
-    fs, path = filesystem(join(root, "ledger", "revalidate", "decision.json"))
+    fs, path = filesystem(ledger.decision_at(root, "revalidate"))
     with contextlib.suppress(NotImplementedError):  # some stores tell no dates
         return Numbers(plan, decision, fs.modified(path))
     return Numbers(plan, decision)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
 from ..console import Console, in_words
 from ..disk.files import environment, filesystem, write_atomic
-from ..errors import EnvironmentProblem, UsageError
+from ..errors import UsageError, need
 from . import page, samples
 from .config import ReportConfig
 from .gather import gather
@@ -44,9 +43,7 @@ def run(config: ReportConfig, console: Console) -> PageSummary:
     where the root has no verdicts or its files contradict each other.
     """
     _check_output(config)
-    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
-    if missing:
-        raise EnvironmentProblem(f"{' and '.join(missing)} missing; pip install 'danqing[report]'")
+    need("report", EXTRA)
     numbers = gather(config.root, config.samples, console)
     galleries = samples.galleries(config.root, numbers)
     written = page.render(config.root, numbers, galleries).encode()

@@ -35,7 +35,7 @@ from ..stage.doubt import Lost, doubt
 from ..stage.shards import Shard, find_shards
 from .config import BOUNDS, RevalidateConfig
 from .judge import PAIR, Decision, check_numbers
-from .plan import DECISION, scored
+from .plan import STAGE, scored
 from .scores import ShardScores
 
 THREADS = 8  # that read and write files; more would hold more tables at once, and a disk gives no more
@@ -63,7 +63,7 @@ def decide(config: RevalidateConfig, console: Console) -> Verdicts:
     root = config.root
     shards = find_shards(root, "scored")
     markers = _markers(root, shards)
-    document_at = join(root, DECISION)
+    document_at = ledger.decision_at(root, STAGE)
     files = [ShardScores(shard) for shard in shards]
     ends = list(accumulate((shard.rows for shard in shards), initial=0))
     spans = [slice(start, stop) for start, stop in pairwise(ends)]

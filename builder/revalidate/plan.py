@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from ..towers import Checkpoint
 
 STAGE = "revalidate"
-DECISION = f"ledger/{STAGE}/decision.json"
 NEEDED = ("key", "url", "image")  # columns of images/, beside the captions
 SETTLED = ("dtype", "preprocessing")  # what `auto` came to, and the way from a file to pixels
 NAMED = 3  # shards that are named where some are missing

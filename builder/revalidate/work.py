@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..console import Console
 from ..disk.card import offer
-from ..disk.files import join, remove
-from ..disk.ledger import Tally
+from ..disk.files import remove
+from ..disk.ledger import Tally, decision_at
 from ..disk.root import REVALIDATE, earlier
 from ..stage.engine import Done, Tell, Units
 from . import rules
@@ -26,7 +26,7 @@ from .config import RevalidateConfig
 from .decide import Deciding, decide
 from .panel import Panel, make_panel, read_panel, texts_of
 from .pieces import Pictures, Piece, PieceCutter
-from .plan import DECISION, ScoringPlan, agree
+from .plan import STAGE, ScoringPlan, agree
 from .reference import Reference
 from .score import Scorer
 from .scores import ScoreWriter
@@ -57,9 +57,8 @@ def panel(setup: Scoring, units: Units, tell: Tell) -> Iterator[Done]:
     """
     root, overwrite, columns = setup.config.root, setup.config.overwrite, setup.config.captions
     for number in units:
-        agree(
-            setup.config, setup.plan.made_from
-        )  # again: another rank may have begun while the model was loaded
+        # Again: another rank may have begun while the model was loaded.
+        agree(setup.config, setup.plan.made_from)
         found = None if overwrite else read_panel(root, columns)
         if found is None:
             setup.console.info("choosing the panel, the pairs among which each pair is ranked")
@@ -71,7 +70,7 @@ def panel(setup: Scoring, units: Units, tell: Tell) -> Iterator[Done]:
             made.write(root)
             found = read_panel(root, columns) or made  # of a rank elsewhere that was later
         setup.panel = found
-        remove(join(root, DECISION))  # its verdicts are not those of the scores any more
+        remove(decision_at(root, STAGE))  # its verdicts are not those of the scores any more
         offer(root, scored=False)
         yield Done(number, "panel", [])
 

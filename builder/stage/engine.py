@@ -350,9 +350,7 @@ class _Pool:
     @staticmethod
     def _send(worker: _Worker, message: Any) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            worker.pipe.send(
-                message
-            )  # of one that is gone the end is in the inbox, with what it leaves behind
+            worker.pipe.send(message)  # of one that is gone, its end is in the inbox with what it leaves
 
     def _bury(self, worker: _Worker) -> None:
         """A worker has ended: well, on request, by a crash, or killed."""
