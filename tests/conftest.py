@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import ipaddress
 import os
 import shutil
 import socket
-import sys
 import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ for _name in ("HF_DATASETS_CACHE", "HF_HUB_CACHE", "HF_TOKEN", "HUGGINGFACE_HUB_
 _strays: list[str] = []
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Two more workers than cores: tests wait a third of their time for processes and sockets."""
     return len(os.sched_getaffinity(0)) + 2
@@ -43,23 +44,36 @@ def _is_loopback(name: str) -> bool:
         return name in ("", "localhost")
 
 
-def _guard(event: str, arguments: tuple[Any, ...]) -> None:
-    """An audit hook: it also sees what asyncio and C code do through `socket`, and cannot be patched away."""
-    if event == "socket.getaddrinfo":
-        name = arguments[0].decode() if isinstance(arguments[0], bytes) else arguments[0] or ""
+# Python 3.11 lets no thread begin under coverage while another one, beginning too, is in an audit hook written in
+# Python: the thread is lost. So what reaches out is wrapped; asyncio and aiohttp call it by these names.
+def _guard_lookups(getaddrinfo: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(getaddrinfo)
+    def guarded(host: Any, *arguments: Any, **named: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host or ""
         if _is_loopback(name):
-            return
+            return getaddrinfo(host, *arguments, **named)
         if not name.endswith(".invalid"):  # a test may ask for a name that cannot exist
             _strays.append(name)
         raise socket.gaierror(socket.EAI_NONAME, f"tests reach loopback alone, not {name}")
-    if event in ("socket.connect", "socket.sendto") and isinstance(arguments[1], tuple):
-        host = str(arguments[1][0])
+
+    return guarded
+
+
+def _guard_connections(connect: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(connect)
+    def guarded(self: socket.socket, address: Any) -> Any:
+        host = str(address[0]) if isinstance(address, tuple) else "localhost"
         if not _is_loopback(host) and host != "0.0.0.0":
             _strays.append(host)
             raise PermissionError(f"tests reach loopback alone, not {host}")
+        return connect(self, address)
+
+    return guarded
 
 
-sys.addaudithook(_guard)
+socket.getaddrinfo = _guard_lookups(socket.getaddrinfo)
+socket.socket.connect = _guard_connections(socket.socket.connect)  # type: ignore[method-assign]
+socket.socket.connect_ex = _guard_connections(socket.socket.connect_ex)  # type: ignore[method-assign]
 
 
 @pytest.fixture(autouse=True)

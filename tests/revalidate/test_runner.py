@@ -113,14 +113,12 @@ def test_a_crash_before_any_file_appears_changes_nothing_in_the_end(
 
 KILLED = """
 import os, signal, sys
+from builder.cli import main
 from builder.revalidate import pieces, rules, work
 from builder.stage.stop import Stop
+from tests import renames
 rules.PANEL = 25
-def hear(event, arguments):
-    if event == "os.rename" and os.fspath(arguments[1]).endswith("train-00001.json"):
-        os.kill(os.getpid(), signal.SIGKILL)
-sys.addaudithook(hear)
-from builder.cli import main
+renames.before = lambda path: path.endswith("train-00001.json") and os.kill(os.getpid(), signal.SIGKILL)
 main(sys.argv[1:])
 """
 
