@@ -40,6 +40,11 @@ def flags(config: Any) -> list[Field[Any]]:
     )
 
 
+def flag_of(name: str) -> str:
+    """The flag of a field: `--dry-run` of dry_run, and `--from` of from_, which Python keeps for itself."""
+    return f"--{name.rstrip('_').replace('_', '-')}"
+
+
 def byte_size(text: str) -> int:
     """`32MB`, `32 MiB`, `1.5G` or plain bytes as a number of bytes; argparse's error for anything else."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", text.strip().lower())
@@ -55,21 +60,21 @@ def add_arguments(parser: argparse.ArgumentParser, config: type[Any]) -> None:
     hints = typing.get_type_hints(config)
     for one in flags(config):
         group: argparse._ActionsContainer = shared if one.metadata.get("shared") else parser
-        names = (one.name,) if one.metadata.get("positional") else (f"--{one.name.replace('_', '-')}",)
+        names = (one.name,) if one.metadata.get("positional") else (flag_of(one.name),)
         group.add_argument(*names, **_keywords(one, _plain(hints[one.name])))
 
 
 def check_values(config: Any, bounds: Mapping[str, tuple[float, float]]) -> None:
     """Raise UsageError where a value is none of its choices or outside its inclusive bounds, as NaN is."""
     for one in fields(config):
-        value, flag = getattr(config, one.name), one.name.replace("_", "-")
+        value, flag = getattr(config, one.name), flag_of(one.name)
         choices = one.metadata.get("choices")
         if choices and value not in choices:
-            raise UsageError(f"--{flag} {value}: none of {', '.join(choices)}")
+            raise UsageError(f"{flag} {value}: none of {', '.join(choices)}")
         low, high = bounds.get(one.name, (float("-inf"), float("inf")))
         if one.name in bounds and not low <= value <= high:
             wanted = f"at least {low}" if high == float("inf") else f"from {low} to {high}"
-            raise UsageError(f"--{flag} {value}: must be {wanted}")
+            raise UsageError(f"{flag} {value}: must be {wanted}")
 
 
 def _plain(hint: Any) -> Callable[[str], Any]:
@@ -82,14 +87,20 @@ def _plain(hint: Any) -> Callable[[str], Any]:
 def _keywords(one: Field[Any], kind: Callable[[str], Any]) -> dict[str, Any]:
     """What argparse's add_argument is told of a field."""
     text = one.metadata["help"].replace("%", "%%")
+    named = {} if one.metadata.get("positional") else {"dest": one.name}
     if kind is bool:
-        return {"action": "store_true", "help": text}
+        return {"action": "store_true", "help": text, **named}
     shown: Any = one.metadata.get("shown", one.default)
     if one.metadata.get("parse") is byte_size:
         shown = in_words(shown)
     if shown not in (None, ""):
         text += f" (default: {shown})".replace("%", "%%")
-    keywords: dict[str, Any] = {"help": text, "default": one.default, "type": one.metadata.get("parse", kind)}
+    keywords: dict[str, Any] = {
+        **named,
+        "help": text,
+        "default": one.default,
+        "type": one.metadata.get("parse", kind),
+    }
     if one.metadata.get("positional"):
         keywords["metavar"] = one.name.upper()
         keywords["nargs"] = None if one.default == "" else "?"

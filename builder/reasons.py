@@ -9,7 +9,9 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a pair was dropped by `rebuild`; fine enough to act on, and closed."""
+    """Why a pair was dropped, by whatever stage; fine enough to act on, and closed."""
+
+    # rebuild; the first two also crawl
 
     INVALID_URL = "invalid_url"  # null, empty, no host, userinfo, cannot be written as a URL
     BLOCKED_SCHEME = "blocked_scheme"  # neither http nor https, in the manifest or in a redirect
@@ -34,6 +36,34 @@ class Reason(StrEnum):
     TOO_SMALL = "too_small"  # a side under --min-side
     ASPECT = "aspect"  # longer than --max-aspect times its width, or wider
     HASH_MISMATCH = "hash_mismatch"  # not the bytes that the manifest recorded
+
+    # crawl, in the order of its recipe
+    PAGE_LANGUAGE = "page_language"  # the page is not Chinese, by --gate
+    NO_TEXT = "no_text"  # neither alt nor title nor figcaption
+    NO_URL = "no_url"  # an empty URL, a fragment, or that of the page itself: no picture
+    PLACEHOLDER_URL = (
+        "placeholder_url"  # what stands there until the picture is loaded: blank, spacer, loading, data:
+    )
+    BROKEN_TEXT = (
+        "broken_text"  # holds U+FFFD: the page was decoded wrongly, and other characters may be wrong too
+    )
+    SHORT_TEXT = "short_text"  # fewer characters than the recipe asks for
+    LONG_TEXT = "long_text"  # more characters than the recipe allows
+    NOT_CHINESE = "not_chinese"  # the text is not Chinese
+    NOAI = "noai"  # the page asks not to be used for machine learning
+    NOIMAGEAI = "noimageai"  # ... its pictures
+    TRAIN_AI = "train_ai"  # Content-Usage: train-ai=n
+    TDM_RESERVED = "tdm_reserved"  # the rights to text and data mining are reserved
+    DENIED_HOST = "denied_host"  # the host is on the list of --hosts
+    DUPLICATE = "duplicate"  # the same URL and text, earlier in the crawl
+    COMMON_TEXT = "common_text"  # the text of more pairs than the recipe allows
+    COMMON_URL = "common_url"  # the URL of more texts than the recipe allows
+    UNSAFE_TEXT = "unsafe_text"  # by the classifier of --text-classifier
+
+
+_ALL = tuple(Reason)
+_FIRST = _ALL.index(Reason.PAGE_LANGUAGE)
+REBUILD_REASONS, CRAWL_REASONS = _ALL[:_FIRST], _ALL[_FIRST:]
 
 
 class Dropped(Exception):

@@ -12,7 +12,7 @@ from typing import Any
 
 from builder.cli import STAGES, load
 from builder.console import in_words
-from builder.options import byte_size, flags
+from builder.options import byte_size, flag_of, flags
 
 ROOT = Path(__file__).parents[1]
 MARKED = re.compile(r"(<!-- flags of (\w+) -->\n).*?(<!-- end of flags -->)", re.DOTALL)
@@ -28,7 +28,7 @@ def default(one: dataclasses.Field[Any]) -> str:
 
 def line(one: dataclasses.Field[Any]) -> str:
     """One row of a table: name, default, what it says."""
-    name = one.name.upper() if one.metadata.get("positional") else f"--{one.name.replace('_', '-')}"
+    name = one.name.upper() if one.metadata.get("positional") else flag_of(one.name)
     told = one.metadata["help"].replace("|", "\\|").replace("<", "&lt;")
     among = ", ".join(f"`{value}`" for value in one.metadata.get("choices", ()))
     return f"| `{name}` | {default(one)} | {told}{f' ({among})' if among else ''} |"

@@ -16,7 +16,7 @@ import pytest
 from builder.cli import STAGES, parse
 from builder.disk import removals
 from builder.disk.schema import CHANGES, IMAGES, OUTCOMES, SCORES
-from builder.reasons import Reason, Verdict
+from builder.reasons import CRAWL_REASONS, REBUILD_REASONS, Verdict
 from tests.flags import MARKED, written
 from tests.house import tree_of
 from tests.roots import make_root
@@ -148,12 +148,13 @@ def test_a_page_is_short(page: str, most: int) -> None:
 
 def test_the_pages_name_every_reason_and_verdict() -> None:
     rows = {stage: re.findall(r"^\| (`\w+`.*?) \|", text_of(ROOT / "docs" / f"{stage}.md"), re.MULTILINE)
-            for stage in ("rebuild", "revalidate")}  # fmt: skip
+            for stage in ("crawl", "rebuild", "revalidate")}  # fmt: skip
     named = {
         stage: {name for row in found for name in re.findall(r"`(\w+)`", row)}
         for stage, found in rows.items()
     }
-    assert named["rebuild"] >= {reason.value for reason in Reason}
+    assert named["rebuild"] >= {reason.value for reason in REBUILD_REASONS}
+    assert named["crawl"] >= {reason.value for reason in CRAWL_REASONS}
     assert named["revalidate"] >= {verdict.value for verdict in Verdict}
 
 

@@ -13,7 +13,7 @@ from .. import __version__
 from ..errors import UsageError
 from ..options import byte_size, option
 from ..picture.limits import USUAL_PIXELS
-from ..reasons import Reason
+from ..reasons import REBUILD_REASONS, Reason
 from ..stage.shared import Sharded
 from ..web.limits import FetchLimits, Identity
 
@@ -108,7 +108,7 @@ class RebuildConfig(Sharded):
     retries: int = option(2, "further tries of what can change: timeouts, refusals, 5xx, 429")
     retry_failed: str = option(
         "",
-        f"fetch again rows of finished shards dropped for these reasons, as a,b: all, {', '.join(Reason)}",
+        f"fetch again rows of finished shards dropped for these reasons, as a,b: all, {', '.join(REBUILD_REASONS)}",
     )
     concurrency: int = option(0, "requests in flight in one worker; 0: adapts to errors and to the machine")
     per_host: int = option(4, "connections to one host, over all workers (at least one each)")
@@ -150,12 +150,12 @@ class RebuildConfig(Sharded):
     def retried(self) -> frozenset[Reason]:
         """The reasons of --retry-failed; UsageError for a word that is none."""
         words = {word.strip() for word in self.retry_failed.split(",")} - {""}
-        unknown = sorted(words - {*Reason, "all"})
+        unknown = sorted(words - {*REBUILD_REASONS, "all"})
         if unknown:
             raise UsageError(
-                f"--retry-failed {', '.join(unknown)}: no such reason; there are all, {', '.join(Reason)}"
+                f"--retry-failed {', '.join(unknown)}: no such reason; there are all, {', '.join(REBUILD_REASONS)}"
             )
-        return frozenset(Reason) if "all" in words else frozenset(Reason(word) for word in words)
+        return frozenset(REBUILD_REASONS) if "all" in words else frozenset(Reason(word) for word in words)
 
     def check(self) -> None:
         """Raise UsageError where a value is out of its range or two of them contradict each other."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ..reasons import Cause, Reason, Verdict
+from ..reasons import CRAWL_REASONS, Cause, Reason, Verdict
 
 SHARE = 0.95  # of all rows, lost for one reason
 ENOUGH = 100  # rows, for a share to say something
@@ -52,6 +52,25 @@ LIKELY: Mapping[str, Likely] = {
     Reason.HASH_MISMATCH: Likely(
         "the recorded hashes are not of what the hosts serve, but of resized copies?", "no --verify-hash", True
     ),
+    Reason.PAGE_LANGUAGE: Likely(
+        "hardly a page of these files is Chinese, by --gate", "--gate none, which judges each text by itself", True
+    ),
+    Reason.NO_TEXT: Likely("hardly a picture of these pages has a text; WARC files tell of more", "--from warc", True),
+    Reason.NO_URL: Likely("the pages load their pictures later; WARC files tell of them", "--from warc", True),
+    Reason.PLACEHOLDER_URL: Likely("the pages load their pictures later; WARC files tell of them", "--from warc", True),
+    Reason.BROKEN_TEXT: Likely("the pages were decoded wrongly; WARC files are decoded here", "--from warc", True),
+    Reason.SHORT_TEXT: Likely("the recipe wants longer texts"),
+    Reason.LONG_TEXT: Likely("the recipe wants shorter texts"),
+    Reason.NOT_CHINESE: Likely("the pages are not Chinese"),
+    **{
+        reason: Likely("the pages ask not to be used; if their owners have allowed it,", "--consent flag", True)
+        for reason in (Reason.NOAI, Reason.NOIMAGEAI, Reason.TRAIN_AI, Reason.TDM_RESERVED)
+    },
+    Reason.DENIED_HOST: Likely("the list of --hosts names nearly every host", "another --hosts", True),
+    Reason.DUPLICATE: Likely("the same files come under several names?"),
+    Reason.COMMON_TEXT: Likely("the texts are of menus and buttons?"),
+    Reason.COMMON_URL: Likely("one picture under many texts: a banner?"),
+    Reason.UNSAFE_TEXT: Likely("another classifier, or other labels?", "another --text-classifier", True),
     Verdict.DEAD: Likely("what is stored cannot be decoded"),
     Verdict.PLACEHOLDER: Likely("one picture under nearly all URLs: a banner, a login or a consent page"),
     Verdict.DRIFTED: Likely(
@@ -103,6 +122,8 @@ def _mend(root: str, reason: str, likely: Likely) -> str:
     """The command that mends it, as far as there is one."""
     if reason not in list(Reason):
         return f"danqing revalidate {root} --decide {likely.flags}" if likely.flags else ""
+    if reason in CRAWL_REASONS:
+        return f"crawl anew with {likely.flags}, into another folder" if likely.flags else ""
     if likely.anew:
         return f"rebuild anew with {likely.flags} and --overwrite"
     if reason == Reason.REMOVED:

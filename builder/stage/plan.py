@@ -15,7 +15,7 @@ from typing import Any
 from .. import __version__
 from ..disk.ledger import PlanDocument
 from ..errors import UsageError
-from ..options import flags
+from ..options import flag_of, flags
 from .shards import AnyShard
 
 
@@ -59,7 +59,7 @@ def refuse(
     known = {one.name: one.default for one in flags(config)}
     old = {**known, **then}
     changed = [
-        f"{'--' * (name in known)}{name.replace('_', '-')} {words(old[name])} then, {words(value)} now"
+        f"{flag_of(name) if name in known else name.replace('_', '-')} {words(old[name])} then, {words(value)} now"
         for name, value in now.items()
         if name in old and old[name] != value
     ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from builder.reasons import Cause, Reason, Verdict
+from builder.options import flag_of
+from builder.reasons import CRAWL_REASONS, REBUILD_REASONS, Cause, Reason, Verdict
 from builder.stage.doubt import LIKELY, Lost, doubt
 
 
@@ -29,12 +30,13 @@ def test_nothing_kept_or_nearly_all_lost_for_one_reason(lost: Lost, reason: str 
 
 @pytest.mark.parametrize("reason", [*Reason, *Verdict, Cause.MIN_SCORE])
 def test_every_reason_has_a_likely_cause_and_flags_that_there_are(reason: str) -> None:
+    from builder.crawl.config import CrawlConfig
     from builder.rebuild.config import RebuildConfig
     from builder.revalidate.config import RevalidateConfig as Revalidate
 
     flags = {flag for flag in LIKELY[reason].flags.split() if flag.startswith("--")}
-    config = RebuildConfig if reason in list(Reason) else Revalidate
-    assert flags <= {f"--{name.replace('_', '-')}" for name in config.__dataclass_fields__}
+    config = {**dict.fromkeys(REBUILD_REASONS, RebuildConfig), **dict.fromkeys(CRAWL_REASONS, CrawlConfig)}
+    assert flags <= {*map(flag_of, config.get(reason, Revalidate).__dataclass_fields__)}
     said = doubt("root", Lost(1, 0, {reason: 1}))
     assert said is not None
     assert said.startswith(f"root: none of 1 rows is kept, 1 of them {reason}: {LIKELY[reason].why}")
