@@ -27,7 +27,7 @@ class CrawlConfig(Sharded):
     limit_files: int = option(0, "files of the source to take, the first by name; 0: all", content=True)
     from_: str = option(
         "wat",
-        "of a crawl, the files to read; wat: links and alt texts; warc: whole pages, for lazy pictures and captions too",
+        "of a crawl, the files to read; wat: links and alt texts; warc: whole pages, for lazy pictures and captions",
         content=True,
         choices=("wat", "warc"),
     )
