@@ -56,12 +56,19 @@ class Page(Protocol):
         """The WARC file that holds it, and the offset of its record there."""
 
     @property
+    def crawl(self) -> str:
+        """The crawl, such as CC-MAIN-2025-30, by the warcinfo record of the file; empty where that names none."""
+
+    @property
     def languages(self) -> tuple[str, ...] | None:
         """ISO 639-3 codes by CLD2, the commonest first; None where the crawl recorded none."""
 
     @property
     def count(self) -> int:
         """The number of entries that `images` gives."""
+
+    def may_have_chinese(self) -> bool:
+        """Whether a text of `images` may hold a Han character, told without parsing; True where that is not known."""
 
     def images(self) -> Sequence[ImageEntry]:
         """The pictures, in the order of the page."""
