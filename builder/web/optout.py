@@ -10,6 +10,7 @@ other things.
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 
 from multidict import CIMultiDict, CIMultiDictProxy, istr
 
@@ -25,16 +26,21 @@ _WORDS = re.compile(r"[^\s:=\"']+")
 
 def opted_out(headers: CIMultiDict[str] | CIMultiDictProxy[str]) -> bool:
     """Whether the headers of an answer ask that it be not used for machine learning."""
-    directives = (one for value in headers.getall(ROBOTS, ()) for one in re.split("[,;]", value.lower()))
-    reserved = any(value.strip() == "1" for value in headers.getall(RESERVATION, ()))
-    return reserved or any(map(_refuses, directives))
+    reserved = any(map(reserves, headers.getall(RESERVATION, ())))
+    return reserved or any(map(refusals, headers.getall(ROBOTS, ())))
 
 
-def _refuses(directive: str) -> bool:
-    """One element of the list: `noai`, `danqing: noai`, `max-snippet: -1`, `bot: noindex nofollow`."""
-    for word in _WORDS.findall(directive):
-        if word in VALUED:
-            return False
-        if word in REFUSALS:
-            return True
-    return False
+def refusals(value: str) -> set[str]:
+    """Words of REFUSALS in a value of X-Robots-Tag, or in the content of a robots meta, which reads alike."""
+    directives = (_WORDS.findall(one) for one in re.split("[,;]", value.lower()))
+    return {word for words in directives for word in takewhile(_plain, words) if word in REFUSALS}
+
+
+def reserves(value: str) -> bool:
+    """Whether a value of TDM-Reservation reserves the rights to text and data mining."""
+    return value.strip() == "1"
+
+
+def _plain(word: str) -> bool:
+    """Whether what follows a word in its directive may be directives too: `bot: noindex nofollow`."""
+    return word not in VALUED
