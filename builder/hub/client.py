@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from .. import __version__
 from ..console import Console, in_time, one_line
@@ -45,6 +45,17 @@ def api() -> HfApi:
         )
     set_client_factory(_client)
     return HfApi(library_name="danqing", library_version=__version__)
+
+
+def bucket_file(url: str) -> tuple[str, dict[str, str]]:
+    """The https address of hf://buckets/ORG/NAME/PATH, and the headers to ask for it: the token, where there is one."""
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, but not said to be
+
+    org, name, *path = url.removeprefix("hf://buckets/").split("/")
+    endpoint = api().endpoint
+    return f"{endpoint}/buckets/{org}/{name}/resolve/{quote('/'.join(path))}", build_hf_headers(
+        library_name="danqing"
+    )
 
 
 @contextlib.contextmanager

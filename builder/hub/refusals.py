@@ -65,13 +65,21 @@ def refusal(error: BaseException) -> Refusal | None:
     return None
 
 
-def wanted_wait(error: Any) -> float | None:
-    """Seconds after which the Hub wants to be asked again, as an HfHubHTTPError says; None where it does not."""
+def limit_wait(headers: Mapping[str, str]) -> float | None:
+    """Seconds until the Hub answers again, by the RateLimit of an answer; None where it says no such thing."""
     from huggingface_hub.utils._http import parse_ratelimit_headers
 
-    limit = parse_ratelimit_headers(error.response.headers)
+    limit = parse_ratelimit_headers(headers)
     if limit is not None and limit.remaining == 0:
         return limit.reset_in_seconds + 1.0  # it rounds down
+    return None
+
+
+def wanted_wait(error: Any) -> float | None:
+    """Seconds after which the Hub wants to be asked again, as an HfHubHTTPError says; None where it does not."""
+    limit = limit_wait(error.response.headers)
+    if limit is not None:
+        return limit
     said = str(error.response.headers.get("Retry-After", "")).strip()
     return float(said) if said.isdigit() else None
 
