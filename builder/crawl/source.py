@@ -218,7 +218,7 @@ def _in_store(source: str, kind: str) -> list[CrawlFile]:
 
 
 def _chosen(names: Iterable[str], base: str, kind: str) -> list[str]:
-    """The files below `base` that are of the kind, else those of the other, else those that may be of either."""
+    """Of the files below `base` those that are of the kind, else of the other, else those that may be either."""
     told: dict[str, list[str]] = {}
     for name in names:
         inside = PurePosixPath(name.removeprefix(base).lstrip("/"))

@@ -27,8 +27,7 @@ PIECE = 16 << 10
 class Odd:
     """An answer that is not the file. cut, stall: bytes of the body before the connection ends, or says no more.
 
-    whole: a Range is ignored; length: a Content-Length that is a lie; chunked: none at all; location: of a redirect;
-    body: of a refusal.
+    whole: a Range is ignored; length: a Content-Length that is a lie; chunked: none at all; location: of a redirect.
     """
 
     status: int = 0
@@ -39,7 +38,6 @@ class Odd:
     length: int = -1
     chunked: bool = False
     location: str = ""
-    body: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,6 @@ class Request:
     """What was asked."""
 
     path: str
-    query: str
     range: str
     agent: str
     authorization: str
@@ -107,18 +104,14 @@ class CrawlHost:
         head = request.headers
         self.asked.append(
             Request(
-                request.path,
-                request.query_string,
-                head.get("Range", ""),
-                head.get("User-Agent", ""),
-                head.get("Authorization", ""),
+                request.path, head.get("Range", ""), head.get("User-Agent", ""), head.get("Authorization", "")
             )
         )
         odd = self._next[request.path].popleft() if self._next[request.path] else Odd()
         if odd.status or odd.location:
             headers = {"Retry-After": odd.retry_after} if odd.retry_after else {}
             headers |= {"Location": odd.location} if odd.location else {}
-            return web.Response(status=odd.status or 302, headers=headers, text=odd.body)
+            return web.Response(status=odd.status or 302, headers=headers)
         if request.path not in self.files:
             return web.Response(status=404)
         self._busy += 1
