@@ -69,6 +69,20 @@ def find(model: str, revision: str | None = None) -> Checkpoint:
     Raises InputError where it is no SigLIP, lacks files, or does not exist; EnvironmentProblem without a network, and
     before anything is looked for where what runs it is not installed.
     """
+    folder, revision, config = located(model, revision)
+    naflex = _kind(config, model)
+    weights = checked(folder, config, model, (_PICTURES, _TOKENIZERS))
+    name = Path(model).expanduser().resolve().name
+    return Checkpoint(folder, model, name, revision, fingerprint(folder, weights), naflex)
+
+
+def located(
+    model: str, revision: str | None = None, files: Sequence[str] = FILES
+) -> tuple[Path, str | None, Mapping[str, object]]:
+    """The folder of any model that is read from safetensors, its commit on the Hub, and its configuration.
+
+    files: those of a repository that are downloaded. Raises as `find` does.
+    """
     for package in ("torch", "transformers", "safetensors", "tokenizers"):
         if not _installed(package):
             raise EnvironmentProblem(f"{package} is not installed: {PIP}")
@@ -78,21 +92,30 @@ def find(model: str, revision: str | None = None) -> Checkpoint:
     if local.is_dir():
         if revision is not None:
             raise InputError(f"{model}: a local folder has no revision {revision}; leave --revision out")
-        folder = local
-    elif local.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
+        return local, None, _read(local / _CONFIG, model)
+    if local.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
         raise InputError(f"{model}: no such folder; give a folder that holds config.json, or a Hub id")
-    else:
-        folder = _downloaded(model, revision, FILES)
-        revision = folder.name
-        named = _weights(folder, _read(folder / _CONFIG, model), model)
-        if not all((folder / name).is_file() for name in named):  # an index may name its files as it likes
-            _downloaded(model, revision, (*FILES, *named))
+    folder = _downloaded(model, revision, files)
     config = _read(folder / _CONFIG, model)
-    naflex = _kind(config, model)
+    named = _weights(folder, config, model)
+    if not all((folder / name).is_file() for name in named):  # an index may name its files as it likes
+        _downloaded(model, folder.name, (*files, *named))
+    return folder, folder.name, config
+
+
+def checked(
+    folder: Path, config: Mapping[str, object], model: str, needed: Sequence[Sequence[str]]
+) -> list[str]:
+    """The files of its weights, all there and whole; needed: of each of these, one file must be there too.
+
+    InputError otherwise, and where weights are quantised.
+    """
+    parts = [config, *(part for part in config.values() if isinstance(part, dict))]
+    if any(part.get("quantization_config") for part in parts):
+        raise InputError(f"{model}: {_CONFIG} says that it is quantised; {_UNQUANTISED}")
     weights = _weights(folder, config, model)
-    _check_files(folder, weights, model)
-    fingerprint = _fingerprint(folder, weights)
-    return Checkpoint(folder, model, local.resolve().name, revision, fingerprint, naflex)
+    _check_files(folder, weights, model, needed)
+    return weights
 
 
 def _installed(package: str) -> bool:
@@ -150,8 +173,6 @@ def _kind(config: Mapping[str, object], model: str) -> bool:
             f"{model}: {_CONFIG} says {kind!r}, and not a whole SigLIP; give a checkpoint of SiglipModel or "
             "Siglip2Model, such as google/siglip2-base-patch16-256"
         )
-    if any(part.get("quantization_config") for part in parts):
-        raise InputError(f"{model}: {_CONFIG} says that it is quantised; {_UNQUANTISED}")
     return naflex
 
 
@@ -171,13 +192,9 @@ def _weights(folder: Path, config: Mapping[str, object], model: str) -> list[str
     return names
 
 
-def _check_files(folder: Path, weights: Sequence[str], model: str) -> None:
-    """InputError where files are missing, or hold no weights that SigLIP can be run with."""
-    lacking = [
-        " or ".join(names)
-        for names in (_PICTURES, _TOKENIZERS)
-        if not any((folder / name).is_file() for name in names)
-    ]
+def _check_files(folder: Path, weights: Sequence[str], model: str, needed: Sequence[Sequence[str]]) -> None:
+    """InputError where files are missing, or hold no weights that a model can be run with."""
+    lacking = [" or ".join(names) for names in needed if not any((folder / name).is_file() for name in names)]
     absent = [name for name in weights if not (folder / name).is_file()]
     others = sorted(path.name for path in folder.iterdir() if path.suffix in _UNREAD)
     if absent and others:
@@ -224,13 +241,13 @@ def _read(path: Path, model: str) -> Mapping[str, object]:
     return content
 
 
-def _fingerprint(folder: Path, weights: Sequence[str]) -> str:
+def fingerprint(folder: Path, weights: Sequence[str], files: Sequence[str] = FILES) -> str:
     """XXH3-128 over the names and XXH3s of every file that has a say in a score: 32 hex characters."""
     import xxhash
 
     from ..disk.files import file_digest  # with its file systems: only where there is something to digest
 
-    found = {path for pattern in FILES for path in folder.glob(pattern) if path.is_file()}
+    found = {path for pattern in files for path in folder.glob(pattern) if path.is_file()}
     present = sorted(found | {folder / name for name in weights})
     lines = [f"{path.relative_to(folder).as_posix()} {file_digest(path)}\n" for path in present]
     return xxhash.xxh3_128_hexdigest("".join(lines).encode())

@@ -174,14 +174,14 @@ def load(checkpoint: Checkpoint, options: Options) -> Loaded:
     Raises EnvironmentProblem where torch, transformers or the device is missing or broken; InputError where weights
     are missing or are of another shape than the configuration says.
     """
-    with _explained(checkpoint):
+    with explained(checkpoint.model):
         import torch
         from transformers import AutoModel
 
         # By its module: before 5.23, transformers itself gives the class only beside torchvision, which nothing needs.
         from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
-        with _quiet():
+        with quiet():
             processor = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
                 checkpoint.folder, local_files_only=True, backend="pil"
             )
@@ -227,13 +227,20 @@ def _loaded(checkpoint: Checkpoint, options: Options, processor: Any, model: Any
     )
 
 
-def _misfit(report: Any, config: Any) -> str | None:
-    """Why the weights are not those of the configuration, or it is not one of two towers that meet; else None."""
+def unfit(report: Any) -> str | None:
+    """Why the weights are not those of the configuration, by what transformers reports of reading them; else None."""
     for name, what in (("missing", "are missing"), ("unexpected", "are none of what config.json describes")):
         if keys := sorted(report[f"{name}_keys"]):
             return f"{len(keys)} of its weights {what}, such as {keys[0]}"
     for name, there, wanted in sorted(report["mismatched_keys"]):
         return f"weight {name} has shape {tuple(there)}, and config.json says {tuple(wanted)}"
+    return None
+
+
+def _misfit(report: Any, config: Any) -> str | None:
+    """Why a checkpoint is not one of two towers that meet, with all their weights; else None."""
+    if fault := unfit(report):
+        return fault
     dims = config.text_config.projection_size, config.vision_config.hidden_size
     if dims[0] != dims[1]:
         return f"config.json says captions of {dims[0]} dimensions and pictures of {dims[1]}"
@@ -286,7 +293,7 @@ def _normalisation(
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Turn the bars and advice of transformers off, then back as they were."""
     from transformers.utils import logging
 
@@ -302,14 +309,14 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _explained(checkpoint: Checkpoint) -> Iterator[None]:
+def explained(model: str) -> Iterator[None]:
     """Turn what reading a checkpoint can run into into one line."""
     try:
         yield
     except DanqingError:
         raise
     except Exception as error:  # transformers wraps what it meets in nearly every class there is
-        raise explain(error, checkpoint.model) from error
+        raise explain(error, model) from error
 
 
 def explain(error: BaseException, model: str) -> EnvironmentProblem | InputError:
