@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import ipaddress
+import itertools
 import os
 import shutil
 import socket
@@ -29,6 +30,7 @@ for _name in ("HF_DATASETS_CACHE", "HF_HUB_CACHE", "HF_TOKEN", "HUGGINGFACE_HUB_
     os.environ.pop(_name, None)
 
 _strays: list[str] = []
+_numbers = itertools.count()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -111,6 +113,33 @@ def hub(tmp_path: Any) -> Iterator[Any]:
         yield running
     assert not running.errors, running.errors[0]
     assert not running.leaks
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """The URL of an S3 of this session (tests/s3)."""
+    from tests.s3 import s3_process
+
+    with s3_process() as url:
+        yield url
+
+
+@pytest.fixture
+def s3(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A bucket of the test's own, and the environment that leads to it."""
+    import fsspec
+
+    from tests.s3 import Bucket, environment
+
+    env = environment(s3_url)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    kind = fsspec.get_filesystem_class("s3")
+    kind.clear_instance_cache()  # one keeps the environment in which it was made
+    bucket = Bucket(f"test-{next(_numbers)}", env)
+    fsspec.filesystem("s3").mkdir(bucket.name)
+    yield bucket
+    kind.clear_instance_cache()
 
 
 @pytest.fixture

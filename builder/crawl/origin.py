@@ -201,7 +201,7 @@ class Web:
 
 def _answer(response: httpx2.Response) -> Answer:
     said = response.headers.get("ETag", "")
-    etag = said if said.startswith('"') and len(said) <= 100 else ""
+    etag = said if said.startswith('"') and said.isascii() and len(said) <= 100 else ""
     length = response.headers.get("Content-Length", "")
     size = int(length) if re.fullmatch(r"\d{1,18}", length, re.ASCII) else None
     start = 0

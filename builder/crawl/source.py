@@ -33,10 +33,11 @@ LIST_BYTES, LIST_LINES = (
     64 << 20,
     2_000_000,
 )  # of a list, decompressed; a crawl has 100,000 files of 140 bytes each
+LONGEST = 2048  # characters of an entry
 SCHEMES = (*WEB, S3, BUCKETS)
 
 _CRAWL = re.compile(r"CC-MAIN-(\d{4})-\d{2}")
-_LIKE_A_CRAWL = re.compile(r"(?:cc[-_ .]?main.*|\d{4}-\d{1,2})", re.IGNORECASE)
+_LIKE_A_CRAWL = re.compile(r"(?:cc[-_ .]?main[-_ .\d]*|\d{4}-\d{1,2})", re.IGNORECASE)
 _IN_PATH = re.compile(rf"(?:^|/){DATA}({_CRAWL.pattern})/")
 _SUFFIXES = {".wat": "wat", ".warc": "warc", ".paths": "list", ".txt": "list"}
 _OTHERS = {
@@ -180,10 +181,10 @@ def _lines(url: str, data: bytes) -> list[str]:
 def _resolved(entry: str, folder: str, root: str, url: str) -> str:
     """Where an entry of a list lies. folder: of the list; root: what precedes crawl-data/."""
     local = is_local(folder)
-    if entry.startswith(SCHEMES):
+    if entry.startswith(SCHEMES) and entry.isprintable() and len(entry) <= LONGEST:
         return entry
-    outside = not local and (entry.startswith("/") or ".." in entry.split("/"))
-    if "://" in entry or not entry.isprintable() or outside:
+    odd = "://" in entry or not entry.isprintable() or len(entry) > LONGEST
+    if odd or (not local and (entry.startswith("/") or ".." in entry.split("/"))):
         raise InputError(
             f"{url}: names {entry[:200]!r}, which is no path below {root}, nor https://, s3:// or {BUCKETS}"
         )
@@ -200,7 +201,7 @@ def _in_store(source: str, kind: str) -> list[CrawlFile]:
         fs.invalidate_cache()
         is_a = type_of(fs, path)
         if is_a == "file":
-            return [_file(source, source.rpartition("/")[0], kind, fs.info(path)["size"])]
+            return [_file(scheme + path, scheme + path.rpartition("/")[0], kind, fs.info(path)["size"])]
         if is_a == "other":
             raise InputError(f"{source}: a pipe, device, socket or broken link, which cannot be read twice")
         wild = re.search(r"[*?\[]", path)
@@ -218,7 +219,7 @@ def _in_store(source: str, kind: str) -> list[CrawlFile]:
 
 
 def _chosen(names: Iterable[str], base: str, kind: str) -> list[str]:
-    """Of the files below `base` those that are of the kind, else of the other, else those that may be either."""
+    """The files below `base` that are of the kind, else those of the other, else those that may be of either."""
     told: dict[str, list[str]] = {}
     for name in names:
         inside = PurePosixPath(name.removeprefix(base).lstrip("/"))
@@ -233,8 +234,8 @@ def _file(url: str, base: str, kind: str, size: int | None = None) -> CrawlFile:
     if size is None and is_local(url):
         try:
             size = local_path(url).stat().st_size
-        except FileNotFoundError as error:
-            raise InputError(f"{url}: no such file, though the list names it") from error
+        except OSError as error:
+            raise InputError(f"{url}: {error.strerror}, though the list names it") from error
     at = url.rfind(f"/{DATA}")
     name = url[at + 1 :] if at >= 0 else url.removeprefix(base).lstrip("/")
     crawl = _IN_PATH.search(url)

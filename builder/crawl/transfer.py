@@ -27,9 +27,8 @@ from .source import CrawlFile
 
 U = TypeVar("U")
 
-SLOTS = (
-    8  # Common Crawl asks for few connections: its own downloader takes 10, and blocks were told of from 2 on
-)
+# Common Crawl wants few connections: its own downloader takes 10, and some were blocked with fewer.
+SLOTS = 8
 LARGEST = 16 << 30  # bytes of a file; those of Common Crawl have 1 GB
 MOVED = 1 << 20  # bytes more than ever before, after which a new cut is no longer the same failure
 
@@ -37,8 +36,8 @@ MOVED = 1 << 20  # bytes more than ever before, after which a new cut is no long
 class Transfers:
     """The transfers of one process. folder: of what is under way, on a local disk; received: bytes that came."""
 
-    def __init__(self, folder: Path, patience: Patience, slots: int = SLOTS) -> None:
-        self._folder, self._slots = folder, slots
+    def __init__(self, folder: Path, patience: Patience) -> None:
+        self._folder = folder
         self._closed = threading.Event()
         self._patience = replace(patience, stopping=lambda: self._closed.is_set() or patience.stopping())
         self._web = Web(self._patience)
@@ -64,7 +63,8 @@ class Transfers:
     def ahead(self, units: Iterable[U], file_of: Callable[[U], CrawlFile]) -> Iterator[tuple[U, Path]]:
         """Units and their files; while the caller works on one, a thread fetches that of the next. Ends at a stop.
 
-        A local file is not had ahead: the unit that would wait here is one that another process could do.
+        A local file is not had ahead: the unit that would wait here is one that another process could do. Nothing is
+        fetched once this has ended.
         """
         ready: queue.SimpleQueue[tuple[U, Path] | BaseException | None] = queue.SimpleQueue()
         room = threading.Semaphore(0)
@@ -124,8 +124,8 @@ class Transfers:
 
     @contextlib.contextmanager
     def _slot(self) -> Iterator[None]:
-        """Around a transfer: one of at most so many on this machine."""
-        locks = [Lock(self._folder / f"transfer-{number}.lock") for number in range(self._slots)]
+        """Around a transfer: one of at most SLOTS on this machine."""
+        locks = [Lock(self._folder / f"transfer-{number}.lock") for number in range(SLOTS)]
         try:
             while not any(lock.acquire() for lock in locks):
                 self._patience.pause(LOOK)

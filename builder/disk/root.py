@@ -29,8 +29,10 @@ _SHARD = re.compile(r"(\w+)-(\d{5,})")
 # What a stage writes into its ledger beside markers, what a killed run leaves in its work folder beside spools, and
 # what that folder holds before there is a plan.
 _LEDGER = re.compile(r"(?:plan|decision|progress-\d+)\.json|panel\.npz|removals\.parquet")
-_LEFT = re.compile(r"\w+-\d{5,}-of-\d+\.(?:(?:images|outcomes)\.tmp|reopened)|.+\.copy")
-_WORK = re.compile(r"(?:[a-z]+|rank-\d+)\.lock|world\.size|rank-\d+\.tmp|reference[-.]\w+")
+_LEFT = re.compile(
+    r"\w+-\d{5,}-of-\d+\.(?:(?:images|outcomes)\.tmp|reopened)|.+\.copy|[0-9a-f]{16}\.[0-9a-f]*\.part"
+)
+_WORK = re.compile(r"(?:[a-z]+|(?:rank|transfer)-\d+)\.lock|world\.size|rank-\d+\.tmp|reference[-.]\w+")
 
 
 @dataclass(frozen=True, slots=True)

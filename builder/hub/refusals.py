@@ -31,6 +31,7 @@ _ERRORS: Mapping[type[DanqingError], Mapping[str, str]] = {
     InputError: {
         "RevisionNotFoundError": "there is no such revision; the page of the repository lists its tags{said}",
         "RemoteEntryNotFoundError": "there is no such file: {error.response.url}",
+        "BucketNotFoundError": "no such bucket, or a private one that this token may not see",
         "RepositoryNotFoundError": "no such repository, or a private one that this token may not see",
     },
     EnvironmentProblem: {
@@ -90,7 +91,7 @@ def _of_client(error: Any) -> Refusal | None:
     answered = "HfHubHTTPError" in names
     status, said = (int(error.response.status_code), _said(error)) if answered else (0, "")
     if status == 401 and "GatedRepoError" not in names:
-        return _of_401(error, said, "RepositoryNotFoundError" in names)
+        return _of_401(error, said, bool({"RepositoryNotFoundError", "BucketNotFoundError"} & {*names}))
     for name in names:
         for kind, texts in _ERRORS.items():
             if name in texts:

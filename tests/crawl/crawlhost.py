@@ -27,7 +27,8 @@ PIECE = 16 << 10
 class Odd:
     """An answer that is not the file. cut, stall: bytes of the body before the connection ends, or says no more.
 
-    whole: a Range is ignored; length: a Content-Length that is a lie; chunked: none at all; location: of a redirect.
+    whole: a Range is ignored; length: a Content-Length that is a lie; chunked: none at all; location: of a redirect;
+    body: of a refusal.
     """
 
     status: int = 0
@@ -38,6 +39,7 @@ class Odd:
     length: int = -1
     chunked: bool = False
     location: str = ""
+    body: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Request:
     """What was asked."""
 
     path: str
+    query: str
     range: str
     agent: str
     authorization: str
@@ -53,13 +56,14 @@ class Request:
 class CrawlHost:
     """The server, in a thread. files: by path, and may change; asked: the log; peak: most answers at once.
 
-    sent: bytes of bodies, by path; ended: the paths of bodies, in the order in which they ended; gate: while it is
-    closed no body goes beyond its first half, and each that comes there releases `halfway`.
+    sent: bytes of bodies, by path; ended: the paths of bodies, as they ended; weak: whether the validators are; gate:
+    while it is closed no body goes beyond its first half, and each that comes there releases `halfway`.
     """
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files = files
         self.asked: list[Request] = []
+        self.weak = False
         self.sent: Counter[str] = Counter()
         self.peak = self._busy = 0
         self.gate, self.halfway = threading.Event(), threading.Semaphore(0)
@@ -104,14 +108,18 @@ class CrawlHost:
         head = request.headers
         self.asked.append(
             Request(
-                request.path, head.get("Range", ""), head.get("User-Agent", ""), head.get("Authorization", "")
+                request.path,
+                request.query_string,
+                head.get("Range", ""),
+                head.get("User-Agent", ""),
+                head.get("Authorization", ""),
             )
         )
         odd = self._next[request.path].popleft() if self._next[request.path] else Odd()
         if odd.status or odd.location:
             headers = {"Retry-After": odd.retry_after} if odd.retry_after else {}
             headers |= {"Location": odd.location} if odd.location else {}
-            return web.Response(status=odd.status or 302, headers=headers)
+            return web.Response(status=odd.status or 302, headers=headers, text=odd.body)
         if request.path not in self.files:
             return web.Response(status=404)
         self._busy += 1
@@ -124,7 +132,7 @@ class CrawlHost:
 
     async def _body(self, request: web.Request, odd: Odd) -> web.StreamResponse:
         data = self.files[request.path]
-        etag = f'"{hashlib.md5(data).hexdigest()}"'
+        etag = f'{"W/" * self.weak}"{hashlib.md5(data).hexdigest()}"'
         first = 0
         asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
         if asked and not odd.whole and request.headers.get("If-Range", etag) == etag:

@@ -117,7 +117,10 @@ def test_a_list_may_hold_paths_of_this_machine_and_urls(tmp_path: Path) -> None:
         ("crawl-data/CC-MAIN-2025-30/wat.paths.gz", "neither a WAT nor a WARC"),
         ("ftp://host/a.wat.gz", "no path below"),
         ("a\x07.wat.gz", "no path below"),
-        ("gone.warc.wat.gz", "no such file, though the list names it"),
+        ("https://h.invalid/a\x07.wat.gz", "no path below"),
+        ("a" * 3000 + ".wat.gz", "no path below"),
+        ("a" * 300 + ".wat.gz", "File name too long, though the list names it"),
+        ("gone.warc.wat.gz", "No such file or directory, though the list names it"),
     ],
 )
 def test_a_list_that_cannot_be_read_by_is_told(tmp_path: Path, text: str, told: str) -> None:
@@ -187,6 +190,14 @@ def test_wats_are_no_warcs(tmp_path: Path) -> None:
             find(source, "warc")
     with pytest.raises(UsageError, match=r"is a WARC file, and --from wat"):
         find("https://h.invalid/x.warc.gz")
+
+
+def test_a_file_may_begin_as_a_crawl_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "CC-MAIN-20250707183638-20250707213638-00000.warc.wat.gz"
+    make(tmp_path, name)
+    monkeypatch.chdir(tmp_path)
+    for source in (name, "CC-MAIN-2025*.wat.gz"):
+        assert find(source) == [CrawlFile(name, str(tmp_path / name), "", 3, "wat")]
 
 
 @pytest.mark.parametrize("source", ["gone", "gone/*.wat.gz", "empty", "empty/*.gz"])

@@ -16,6 +16,7 @@ import pytest
 from builder.crawl.origin import Patience
 from builder.crawl.source import CrawlFile
 from builder.crawl.transfer import SLOTS, Transfers
+from builder.disk.root import is_spent
 from builder.errors import EnvironmentProblem, InputError, Interrupted
 from tests.crawl.crawlhost import CrawlHost, Odd
 
@@ -158,6 +159,46 @@ def test_without_a_length_the_listing_is_held_against_the_end(web: CrawlHost, fo
     web.next(PATH, *[Odd(chunked=True)] * 4)
     with pytest.raises(EnvironmentProblem, match=r"ended after 300,000 of 300,001 bytes"):
         get(web, folder, size=len(DATA) + 1, patience=Patience(waits=()))
+
+
+def test_cuts_are_counted_anew_after_each_mebibyte(web: CrawlHost, folder: Path) -> None:
+    """Else a large file over a bad line would be given up although it comes."""
+    web.files[PATH] = bytes(5 << 20)
+    web.next(PATH, *[Odd(cut=1_200_000)] * 3)
+    assert get(web, folder, patience=Patience(waits=(0.0,))) == web.files[PATH]
+    web.next(PATH, *[Odd(cut=1_200_000, whole=True)] * 3)
+    with pytest.raises(EnvironmentProblem, match="2 times in a row"):
+        get(web, folder, patience=Patience(waits=(0.0,)))
+
+
+def test_a_copy_that_is_whole_costs_one_byte(web: CrawlHost, folder: Path) -> None:
+    with Transfers(folder, QUICK) as transfers, transfers.fetched(wat(web)) as path:
+        name = path.name
+    (folder / name).write_bytes(DATA)
+    web.sent.clear()
+    assert get(web, folder) == DATA
+    assert web.sent[PATH] == 1
+
+
+def test_a_validator_that_is_weak_is_none(web: CrawlHost, folder: Path) -> None:
+    web.weak = True
+    web.next(PATH, Odd(cut=100_000))
+    assert get(web, folder) == DATA
+    assert [asked.range for asked in web.asked] == ["", ""]
+
+
+def test_a_work_folder_that_cannot_be_is_one_line(web: CrawlHost, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(EnvironmentProblem, match=r"^fetching http://.*file"):
+        get(web, tmp_path / "file")
+
+
+def test_what_a_transfer_leaves_may_go_with_the_work_folder(web: CrawlHost, folder: Path) -> None:
+    web.next(PATH, Odd(cut=100_000))
+    with pytest.raises(EnvironmentProblem):
+        get(web, folder, patience=Patience(waits=()))
+    assert {path.suffix for path in folder.iterdir()} == {".part", ".lock"}
+    assert is_spent(folder)
 
 
 def test_a_connection_that_says_no_more_is_given_up(web: CrawlHost, folder: Path) -> None:

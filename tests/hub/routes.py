@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import unquote
 
-from . import api, commit, listing, resolve, upload, xet
+from . import api, buckets, commit, listing, resolve, upload, xet
 from .access import HubError
 from .exchange import Answer, Call
 
@@ -30,7 +30,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 ROUTES: list[tuple[str, re.Pattern[str], Endpoint]] = [
     (method, _compile(pattern), endpoint)
-    for module in (api, listing, commit, upload, xet, resolve)
+    for module in (api, buckets, listing, commit, upload, xet, resolve)
     for method, pattern, endpoint in module.ROUTES
 ]
 
