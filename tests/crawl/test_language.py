@@ -122,6 +122,12 @@ def test_a_word_of_several_languages_is_of_that_of_its_page() -> None:
 def test_dots_and_dashes_that_chinese_borrows_are_no_kana() -> None:
     assert is_chinese("列奥纳多・达芬奇", None)
     assert is_chinese("周一ー周五", "zho")
+    assert is_chinese("・中山", "zho")
+
+
+def test_latin_letters_do_not_outweigh_the_characters_of_a_text_that_stands_alone() -> None:
+    assert is_chinese("Adobe Photoshop教程", None)
+    assert not is_chinese("Tokyo Station Hotel 採用情報", None)
 
 
 def test_characters_are_told_by_the_codecs() -> None:
