@@ -73,5 +73,5 @@ class Page(Protocol):
     def images(self) -> Sequence[ImageEntry]:
         """The pictures, in the order of the page."""
 
-    def facts(self) -> PageFacts | None:
-        """What the page says of itself; None where its record cannot be read: the page is to be left out."""
+    def facts(self) -> PageFacts:
+        """What the page says of itself."""

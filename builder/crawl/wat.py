@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,7 +67,7 @@ class WatPage:
     @property
     def count(self) -> int:
         """The number of entries that `images` gives."""
-        return len(self._images) if self._slices is None else len(self._slices)
+        return len(self._pictures) if self._slices is None else len(self._slices)
 
     def may_have_chinese(self) -> bool:
         """Whether a Han character may stand in the alt or title of a picture, told without parsing."""
@@ -81,7 +80,13 @@ class WatPage:
 
     def images(self) -> Sequence[ImageEntry]:
         """The pictures, in the order of the page; none where the record cannot be read, which is counted."""
-        return self._images
+        slices = self._slices
+        if slices is not None and not self.may_have_chinese():  # or else the facts are parsed too
+            with suppress(orjson.JSONDecodeError):
+                found = orjson.loads(b"[" + b",".join(slices) + b"]")
+                if len(found) == len(slices):
+                    return [_image(entry) for entry in found]
+        return self._pictures
 
     @property
     def fetched(self) -> int:
@@ -93,9 +98,9 @@ class WatPage:
         """The WARC file that holds it, and the offset of its record there."""
         return ("", 0) if self._parsed is None else self._parsed.warc
 
-    def facts(self) -> PageFacts | None:
-        """What the page says of itself; None where the record cannot be read, which is counted."""
-        return None if self._parsed is None else self._parsed.facts
+    def facts(self) -> PageFacts:
+        """What the page says of itself; nothing where the record cannot be read."""
+        return PageFacts() if self._parsed is None else self._parsed.facts
 
     @cached_property
     def _slices(self) -> list[bytes] | None:
@@ -104,17 +109,11 @@ class WatPage:
         end = self._content.rfind(_HEADERS)
         if not 0 <= links < end:
             return None
-        region = self._content[links + len(_LINKS) : end]
+        region = b"," + self._content[links + len(_LINKS) : end]
         return _slices(region) if _is_flat(region) else None
 
     @cached_property
-    def _images(self) -> Sequence[ImageEntry]:
-        slices = self._slices
-        if slices is not None:
-            with suppress(orjson.JSONDecodeError):
-                found = orjson.loads(b"[" + b",".join(slices) + b"]")
-                if len(found) == len(slices):
-                    return [_image(entry) for entry in found]
+    def _pictures(self) -> Sequence[ImageEntry]:
         return [] if self._parsed is None else _pictures(self._parsed.links)
 
     @cached_property
@@ -163,20 +162,21 @@ def _is_flat(links: bytes) -> bool:
     """Whether no list but the links themselves begins here, and no name is spelt with escapes."""
     at = links.find(b"[")
     while at >= 0:
-        if links[at - 1] in b":,[" or not at:
+        if links[at - 1] in b":,[":
             return False
         at = links.find(b"[", at + 1)
     return links.find(b"\\") < 0 or (links.find(b"\\u00") < 0 and links.find(b"@\\/") < 0)
 
 
 def _slices(links: bytes) -> list[bytes] | None:
-    pieces = links.split(_IMG)
-    for before, piece in pairwise(pieces):
+    """The objects of the pictures among the links, before which stands a comma; None where others belong to them."""
+    before, *pieces = links.split(_IMG)
+    slices = []
+    for piece in pieces:
         if not piece.startswith(_SRC) or not before.endswith(_OPEN):
             return None
-    if len(pieces) > 1 and not (pieces[0] == _OPEN[1:] or pieces[0].endswith(_OPEN)):
-        return None
-    slices = [_ENTRY + piece[: piece.find(b'"}') + 2] for piece in pieces[1:]]
+        slices.append(_ENTRY + piece[: piece.find(b'"}') + 2])
+        before = piece
     return None if b',"path":' in b"".join(slices) else slices
 
 

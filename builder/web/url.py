@@ -10,7 +10,7 @@ one byte lost on the way is a `?` with nothing behind it.
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 from ..reasons import Dropped, Reason
 from .hostname import EDGES, canonical
@@ -25,6 +25,7 @@ SAFE_IN_QUERY = SAFE.replace("'", "") + "?^`{}"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _PARTS = re.compile(r"([^/\\?#]*)([^?#]*)(?:\?([^#]*))?")
+_BREAKS = str.maketrans("", "", "\t\n\r")
 _RAW_BYTES = re.compile(r"[\udc80-\udcff]")
 _ESCAPED_AND = re.compile(r"&(?:amp;)+")
 
@@ -67,6 +68,34 @@ def fallback(url: str) -> str | None:
     return unescaped if unescaped != url else None
 
 
+def join(base: str, raw: str) -> str:
+    """The URL to send for `raw` where it stands on the page `base`, which is as `normalise` gives it.
+
+    As browsers resolve it (https://url.spec.whatwg.org/#url-parsing): line breaks and tabs are taken out, `.` and `..`
+    resolved, `//host` has the scheme of the page, `https:a` is relative on a page of https and a host on one of http.
+    Raises Dropped as `normalise` does.
+    """
+    text = raw.translate(_BREAKS).strip(EDGES).partition("#")[0]
+    scheme, _, rest = base.partition("://")
+    match = _SCHEME.match(text)
+    absolute = text[:2].replace("\\", "/") == "//"
+    if match is not None:
+        named, text = match[1].lower(), text[match.end() :]
+        if named not in PORTS:
+            raise Dropped(Reason.BLOCKED_SCHEME)
+        absolute = named != scheme or text[:2].replace("\\", "/") == "//"
+        scheme = named
+    if absolute:
+        return _without_dots(normalise(f"{scheme}://{text.lstrip('/' + chr(92))}"))
+    authority, _, behind = rest.partition("/")
+    path = "/" + behind.partition("?")[0]
+    if text[:1] == "?":
+        text = path + text
+    elif text and text[0] not in "/\\":
+        text = path[: path.rindex("/") + 1] + text
+    return _without_dots(normalise(f"{scheme}://{authority}{text}")) if text else base
+
+
 def redirect(base: str, location: str) -> str:
     """The URL that a `Location` header names, seen from the URL `base` that answered with it.
 
@@ -74,20 +103,32 @@ def redirect(base: str, location: str) -> str:
     out as they came, percent-encoded. Raises Dropped: REDIRECTS where it names nothing, BLOCKED_SCHEME.
     """
     location = _RAW_BYTES.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", location)
-    location = location.strip(EDGES).partition("#")[0]
-    if not location:
+    if not location.strip(EDGES).partition("#")[0]:
         raise Dropped(Reason.REDIRECTS)
-    scheme, slashes, rest = base.partition("://")
-    if location[:2].replace("\\", "/") == "//":
-        location = f"{scheme}:{location}"
-    elif location[0] in "/\\":
-        location = scheme + slashes + rest.partition("/")[0] + location
     try:
-        return normalise(location if _SCHEME.match(location) else urljoin(base, location))
+        return join(base, location)
     except Dropped as dropped:
         if dropped.reason is Reason.INVALID_URL:
             raise Dropped(Reason.REDIRECTS) from None
         raise
+
+
+def _without_dots(url: str) -> str:
+    """A URL whose path has no segments `.` and `..`, which are resolved."""
+    path, mark, query = url.partition("?")
+    if "/." not in path and "/%2" not in path:
+        return url
+    *origin, rest = path.split("/", 3)
+    kept: list[str] = []
+    for segment in rest.split("/"):
+        dots = segment.lower().replace("%2e", ".")
+        if dots == "..":
+            del kept[-1:]
+        elif dots != ".":
+            kept.append(segment)
+    if dots in (".", ".."):
+        kept.append("")
+    return "/".join([*origin, *kept]) + mark + query
 
 
 def _scheme(text: str) -> tuple[str, str]:

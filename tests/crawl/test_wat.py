@@ -44,5 +44,5 @@ def test_unreadable(tmp_path: Path) -> None:
         made.page(links) | {"Container": {"Filename": "a", "Offset": "x"}},
     ):
         found, damage = read(tmp_path, content)
-        assert [page.facts() for page in found] in ([], [None])
+        assert [page.images() for page in found] in ([], [[]])
         assert damage == {UNREADABLE: 1}
