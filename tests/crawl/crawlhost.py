@@ -122,12 +122,9 @@ class CrawlHost:
             return web.Response(status=odd.status or 302, headers=headers, text=odd.body)
         if request.path not in self.files:
             return web.Response(status=404)
-        self._busy += 1
-        self.peak = max(self.peak, self._busy)
         try:
             return await self._body(request, odd)
         finally:
-            self._busy -= 1
             self.ended.put(request.path)
 
     async def _body(self, request: web.Request, odd: Odd) -> web.StreamResponse:
@@ -149,13 +146,16 @@ class CrawlHost:
 
     async def _write(self, request: web.Request, response: web.StreamResponse, body: bytes, odd: Odd) -> None:
         end = next((place for place in (odd.cut, odd.stall) if place >= 0), len(body))
+        self._busy += 1
+        self.peak = max(self.peak, self._busy)
         for place in range(0, end, PIECE):
             if place >= len(body) // 2 and not self.gate.is_set():
                 self.halfway.release()
                 await asyncio.to_thread(self.gate.wait)
             piece = body[place : min(place + PIECE, end)]
+            self.sent[request.path] += len(piece)  # before a client can have seen the last of them
+            self._busy -= place + PIECE >= end
             await response.write(piece)
-            self.sent[request.path] += len(piece)
         if odd.stall >= 0:
             await asyncio.to_thread(self._over.wait)
         if end < len(body) or odd.length > len(body):
