@@ -62,15 +62,6 @@ class Passing(Exception):
         self.wait, self.moved = wait, False
 
 
-def never() -> bool:
-    """No stop is asked for."""
-    return False
-
-
-def silent(_: str) -> None:
-    """Nobody is told."""
-
-
 @dataclass(frozen=True, slots=True)
 class Patience:
     """What is tried again, and what ends a wait. stopping: whether the run is to end; tell: what is told of a wait.
@@ -78,8 +69,8 @@ class Patience:
     waits: seconds before each new try; idle: seconds without a byte.
     """
 
-    stopping: Callable[[], bool] = never
-    tell: Callable[[str], None] = silent
+    stopping: Callable[[], bool] = lambda: False
+    tell: Callable[[str], None] = lambda _: None
     waits: tuple[float, ...] = WAITS
     idle: float = IDLE
 
@@ -176,6 +167,10 @@ class Web:
             raise InputError(f"{url}: no such address can be ({error})") from error
         except httpx2.TransportError as error:
             said = one_line(mask(str(error))) or type(error).__name__
+            if "CERTIFICATE_VERIFY_FAILED" in said:
+                raise EnvironmentProblem(
+                    f"{url}: {said}; look at the clock and at the proxy of this machine"
+                ) from error
             raise Passing(f"{url}: the connection failed ({said})") from error
 
     def _follow(self, url: str, place: str, headers: dict[str, str]) -> httpx2.Response:
@@ -236,9 +231,9 @@ def _refuse(url: str, response: httpx2.Response) -> NoReturn:
     if status in (404, 410):
         raise InputError(f"{url}: no such file ({status}); look at its name, or at the list that names it")
     if url.startswith(S3):
-        response.read()
-        code = re.search(r"<Code>(\w{1,64})</Code>", response.text)
-        raise EnvironmentProblem(f"{url}: S3 refuses it ({code[1] if code else status}); {ACCOUNT}")
+        code = re.search(rb"<Code>(\w{1,64})</Code>", next(response.iter_raw(), b""))
+        said = code[1].decode() if code else status
+        raise EnvironmentProblem(f"{url}: S3 refuses it ({said}); {ACCOUNT}")
     if url.startswith(BUCKETS) and status in (401, 403):
         raise EnvironmentProblem(
             f"{url}: the Hub refuses it ({status}); log in with `hf auth login` or set HF_TOKEN"

@@ -17,6 +17,7 @@ from builder.crawl.transfer import SLOTS, Transfers
 from builder.disk.root import is_spent
 from builder.errors import EnvironmentProblem, InputError, Interrupted
 from tests.crawl.crawlhost import CrawlHost, Odd
+from tests.faulthost import FaultHost
 
 DATA = Random(1).randbytes(300_000)
 PATH = "/crawl-data/CC-MAIN-2025-30/segments/1/wat/a.warc.wat.gz"
@@ -41,9 +42,13 @@ def wat(host: CrawlHost, path: str = PATH, size: int | None = None) -> CrawlFile
     return CrawlFile(path[1:], host.url(path), "CC-MAIN-2025-30", size, "wat")
 
 
-def get(host: CrawlHost, folder: Path, size: int | None = None, patience: Patience = QUICK) -> bytes:
-    with Transfers(folder, patience) as transfers, transfers.fetched(wat(host, size=size)) as path:
+def read(file: CrawlFile, folder: Path, patience: Patience) -> bytes:
+    with Transfers(folder, patience) as transfers, transfers.fetched(file) as path:
         return path.read_bytes()
+
+
+def get(host: CrawlHost, folder: Path, size: int | None = None, patience: Patience = QUICK) -> bytes:
+    return read(wat(host, size=size), folder, patience)
 
 
 def test_a_file_is_fetched_whole_and_removed_when_it_has_been_read(web: CrawlHost, folder: Path) -> None:
@@ -218,6 +223,24 @@ def test_a_redirect_is_followed_to_the_same_host_alone(web: CrawlHost, folder: P
         get(web, folder)
 
 
+def test_a_certificate_that_nobody_trusts_is_no_lost_connection(folder: Path) -> None:
+    with FaultHost(tls=True) as host:
+        url = f"https://localhost:{host.tls_port}/a.wat.gz"
+        with pytest.raises(EnvironmentProblem, match="CERTIFICATE_VERIFY_FAILED"):
+            read(CrawlFile("a", url, "", None, "wat"), folder, Patience(waits=(3600.0,)))
+
+
+def test_a_connection_that_nobody_answers_is_tried_again(folder: Path) -> None:
+    told: list[str] = []
+    with CrawlHost({}) as host:
+        url = host.url("/a.wat.gz")
+    with pytest.raises(EnvironmentProblem, match=r"the connection failed .*, 2 times in a row"):
+        read(CrawlFile("a", url, "", None, "wat"), folder, Patience(tell=told.append, waits=(0.0,)))
+    (line,) = told
+    assert line.startswith(f"{url}: the connection failed")
+    assert line.endswith("trying again in 0 s (1 of 1)")
+
+
 def test_the_next_file_is_fetched_while_one_is_read_and_no_other(web: CrawlHost, folder: Path) -> None:
     names = [f"/{name}.warc.wat.gz" for name in "abc"]
     web.files |= {name: name.encode() for name in names}
@@ -310,11 +333,8 @@ def test_a_killed_transfer_goes_on_in_the_next_process(web: CrawlHost, folder: P
 
 
 def fetch_one(folder: Path, url: str) -> None:
-    with (
-        Transfers(folder, QUICK) as transfers,
-        transfers.fetched(CrawlFile("a", url, "", None, "wat")) as path,
-    ):
-        assert path.read_bytes() == DATA
+    """Entry of the processes that these tests start."""
+    assert read(CrawlFile("a", url, "", None, "wat"), folder, QUICK) == DATA
 
 
 def arrived(folder: Path) -> list[Path]:
