@@ -16,7 +16,7 @@ import re
 import threading
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, cast
 
 from aiohttp import web
 
@@ -70,6 +70,7 @@ class CrawlHost:
         self.gate.set()
         self.ended: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._next: defaultdict[str, deque[Odd]] = defaultdict(deque)
+        self._open: set[asyncio.Transport] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="crawl host", daemon=True)
 
@@ -89,7 +90,7 @@ class CrawlHost:
     def __exit__(self, *_: object) -> None:
         self.gate.set()
         self._over.set()
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -104,8 +105,16 @@ class CrawlHost:
         await site.start()
         self.port = int(self._runner.addresses[0][1])
 
+    async def _end(self) -> None:
+        await self._runner.cleanup()
+        for transport in self._open:
+            transport.abort()  # one that was cut waits for a client to read the rest, who may be gone
+        await asyncio.sleep(0)  # in which their sockets are closed
+
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         head = request.headers
+        assert request.transport is not None
+        self._open.add(request.transport)
         self.asked.append(
             Request(
                 request.path,
@@ -159,5 +168,4 @@ class CrawlHost:
         if odd.stall >= 0:
             await asyncio.to_thread(self._over.wait)
         if end < len(body) or odd.length > len(body):
-            assert request.transport is not None
-            request.transport.close()
+            cast(asyncio.Transport, request.transport).close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -190,6 +191,12 @@ def test_wats_are_no_warcs(tmp_path: Path) -> None:
             find(source, "warc")
     with pytest.raises(UsageError, match=r"is a WARC file, and --from wat"):
         find("https://h.invalid/x.warc.gz")
+
+
+def test_a_pipe_is_told(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="a pipe, device, socket or broken link"):
+        find(tmp_path / "pipe")
 
 
 def test_a_file_may_begin_as_a_crawl_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

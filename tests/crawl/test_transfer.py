@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from builder.crawl.origin import Patience
+from builder.crawl.origin import Patience, Web
 from builder.crawl.source import CrawlFile
 from builder.crawl.transfer import SLOTS, Transfers
 from builder.disk.root import is_spent
@@ -72,6 +72,15 @@ def test_a_local_file_is_given_as_it_is(tmp_path: Path, folder: Path) -> None:
             assert path == there
         assert there.read_bytes() == DATA
         assert list(folder.iterdir()) == []
+
+
+def test_what_cannot_be_asked_for_is_told(tmp_path: Path, folder: Path) -> None:
+    for url, told in (
+        ("http://[::1/a.wat.gz", "no such address can be"),
+        (str(tmp_path / "a"), "no such file"),
+    ):
+        with pytest.raises(InputError, match=told):
+            read(CrawlFile("a", url, "", None, "wat"), folder, QUICK)
 
 
 def test_a_cut_transfer_goes_on_where_it_was(web: CrawlHost, folder: Path) -> None:
@@ -283,13 +292,23 @@ def test_what_goes_wrong_ahead_is_raised_after_what_went_well(web: CrawlHost, fo
 
 def test_a_stop_ends_the_files_and_keeps_what_has_come(web: CrawlHost, folder: Path) -> None:
     stop = threading.Event()
-    web.files["/b.wat.gz"] = DATA
     web.gate.clear()
+    given: list[object] = []
     with Transfers(folder, Patience(stop.is_set)) as transfers:
-        units = transfers.ahead(["/b.wat.gz"], lambda name: wat(web, name))
-        web.halfway.release()
+        units = transfers.ahead([PATH], lambda name: wat(web, name))
+        reader = threading.Thread(target=lambda: given.extend(units))
+        reader.start()
+        web.halfway.acquire()
+        assert arrived(folder)
         stop.set()
-        assert list(units) == []
+        reader.join()
+    assert given == []
+    assert arrived(folder)
+
+
+def test_a_small_file_that_is_none_is_not_read_to_its_end(web: CrawlHost) -> None:
+    with pytest.raises(InputError, match="which no list of files has"):
+        Web(QUICK).read(web.url(PATH), 100_000)
 
 
 def test_at_most_eight_transfers_are_under_way_on_a_machine(web: CrawlHost, folder: Path) -> None:
