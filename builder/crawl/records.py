@@ -17,7 +17,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from fastwarc.warc import ArchiveIterator, HeaderMap
+from fastwarc.warc import ArchiveIterator, HeaderMap, WarcRecord
 
 from ..errors import InputError
 
@@ -30,11 +30,20 @@ _HEAD = 1 << 16  # FastWARC refuses longer headers of a record
 
 
 class Record(NamedTuple):
-    """A record of a WARC: its headers, its content, and where in the file its member begins."""
+    """A record of a WARC, and its content."""
 
-    headers: HeaderMap
+    found: WarcRecord
     content: bytes
-    offset: int
+
+    @property
+    def headers(self) -> HeaderMap:
+        """The WARC headers."""
+        return self.found.headers
+
+    @property
+    def offset(self) -> int:
+        """Where in the file its member begins."""
+        return self.found.stream_pos
 
 
 class _Last(NamedTuple):
@@ -130,26 +139,26 @@ def _run(
     """The records from `start` on, as far as the reader comes, but the last; that, and whether an error ended it."""
     file.seek(start)
     held: Record | None = None
-    last: _Last | None = None
-    failed = False
+    found: WarcRecord | None = None
+    length, failed = 0, False
     try:
         for found in ArchiveIterator(file, parse_http=False):
             if held is not None:
                 yield held
-            held, length, offset = None, found.content_length, found.stream_pos
-            last = _Last(None, offset, length, length > largest)
-            if last.complete:
+            held, length = None, found.content_length
+            if length > largest:
                 damage[TOO_LARGE] += 1
                 continue
             content = found.reader.read()
             if len(content) == length:
-                held = Record(found.headers, content, offset)
-                last = _Last(held, offset, length, True)
+                held = Record(found, content)
     except OSError as error:
         if error.errno is not None:  # of the disk, not of the reader
             raise
         failed = True
-    return last, failed
+    if found is None:
+        return None, failed
+    return _Last(held, found.stream_pos, length, held is not None or length > largest), failed
 
 
 def _inflate(file: BinaryIO, at: int) -> _Member:

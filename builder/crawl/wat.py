@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
+from fastwarc.warc import WarcHeader
 
+from .links import stands_in
 from .page import ImageEntry, PageFacts
 from .records import records
 
@@ -33,6 +35,7 @@ UNREADABLE = "records unreadable"
 _HTML, _SUCCESS = b'"HTML-Metadata":{', b'"Response-Message":{"Status":"200"'
 _LINKS, _HEADERS = b'"Links":[', b'"WARC-Header-Metadata":{'
 _IMG, _SRC, _OPEN, _ENTRY = b'"IMG@/', b'src"', b',{"path":', b'{"path":"IMG@/'
+_SRCS, _OPENS = {_SRC}, {_OPEN, b"[" + _OPEN[1:]}
 _CUT = (b'\\"}', b'":{')  # where the first "} of an object is not its end
 _CRAWL = re.compile(rb'isPartOf(?:: |":")(CC-MAIN-[0-9]{4}-[0-9]{2})\b')
 _LANGUAGES = b'"Name":"languages-cld2","Value":"'
@@ -47,41 +50,42 @@ class WatPage:
 
     def __init__(self, url: str, crawl: str, content: bytes, damage: Counter[str]) -> None:
         self.url, self.crawl = url, crawl
-        self._content = content
-        self._damage = damage
+        self._content, self._damage = content, damage
         self._behind = b""
 
     def follow(self, content: bytes) -> None:
         """Take what the crawl recorded of the page in the record behind it."""
         self._behind = content
 
-    @cached_property
+    @property
     def languages(self) -> tuple[str, ...] | None:
         """ISO 639-3 codes by CLD2, the commonest first; None where the crawl recorded none."""
         at = self._behind.find(_LANGUAGES)
         if at < 0:
             return None
         codes = _CODE.findall(self._behind, at, self._behind.find(b'}"', at))
-        return tuple(code.decode() for code in codes) or None
+        return tuple([code.decode() for code in codes]) or None
 
     @property
     def count(self) -> int:
         """The number of entries that `images` gives."""
-        return len(self._pictures) if self._slices is None else len(self._slices)
+        return len(self._pictures) if self._pieces is None else len(self._pieces) - 1
 
     def may_have_chinese(self) -> bool:
         """Whether a Han character may stand in the alt or title of a picture, told without parsing."""
-        if self._slices is None:
+        if self._pieces is None:
             return True
-        joined = b"".join(self._slices)
-        if joined.isascii() and b"\\u" not in joined:
+        if self._content.isascii() and b"\\" not in self._content:
             return False
-        return any(cut in joined for cut in _CUT) or _HAN.search(joined) is not None
+        texts = b"".join(self._slices(self._pieces))
+        if any(cut in texts for cut in _CUT):
+            return True
+        return (not texts.isascii() or b"\\u" in texts) and _HAN.search(texts) is not None
 
     def images(self) -> Sequence[ImageEntry]:
         """The pictures, in the order of the page; none where the record cannot be read, which is counted."""
-        slices = self._slices
-        if slices is not None and not self.may_have_chinese():  # or else the facts are parsed too
+        if self._pieces is not None and not self.may_have_chinese():  # where it may, its facts are wanted too
+            slices = self._slices(self._pieces)
             with suppress(orjson.JSONDecodeError):
                 found = orjson.loads(b"[" + b",".join(slices) + b"]")
                 if len(found) == len(slices):
@@ -103,14 +107,26 @@ class WatPage:
         return PageFacts() if self._parsed is None else self._parsed.facts
 
     @cached_property
-    def _slices(self) -> list[bytes] | None:
-        """The objects of the pictures as JSON, each as far as the first end of one; None where bytes do not tell."""
-        links = self._content.find(_LINKS)
-        end = self._content.rfind(_HEADERS)
-        if not 0 <= links < end:
+    def _pieces(self) -> list[bytes] | None:
+        """The links, cut where the name of a picture begins; None where bytes do not tell which these are.
+
+        A picture is an object that an array holds; where no other array begins, that is the one of the links.
+        """
+        links, end = self._content.find(_LINKS), self._content.rfind(_HEADERS)
+        region = self._content[links + len(_LINKS) - 1 : end]
+        if links < 0 or end < 0 or not _is_flat(region):
             return None
-        region = b"," + self._content[links + len(_LINKS) : end]
-        return _slices(region) if _is_flat(region) else None
+        pieces = region.split(_IMG)
+        before, behind = (
+            {piece[-len(_OPEN) :] for piece in pieces[:-1]},
+            {piece[: len(_SRC)] for piece in pieces[1:]},
+        )
+        return pieces if before <= _OPENS and behind <= _SRCS else None
+
+    @staticmethod
+    def _slices(pieces: list[bytes]) -> list[bytes]:
+        """The objects of the pictures as JSON, each as far as the first end of one."""
+        return [_ENTRY + piece[: piece.find(b'"}') + 2] for piece in pieces[1:]]
 
     @cached_property
     def _pictures(self) -> Sequence[ImageEntry]:
@@ -128,17 +144,20 @@ class WatPage:
 def pages(path: str | Path, damage: Counter[str]) -> Iterator[WatPage]:
     """The pages of a WAT file, in order: HTML that was answered with 200; `damage` counts what cannot be read."""
     held: WatPage | None = None
-    crawl = ""
+    crawl, begun = "", False
     for record in records(path, damage, LARGEST):
         content = record.content
         if held is not None:
-            if _LANGUAGES in content and record.headers.get("WARC-Target-URI") == held.url:
+            behind = _LANGUAGES in content and record.headers.get(WarcHeader.WARC_TARGET_URI) == held.url
+            if behind:
                 held.follow(content)
             yield held
             held = None
-        if _is_page(content, damage) and (url := record.headers.get("WARC-Target-URI")):
-            held = WatPage(url, crawl, content, damage)
-        elif not crawl and (named := _CRAWL.search(content)):
+            if behind:
+                continue
+        if _is_page(content, damage) and (url := record.headers.get(WarcHeader.WARC_TARGET_URI)):
+            held, begun = WatPage(url, crawl, content, damage), True
+        elif not begun and (named := _CRAWL.search(content)):  # the file says so before its first page
             crawl = named[1].decode()
     if held is not None:
         yield held
@@ -149,35 +168,23 @@ def _is_page(content: bytes, damage: Counter[str]) -> bool:
     if html < 0:
         return False
     if content.find(_SUCCESS, 0, html) >= 0:
-        return content.find(_LINKS, html) >= 0
+        return True
     try:
         answer = orjson.loads(content)["Envelope"]["Payload-Metadata"]["HTTP-Response-Metadata"]
-        return bool(answer["Response-Message"]["Status"] == "200" and answer["HTML-Metadata"].get("Links"))
-    except (ValueError, KeyError, TypeError, AttributeError):
+        return bool(answer["Response-Message"]["Status"] == "200" and answer["HTML-Metadata"])
+    except (ValueError, KeyError, TypeError):
         damage[UNREADABLE] += 1
         return False
 
 
 def _is_flat(links: bytes) -> bool:
-    """Whether no list but the links themselves begins here, and no name is spelt with escapes."""
-    at = links.find(b"[")
+    """Whether no array but that of the links begins here, and no name is spelt with escapes."""
+    at = links.find(b"[", 1)
     while at >= 0:
         if links[at - 1] in b":,[":
             return False
         at = links.find(b"[", at + 1)
-    return links.find(b"\\") < 0 or (links.find(b"\\u00") < 0 and links.find(b"@\\/") < 0)
-
-
-def _slices(links: bytes) -> list[bytes] | None:
-    """The objects of the pictures among the links, before which stands a comma; None where others belong to them."""
-    before, *pieces = links.split(_IMG)
-    slices = []
-    for piece in pieces:
-        if not piece.startswith(_SRC) or not before.endswith(_OPEN):
-            return None
-        slices.append(_ENTRY + piece[: piece.find(b'"}') + 2])
-        before = piece
-    return None if b',"path":' in b"".join(slices) else slices
+    return b"\\" not in links or (b"\\u00" not in links and b"@\\/" not in links)
 
 
 class _Parsed(NamedTuple):
@@ -195,66 +202,74 @@ def _parse(content: bytes) -> _Parsed:
     envelope = root["Envelope"]
     answer = envelope["Payload-Metadata"]["HTTP-Response-Metadata"]
     html = answer["HTML-Metadata"]
-    links = _dicts(html.get("Links"))
+    head, links = html.get("Head", {}), html.get("Links", [])
+    licensed = [link for link in [*head.get("Link", []), *links] if "rel" in link]
+    if b"creativecommons.org/" in content:
+        licensed = [*head.get("Link", []), *links]
+    metas = _metas(head)
+    headers = _headers(answer.get("Headers", {}))
     moment = datetime.fromisoformat(envelope["WARC-Header-Metadata"]["WARC-Date"])
-    return _Parsed(
-        links,
-        int(moment.timestamp() * 1000),
-        (str(root["Container"]["Filename"]), int(root["Container"]["Offset"])),
-        _facts(answer.get("Headers"), html.get("Head"), links),
+    facts = PageFacts(
+        base=_text(head.get("Base")),
+        html_lang=next((content for name, content in metas if name == "html@/lang"), None),
+        charset=_charset(
+            [*headers.get("content-type", ()), *(told for name, told in metas if name == "content-type")]
+        ),
+        title=_text(head.get("Title")),
+        headers=headers,
+        metas=[meta for meta in metas if not meta[0].startswith("html@/")],
+        licenses=[url for link in licensed if (url := _license(link))],
     )
+    warc, offset = root["Container"]["Filename"], int(root["Container"]["Offset"])
+    if not isinstance(warc, str):
+        raise TypeError(warc)
+    return _Parsed(links, int(moment.timestamp() * 1000), (warc, offset), facts)
 
 
-def _image(entry: Mapping[str, Any]) -> ImageEntry:
-    return ImageEntry(_text(entry, "url"), _text(entry, "alt"), _text(entry, "title"))
+def _metas(head: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The name of each, or its http-equiv, or its property, in lower case, and its content."""
+    found = []
+    for meta in head.get("Metas", []):
+        name = meta.get("name") or meta.get("http-equiv") or meta.get("property")
+        if name:
+            found.append((name.lower(), _text(meta.get("content")) or ""))
+    return found
+
+
+def _headers(headers: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The values of each, by its name in lower case; one that is repeated is a list of strings since 2024-51."""
+    found: dict[str, list[str]] = {}
+    for name, value in headers.items():
+        values = value if isinstance(value, list) else [value]
+        found.setdefault(name.lower(), []).extend(text for text in values if isinstance(text, str))
+    return found
+
+
+def _charset(declared: Sequence[str]) -> str | None:
+    return next((match[1].lower() for value in declared if (match := _CHARSET.search(value))), None)
+
+
+def _license(link: Mapping[str, Any]) -> str | None:
+    """The URL of a link to a licence, or None."""
+    url, rel = _text(link.get("url")), _text(link.get("rel")) or ""
+    return url if url and ("license" in rel.lower().split() or _COMMONS.match(url)) else None
 
 
 def _pictures(links: Sequence[Mapping[str, Any]]) -> list[ImageEntry]:
+    """The pictures among the links; the data-uri of a lazy one, which stands before it, is its URL."""
     found, lazy = [], None
     for link in links:
         path = link.get("path")
         if path == "IMG@/src":
             entry = _image(link)
-            found.append(entry._replace(url=lazy) if lazy and not entry.url else entry)
-        lazy = _text(link, "url") if path == "IMG@/data-uri" else None
+            found.append(entry._replace(url=lazy) if lazy and stands_in(entry.url) else entry)
+        lazy = _text(link.get("url")) if path == "IMG@/data-uri" else None
     return found
 
 
-def _facts(headers: Any, head: Any, links: Sequence[Mapping[str, Any]]) -> PageFacts:
-    head = head if isinstance(head, dict) else {}
-    answer: dict[str, list[str]] = {}
-    for name, value in headers.items() if isinstance(headers, dict) else ():
-        values = value if isinstance(value, list) else [value]
-        answer.setdefault(name.lower(), []).extend(text for text in values if isinstance(text, str))
-    named = [
-        (name, _text(meta, "content") or "")
-        for meta in _dicts(head.get("Metas"))
-        if (name := _text(meta, "name") or _text(meta, "http-equiv") or _text(meta, "property"))
-    ]
-    metas = [(name.lower(), content) for name, content in named if name != "HTML@/lang"]
-    declared = [*answer.get("content-type", ()), *(value for name, value in metas if name == "content-type")]
-    charsets = [match[1].lower() for value in declared if (match := _CHARSET.search(value))]
-    licenses = [
-        url
-        for link in [*_dicts(head.get("Link")), *links]
-        if (url := _text(link, "url"))
-        and ("license" in (_text(link, "rel") or "").lower().split() or _COMMONS.match(url))
-    ]
-    return PageFacts(
-        base=_text(head, "Base"),
-        html_lang=next((content for name, content in named if name == "HTML@/lang"), None),
-        charset=charsets[0] if charsets else None,
-        title=_text(head, "Title"),
-        headers=answer,
-        metas=metas,
-        licenses=licenses,
-    )
+def _image(link: Mapping[str, Any]) -> ImageEntry:
+    return ImageEntry(_text(link.get("url")), _text(link.get("alt")), _text(link.get("title")))
 
 
-def _dicts(value: Any) -> list[Mapping[str, Any]]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
-
-
-def _text(values: Mapping[str, Any], name: str) -> str | None:
-    value = values.get(name)
+def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
