@@ -6,10 +6,13 @@ import gzip
 import io
 import os
 import pickle
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from builder.console import Console
 from builder.crawl.source import LIST_BYTES, CrawlFile, find_files
@@ -154,6 +157,29 @@ def test_a_list_that_is_no_list_is_told(tmp_path: Path, data: bytes, told: str) 
     path.write_bytes(data)
     with pytest.raises(InputError, match=told):
         find(path)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.binary(max_size=60),
+            st.sampled_from([name.encode() for name in NAMES]),
+            st.text().map(str.encode),
+        )
+    ),
+    st.booleans(),
+)
+def test_whatever_a_list_holds_it_is_files_or_one_line(lines: list[bytes], packed: bool) -> None:
+    data = b"\n".join(lines)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "list.txt")
+        path.write_bytes(gzip.compress(data, 1) if packed else data)
+        try:
+            files, said = find(path), ""
+        except (InputError, UsageError) as error:
+            files, said = [], str(error)
+    assert "\n" not in said
+    assert [(file.crawl, file.name) for file in files] == sorted({(file.crawl, file.name) for file in files})
 
 
 def test_files_folders_and_globs_give_the_same_files(tmp_path: Path) -> None:
