@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 
@@ -40,6 +41,15 @@ class PageFacts:
     licenses: Sequence[str] = ()
 
 
+def milliseconds(date: str | None) -> int | None:
+    """A WARC-Date as milliseconds since 1970, UTC; None where it is none."""
+    try:
+        moment = datetime.fromisoformat(date or "")
+    except ValueError:
+        return None
+    return int(moment.timestamp() * 1000) if moment.tzinfo else None
+
+
 class Page(Protocol):
     """A page that was answered with 200 and HTML, of which nothing is parsed before it is asked for."""
 
@@ -48,8 +58,8 @@ class Page(Protocol):
         """The URL that it was fetched from."""
 
     @property
-    def fetched(self) -> int:
-        """When: milliseconds since 1970, UTC."""
+    def fetched(self) -> int | None:
+        """When: milliseconds since 1970, UTC; None where that cannot be read."""
 
     @property
     def warc(self) -> tuple[str, int]:

@@ -15,7 +15,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,12 +23,10 @@ import orjson
 from fastwarc.warc import WarcHeader
 
 from .links import stands_in
-from .page import ImageEntry, PageFacts
+from .page import ImageEntry, PageFacts, milliseconds
 from .records import records
 
-LARGEST = (
-    16 << 20
-)  # bytes of a record: a page of 5 MiB gives less, and what is parsed takes ten times the memory
+LARGEST = 16 << 20  # bytes of a record: a page of 5 MiB gives less, and parsed it takes ten times the memory
 UNREADABLE = "records unreadable"
 
 _HTML, _SUCCESS = b'"HTML-Metadata":{', b'"Response-Message":{"Status":"200"'
@@ -93,9 +90,9 @@ class WatPage:
         return self._pictures
 
     @property
-    def fetched(self) -> int:
-        """When: milliseconds since 1970, UTC; 0 where the record cannot be read."""
-        return 0 if self._parsed is None else self._parsed.fetched
+    def fetched(self) -> int | None:
+        """When: milliseconds since 1970, UTC; None where that cannot be read."""
+        return None if self._parsed is None else self._parsed.fetched
 
     @property
     def warc(self) -> tuple[str, int]:
@@ -191,7 +188,7 @@ class _Parsed(NamedTuple):
     """A record, parsed whole."""
 
     links: Sequence[Mapping[str, Any]]
-    fetched: int
+    fetched: int | None
     warc: tuple[str, int]
     facts: PageFacts
 
@@ -208,7 +205,7 @@ def _parse(content: bytes) -> _Parsed:
         licensed = [*head.get("Link", []), *links]
     metas = _metas(head)
     headers = _headers(answer.get("Headers", {}))
-    moment = datetime.fromisoformat(envelope["WARC-Header-Metadata"]["WARC-Date"])
+    fetched = milliseconds(_text(envelope["WARC-Header-Metadata"].get("WARC-Date")))
     facts = PageFacts(
         base=_text(head.get("Base")),
         html_lang=next((content for name, content in metas if name == "html@/lang"), None),
@@ -223,7 +220,7 @@ def _parse(content: bytes) -> _Parsed:
     warc, offset = root["Container"]["Filename"], int(root["Container"]["Offset"])
     if not isinstance(warc, str):
         raise TypeError(warc)
-    return _Parsed(links, int(moment.timestamp() * 1000), (warc, offset), facts)
+    return _Parsed(links, fetched, (warc, offset), facts)
 
 
 def _metas(head: Mapping[str, Any]) -> list[tuple[str, str]]:

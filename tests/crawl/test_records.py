@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import random
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -110,3 +112,25 @@ def test_too_large(path: Path) -> None:
 def test_no_warc(path: Path, content: bytes) -> None:
     with pytest.raises(InputError, match=path.name):
         read(path, content)
+
+
+MEASURE = """
+import sys
+from collections import Counter
+from builder.crawl.records import records
+peak = lambda: int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
+before = peak()
+print(sum(len(record.content) for record in records(sys.argv[1], Counter())), peak() - before)
+"""
+
+
+def test_memory_is_flat(path: Path) -> None:
+    """A record over the limit is passed over without being read, and what was read is let go."""
+    large = made.record("metadata", b"\0" * ((64 << 20) + 1))
+    path.write_bytes(
+        gzip.compress(large, 1) + gzip.compress(made.record("metadata", b"\0" * (4 << 20)), 1) * 25
+    )
+    command = [sys.executable, "-c", MEASURE, str(path)]
+    read, grown = map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    assert read == 25 * (4 << 20)
+    assert grown << 10 < 50 << 20

@@ -204,10 +204,18 @@ def test_unreadable(tmp_path: Path) -> None:
         made.page([CAT], headers={"a": "b"}, head={"Metas": {"name": "x"}}),
     ):
         found, damage = read(tmp_path, content)
-        assert [[*page.images(), page.facts(), page.fetched] for page in found] in ([], [[PageFacts(), 0]]), (
-            content
-        )
+        assert [[*page.images(), page.facts(), page.fetched] for page in found] in (
+            [],
+            [[PageFacts(), None]],
+        ), content
         assert damage == {UNREADABLE: 1}, content
+
+
+def test_date_that_is_none(tmp_path: Path) -> None:
+    page = made.page([CAT])
+    page["Envelope"]["WARC-Header-Metadata"]["WARC-Date"] = "2008-10-294T05:21:46-0700"  # as ClueWeb09 has it
+    (read_page,), damage = read(tmp_path, page)
+    assert (read_page.fetched, read_page.images(), damage) == (None, [ImageEntry("/a.jpg", "一只猫")], {})
 
 
 def test_damaged_member(tmp_path: Path) -> None:
