@@ -45,6 +45,11 @@ class Row(NamedTuple):
 
 
 STAGES: Mapping[str, Row] = {
+    "crawl": Row(
+        "find pictures with Chinese texts in Common Crawl: the candidates, a manifest for rebuild",
+        "builder.crawl.config:CrawlConfig",
+        "builder.crawl.runner:run",
+    ),
     "rebuild": Row(
         "fetch the pictures of a manifest and account for every row",
         "builder.rebuild.config:RebuildConfig",

@@ -28,20 +28,26 @@ TICK = 5.0  # seconds between two looks at the clock while a single call lasts
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a bar tells beside the count. kept_share: 0 to 1; mb_per_s: 10^6 bytes; top_reasons: counted."""
+    """What a bar tells beside the count. kept_share: 0 to 1; mb_per_s: 10^6 bytes; top_reasons: counted; rows: of them.
+
+    also: what else there is to tell, in words.
+    """
 
     kept_share: float | None = None
     mb_per_s: float | None = None
     top_reasons: Sequence[tuple[str, int]] = ()
+    rows: int | None = None
+    also: Sequence[str] = ()
 
     def parts(self, done: int) -> list[str]:
         """Short phrases; the reasons as shares of `done`."""
         parts = [] if self.kept_share is None else [f"kept {self.kept_share:.1%}"]
         if self.mb_per_s is not None:
             parts.append(f"{self.mb_per_s:.1f} MB/s")
-        if self.top_reasons and done:
-            parts.append(", ".join(f"{reason} {count / done:.1%}" for reason, count in self.top_reasons[:3]))
-        return parts
+        rows = done if self.rows is None else self.rows
+        if self.top_reasons and rows:
+            parts.append(", ".join(f"{reason} {count / rows:.1%}" for reason, count in self.top_reasons[:3]))
+        return [*self.also, *parts]
 
 
 class Bar:

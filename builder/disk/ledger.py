@@ -73,6 +73,7 @@ class PlanDocument(TypedDict):
     manifest: NotRequired[ManifestRecord]
     checkpoint: NotRequired[CheckpointRecord]
     made_from: NotRequired[dict[str, object]]
+    recipe: NotRequired[dict[str, object]]
 
 
 class ManifestRecord(TypedDict):

@@ -23,14 +23,17 @@ from .card import is_ours
 
 CARD = "README.md"
 PLAN = "plan.json"
-KINDS = ("parquet", "tar", "spool")
+KINDS = ("parquet", "tar", "spool", "arrow")
 SHOWN = 20  # files that --dry-run names for people
 _SHARD = re.compile(r"(\w+)-(\d{5,})")
 # What a stage writes into its ledger beside markers, what a killed run leaves in its work folder beside spools, and
 # what that folder holds before there is a plan.
-_LEDGER = re.compile(r"(?:plan|decision|progress-\d+)\.json|panel\.npz|removals\.parquet")
+_LEDGER = re.compile(
+    r"(?:plan|decision|layout|progress-\d+)\.json|panel\.npz|(?:removals|hosts|common)\.parquet"
+)
 _LEFT = re.compile(
-    r"\w+-\d{5,}-of-\d+\.(?:(?:images|outcomes)\.tmp|reopened)|.+\.copy|[0-9a-f]{16}\.[0-9a-f]*\.part"
+    r"\w+-\d{5,}-of-\d+\.(?:(?:images|outcomes)\.tmp|reopened)|.+\.copy|[0-9a-f]{16}\.[0-9a-f]*\.part|"
+    r"[\w-]+\.(?:arrow|parquet)\.[\w-]+\.tmp"
 )
 _WORK = re.compile(r"(?:[a-z]+|(?:rank|transfer)-\d+)\.lock|world\.size|rank-\d+\.tmp|reference[-.]\w+")
 
@@ -40,7 +43,8 @@ class Footprint:
     """What a stage writes. stages: whose ledger it begins anew, its own first; names: not to be another's.
 
     work: the name of its work folder, cached: what that begins with in the cache of this machine, for a root on a
-    store; swept: the folders in which killed writes leave something.
+    store; swept: the folders in which killed writes leave something; upon: the stages whose root it may write into;
+    files: that it writes beside its folders.
     """
 
     stages: tuple[str, ...]
@@ -49,6 +53,8 @@ class Footprint:
     work: str
     cached: str = ""
     swept: tuple[str, ...] = ()
+    upon: tuple[str, ...] = ("rebuild",)
+    files: tuple[str, ...] = ()
 
 
 # The scores of pictures go with the pictures.
@@ -62,6 +68,18 @@ REVALIDATE = Footprint(
     "revalidate-",
     ("scores",),
 )
+_PASSES = tuple(f"crawl/{name}" for name in ("1-files", "2-buckets", "3-layout", "4-shards"))
+_SPOOL = tuple(f"ledger/crawl/spool/{name}" for name in ("rows", "pairs", "hashes", "hosts"))
+CRAWL = Footprint(
+    ("crawl", *_PASSES, "crawl/spool"),
+    (*_SPOOL, "data"),
+    ("data", "ledger/crawl", "funnel.json"),
+    ".crawl",
+    "crawl-",
+    ("data", *(f"ledger/{one}" for one in _PASSES), "ledger/crawl/spool", *_SPOOL),
+    upon=(),
+    files=("funnel.json",),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +90,11 @@ class Named:
     stems: frozenset[str]
 
     @classmethod
-    def of(cls, root: str) -> Self:
-        """The shards of a root; a plan or a marker that cannot be read names nothing."""
-        plans = [plan for stage in REBUILD.stages if (plan := _plan(root, stage)) is not None]
+    def of(cls, root: str, stages: Sequence[str]) -> Self:
+        """The shards of a root by the ledgers of some stages; one that cannot be read names nothing."""
+        plans = [plan for stage in stages if (plan := _plan(root, stage)) is not None]
         stems: set[str] = set()
-        for stage in REBUILD.stages:
+        for stage in stages:
             with suppress(InputError):  # the plan names the shards of those that come after this one
                 stems.update(one.shard for one in ledger.read_all(root, stage))
         return cls(tuple(plan["shards"] for plan in plans), frozenset(stems))
@@ -142,7 +160,7 @@ def claim(root: str, place: Footprint, *, overwrite: bool) -> None:
     InputError where its plan cannot be read; with --overwrite such a folder is none of ours.
     """
     _folders(root, place)
-    own = {place.stages[0], REBUILD.stages[0]}
+    own = {place.stages[0], *place.upon}
     if not overwrite:
         for stage in own:
             ledger.read_plan(root, stage)
@@ -161,9 +179,11 @@ def claim(root: str, place: Footprint, *, overwrite: bool) -> None:
 def earlier(root: str, place: Footprint) -> Earlier:
     """What --overwrite removes; UsageError where a folder of the root is a link, as links are not followed."""
     folders = _folders(root, place)
-    named = Named.of(root)
+    named = Named.of(root, (*REBUILD.stages, *place.stages))
     found = {folder: _ours(root, folder, named, place) for folder in folders}
     stays = None
+    if there := [name for name in place.files if _holds(root, name)]:
+        found[""] = there
     if CARD in place.names and (card := files.read_bytes(files.join(root, CARD))) is not None:
         if is_ours(card.decode("utf-8", "replace")) and not _is_link(root, CARD):
             found[""] = [CARD]

@@ -29,7 +29,11 @@ WORDS = {
     "test": "test|testing|eval|evaluation",
 }
 SPLIT = {split: re.compile(rf"(?:^|[-._ 0-9])(?:{words})(?:$|[-._ 0-9])") for split, words in WORDS.items()}
-ROOT = re.compile(r"^(|.*/)ledger/[^/]+/[^/]+\.json$")  # a file that only a rebuilt root has
+ROOT = re.compile(r"^(|.*/)ledger/(?:[^/]+/)+[^/]+\.json$")  # a file that only a root has
+MADE = re.compile(
+    r"ledger/(crawl|refine)/plan\.json"
+)  # of candidates: such a root is a manifest until it is rebuilt
+_SHARD = re.compile(r"data/train-\d{5,}-of-(\d{5,})\.parquet")
 DOCUMENTS = (".json", ".md", ".txt", ".yaml", ".yml", ".html", ".lock", ".py")
 NAMED = 5  # how many names an error lists
 
@@ -92,6 +96,10 @@ def _in_folder(fs: fsspec.AbstractFileSystem, folder: str, source: str) -> list[
     names = {_relative(path, folder): path for path in found}
     if document.NAME in names:
         return _of_release(names, source)
+    if "ledger/rebuild/plan.json" not in names and (
+        made := next(filter(None, map(MADE.fullmatch, names)), None)
+    ):
+        return _of_candidates(names, made[1], source)
     roots = {match[1] for match in map(ROOT.match, names) if match}
     if "" in roots:
         raise InputError(f"{source}: a rebuilt root, not a manifest; give the manifest it was made from")
@@ -114,6 +122,17 @@ def _entries(
         if found[names[name]]["type"] == "other" and type_of(fs, names[name]) != "file":
             raise _irregular(names[name])
     return [FoundFile(names[name], name, split_of(name)) for name in chosen]
+
+
+def _of_candidates(names: dict[str, str], stage: str, source: str) -> list[FoundFile]:
+    """The shards of candidates, of which every one must be there."""
+    shards = [name for name in names if _SHARD.fullmatch(name)]
+    counts = {match[1] for match in map(_SHARD.fullmatch, shards) if match}
+    if not shards or counts != {f"{len(shards):05d}"}:
+        raise InputError(
+            f"{source}: danqing {stage} is not done with it, as {len(shards)} shards are in data/: run it to its end"
+        )
+    return [FoundFile(names[name], name, "train") for name in shards]
 
 
 def _of_release(names: dict[str, str], source: str) -> list[FoundFile]:

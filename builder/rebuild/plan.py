@@ -28,6 +28,7 @@ from ..errors import InputError, UsageError
 from ..manifest import Manifest, ManifestOptions, known_encoding, open_manifest
 from ..reasons import Reason
 from ..stage import plan as plans
+from ..stage.shards import shard_count
 from .config import RebuildConfig
 from .removed import rows_of
 from .units import STAGE, ManifestShard, Task
@@ -60,12 +61,6 @@ class RebuildPlan:
                 "files": {file.url: file.as_json() for file in self.manifest.files},
             },
         }
-
-
-def shard_count(rows: int, shard_size: int) -> int:
-    """Shards of at most `shard_size` rows; from 8 on a multiple of 8, so that they divide over nodes and workers."""
-    count = max(1, -(-rows // shard_size))
-    return count if count < 8 else -(-count // 8) * 8
 
 
 def lay_out(rows: dict[str, int], shard_size: int) -> tuple[ManifestShard, ...]:

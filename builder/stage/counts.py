@@ -107,13 +107,13 @@ class HostCounts:
         groups = rows.group_by(rows.column_names, use_threads=False).aggregate([([], "count_all")])
         names, fates, stays, counts = (groups[name].to_pylist() for name in (*rows.column_names, "count_all"))
         told = [[*map(_text, names)], [*map(_text, fates)], [*map(bool, stays)], counts]
-        self._take(table(told, schema=_ROWS))
+        self.add_rows(table(told, schema=_ROWS))
 
     def merge(self, other: HostCounts) -> None:
         """Add what another has counted; ValueError where it is of a finished release, which lists the largest only."""
         if self._left_out != (0, 0) or other._left_out != (0, 0):
             raise ValueError("hosts that were cut to the largest cannot be added: use as_dict(hosts=None)")
-        self._take(other._summed())
+        self.add_rows(other.rows())
 
     def largest(self, limit: int | None) -> list[HostTotal]:
         """The hosts with most pairs, then by name."""
@@ -145,16 +145,17 @@ class HostCounts:
     def _gather(self) -> None:
         """Make a table of the rows that wait in lists."""
         rows, self._loose = table(self._loose, schema=_ROWS), [[] for _ in _COLUMNS]
-        self._take(rows)
+        self.add_rows(rows)
 
-    def _take(self, rows: pa.Table) -> None:
+    def add_rows(self, rows: pa.Table) -> None:
+        """Add what `rows` of another gave."""
         self._parts.append(rows)
         self._waiting += max(len(rows), _LEAST)
         if self._waiting > max(self._bound, len(self._parts[0])):
-            self._summed()
+            self.rows()
 
-    def _summed(self) -> pa.Table:
-        """All that was counted, a row for each host and fate."""
+    def rows(self) -> pa.Table:
+        """All that was counted, a row for each host and fate: host, word, kept, pairs."""
         if self._loose[0]:
             self._gather()
         if len(self._parts) > 1:
@@ -164,7 +165,7 @@ class HostCounts:
 
     def _totals(self) -> pa.Table:
         """The pairs of each host, and how many of them were lost."""
-        rows = self._summed()
+        rows = self.rows()
         rows = rows.append_column("lost", pc.if_else(rows["kept"], 0, rows["pairs"]))
         totals = rows.group_by("host").aggregate([("pairs", "sum"), ("lost", "sum")])
         return totals.rename_columns(["host", "pairs", "lost"])
@@ -174,7 +175,7 @@ class HostCounts:
         count = len(totals) if limit is None else min(limit, len(totals))
         chosen = totals["host"].take(pc.select_k_unstable(totals, count, order)).combine_chunks()
         found = {host: HostTotal(str(host)) for host in chosen.to_pylist()}
-        rows = self._summed()
+        rows = self.rows()
         for row in rows.filter(pc.is_in(rows["host"], chosen)).to_pylist():
             one = found[row["host"]]
             one.words[row["word"]] += row["pairs"]

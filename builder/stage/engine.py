@@ -69,7 +69,8 @@ class Pass:
     work: "module:function", the function (setup, units, tell) that does them; setup: what that is given first, to be
     pickled where there are processes; units: read as they are asked for, each a Unit where there are processes; rows:
     of all units of this rank, done or not; done: the markers of those that are; processes: 0 for this one; threads: of
-    a process, that note where they are; lock: of what must happen once, one unit in this process without a bar.
+    a process, that note where they are; lock: of what must happen once, one unit in this process without a bar;
+    counted: the counter that the bar goes by where rows are not known before, `rows` being its end.
     """
 
     work: str
@@ -80,6 +81,7 @@ class Pass:
     processes: int = 0
     threads: int = 1
     lock: Path | None = None
+    counted: str = ""
 
 
 class Units:

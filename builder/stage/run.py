@@ -110,8 +110,9 @@ def _do(stage: Stage[Any, Any], one: Pass, stop: Stop) -> None:
             engine.run(one, lambda _: None, stop, debug=stage.config.debug)
         return
     before = _total(one.done)
-    with stage.console.progress(one.rows, initial=before.rows) as bar:
-        progress = _Progress(stage, bar, before, finished=_total([before]), shown=before.rows)
+    initial = _done(one, before)
+    with stage.console.progress(one.rows, unit=one.counted or "pairs", initial=initial) as bar:
+        progress = _Progress(stage, one, bar, before, finished=_total([before]), shown=initial)
         try:
             engine.run(one, progress.tell, stop, debug=stage.config.debug)
         finally:
@@ -123,6 +124,7 @@ class _Progress:
     """Counts of a pass, for the bar and for progress-<rank>.json. before, finished: of units done then and now."""
 
     stage: Stage[Any, Any]
+    one: Pass
     bar: Bar
     before: Tally
     finished: Tally
@@ -142,8 +144,9 @@ class _Progress:
         now = time.monotonic()
         total = _total([self.finished, *self.flight.values()])
         facts = self.stage.facts(total, self.before, max(now - self.began, 1e-3))
-        self.bar.update(total.rows - self.shown, **facts)
-        self.shown = total.rows
+        done = _done(self.one, total)
+        self.bar.update(done - self.shown, **facts)
+        self.shown = done
         if now - self.written >= PROGRESS_SECONDS:
             self.written = now
             self.write()
@@ -152,6 +155,11 @@ class _Progress:
         """Write what is known of the units in flight."""
         config = self.stage.config
         ledger.write_progress(self.stage.root, self.stage.name, config.place[0], self.flight)
+
+
+def _done(one: Pass, counts: Tally) -> int:
+    """How far a pass is, in what its bar counts."""
+    return counts.counter(one.counted) if one.counted else counts.rows
 
 
 def _total(parts: Iterable[Tally | ShardLedger]) -> Tally:

@@ -28,12 +28,16 @@ PARALLEL = 16  # footers read at once
 _NAME = re.compile(rf"(?:{'|'.join(SPLITS)})-\d{{5,}}(?:-of-\d+)?\.parquet")
 
 
-class AnyShard(Protocol):
-    """A shard of a manifest or of a root, as far as plans and ranks look at it."""
+class Numbered(Protocol):
+    """A unit of work, as far as ranks look at it."""
 
     @property
     def number(self) -> int:
         """The number, from 0 on."""
+
+
+class AnyShard(Numbered, Protocol):
+    """A shard of a manifest or of a root, as far as plans look at it."""
 
     @property
     def split(self) -> str:
@@ -44,7 +48,7 @@ class AnyShard(Protocol):
         """The number of pairs."""
 
 
-N = TypeVar("N", bound=AnyShard)
+N = TypeVar("N", bound=Numbered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,12 @@ def find_shards(root: str, done: str) -> tuple[Shard, ...]:
         Shard(number, root, name.removesuffix(".parquet"), found[name]["rows"], found[name][DIGEST])
         for number, name in enumerate(ordered)
     )
+
+
+def shard_count(rows: int, shard_size: int) -> int:
+    """Shards of at most `shard_size` rows; from 8 on a multiple of 8, so that they divide over nodes and workers."""
+    count = max(1, -(-rows // shard_size))
+    return count if count < 8 else -(-count // 8) * 8
 
 
 def of_rank(shards: Iterable[N], place: tuple[int, int]) -> list[N]:

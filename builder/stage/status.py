@@ -8,6 +8,9 @@ a run writes the same root, and changes nothing.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..console import Console, in_words, shares, table
@@ -19,9 +22,12 @@ from ..options import option
 from ..reasons import Verdict
 from .counts import HostCounts
 from .doubt import Lost, doubt
+from .recipe import RecipeDocument, RecipeFunnel, checked_recipe, funnel_lines, funnel_of
 from .shared import Shared
 
 HOSTS_SHOWN = 10
+_PASS = re.compile(r"\d-\w+")
+_KINDS = {"file": "files", "bucket": "buckets", "train": "shards"}  # of units, as people call many of them
 HOSTS_TOLD = 50  # in JSON
 
 
@@ -35,7 +41,10 @@ class StatusConfig(Shared):
 
 @dataclass(slots=True)
 class Funnel:
-    """One stage of a root. shards_total and rows_total: of the plan; counted: of shards done and in flight."""
+    """One stage of a root. shards_total and rows_total: of the plan; counted: of shards done and in flight.
+
+    units: of a stage of several passes, how many are done of each kind, and of how many.
+    """
 
     stage: str
     shards_total: int
@@ -51,15 +60,33 @@ class Funnel:
     stored_bytes: int = 0
     seconds: float = 0.0  # summed over shards, which overlap
     last_finished: str | None = None  # ISO 8601
+    units: dict[str, tuple[int, int]] = field(default_factory=dict)
+    recipe: RecipeDocument | None = None
 
-    def add(self, one: ShardLedger) -> None:
-        """Count a shard that is done."""
-        self.counted.merge(one)
+    def add(self, one: ShardLedger, *, later: bool = False) -> None:
+        """Count a shard that is done. later: of a pass whose pairs an earlier one has counted."""
+        if later:
+            self._drop(one)
+        else:
+            self.counted.merge(one)
+            self.rows_done += one.rows
         self.hosts.add_told(one.hosts)
-        self.rows_done += one.rows
-        self.stored_bytes += sum(file["bytes"] for file in one.outputs.values())
+        places = one.outputs.items()
+        self.stored_bytes += sum(file["bytes"] for path, file in places if not path.startswith("ledger/"))
         self.seconds += one.seconds
         self.last_finished = max(self.last_finished or "", one.finished_at)
+
+    def add_flight(self, stem: str, tally: Tally) -> None:
+        """Count a shard in flight."""
+        self.shards_in_flight += 1
+        if self.units and stem.partition("-")[0] != next(iter(self.units), ""):
+            self._drop(tally)
+        else:
+            self.counted.merge(tally)
+
+    def _drop(self, one: Tally | ShardLedger) -> None:
+        lost = Tally(0, -sum(one.reasons.values()), one.reasons, one.counters)
+        self.counted.merge(lost)
 
     def as_dict(self) -> dict[str, object]:
         """The funnel as JSON: kept + the sum of reasons = rows done + rows in flight."""
@@ -81,14 +108,20 @@ class Funnel:
             "config_hash": self.config_hash,
             "last_finished": self.last_finished,
             **({"decision": self.decision} if self.decision else {}),
+            **(
+                {"units": {kind: {"done": n, "total": m} for kind, (n, m) in self.units.items()}}
+                if self.units
+                else {}
+            ),
+            **({"funnel": self._funnel} if self._funnel else {}),
         }
 
     def lines(self) -> list[str]:
         """The funnel for people."""
         rows = self.counted.rows
-        lines = [
-            f"{self.stage}: {self.shards_done:,} of {self.shards_total:,} shards done, {self._progress()}"
-        ]
+        told = [f"{n:,} of {m:,} {_KINDS.get(kind, kind)}" for kind, (n, m) in self.units.items()]
+        done = ", ".join(told) or f"{self.shards_done:,} of {self.shards_total:,} shards"
+        lines = [f"{self.stage}: {done} done, {self._progress()}"]
         if self.shards_in_flight:
             flight = f"{self.shards_in_flight:,} with {rows - self.rows_done:,} rows"
             lines.append(f"shards in flight, as of {self.told_at}: {flight}")
@@ -96,12 +129,14 @@ class Funnel:
         lines.append(f"{asked if self._fetches else ''}{in_words(self.stored_bytes)} stored")
         outcomes = [("kept", self.counted.kept), *by_count(self.counted.reasons), ("total", rows)]
         statuses = self._statuses() if self._fetches else []
-        return [*lines, *self._shares("outcome", outcomes), *self._verdicts(), *statuses, *self._hosts()]
+        lines += [*self._shares("outcome", outcomes), *self._verdicts(), *statuses, *self._hosts()]
+        return [*lines, "", *funnel_lines(self._funnel)] if self._funnel else lines
 
     @property
     def is_done(self) -> bool:
         """Whether every shard of the plan is done."""
-        return self.shards_done >= self.shards_total
+        laid_out = not self.units or "train" in self.units  # of several passes the last one makes the shards
+        return laid_out and self.shards_done >= self.shards_total
 
     @property
     def lost(self) -> Lost:
@@ -109,11 +144,18 @@ class Funnel:
         return Lost(self.counted.rows, self.counted.kept, self.counted.reasons)
 
     @property
+    def _funnel(self) -> RecipeFunnel | None:
+        """The pairs through the recipe, of a stage that has one."""
+        return funnel_of(self.recipe, self.counted.rows, self.counted.reasons) if self.recipe else None
+
+    @property
     def _fetches(self) -> bool:
         """Whether the stage asks hosts for anything, as far as is known."""
         return self.counted.counter("requests") > 0 or not self.counted.rows
 
     def _progress(self) -> str:
+        if self.units:
+            return f"{self.counted.rows:,} rows"
         share = f" ({self.rows_done / self.rows_total:.1%})" if self.rows_total else ""
         return f"{self.rows_done:,} of {self.rows_total:,} rows{share}"
 
@@ -196,20 +238,47 @@ def _funnel(root: str, stage: str) -> Funnel | None:
     if plan is None:
         return None
     shards, rows = plan["shards"], plan["rows"]
-    funnel = Funnel(stage, sum(shards.values()), sum(rows.values()), str(plan.get("config_hash", "")))
+    recipe = checked_recipe(plan["recipe"]) if "recipe" in plan else None
+    hash_ = str(plan.get("config_hash", ""))
+    funnel = Funnel(stage, sum(shards.values()), sum(rows.values()), hash_, recipe=recipe)
     # Progress before markers: a shard that is finished in between is then counted once, by its marker.
     funnel.told_at, flight = ledger.read_progress(root, stage)
+    passes = [name for name in listdir(join(root, "ledger", stage)) if _PASS.fullmatch(name)]
+    done = _add_passes(funnel, root, passes, shards) if passes else _add_shards(funnel, root, shards)
+    funnel.shards_done = len(done)
+    funnel.decision = ledger.read_decision(root, stage)
+    for stem, tally in flight.items():
+        if stem not in done:
+            funnel.add_flight(stem, tally)
+    return funnel
+
+
+def _add_shards(funnel: Funnel, root: str, shards: Mapping[str, int]) -> set[str]:
+    """Count what is done of a stage of one pass; the stems of it."""
     done = set()
-    for one in ledger.read_all(root, stage):  # by name, so that a split carved out of train comes behind it
+    for one in ledger.read_all(
+        root, funnel.stage
+    ):  # by name, so that a split carved out of train comes behind it
         if one.split in shards:
             done.add(one.shard)
         elif f"train-{one.shard.partition('-')[2]}" not in done:
             continue
         funnel.add(one)
-    funnel.shards_done = len(done)
-    funnel.decision = ledger.read_decision(root, stage)
-    for stem, tally in flight.items():
-        if stem not in done:
-            funnel.shards_in_flight += 1
-            funnel.counted.merge(tally)
-    return funnel
+    return done
+
+
+def _add_passes(funnel: Funnel, root: str, passes: Sequence[str], shards: Mapping[str, int]) -> set[str]:
+    """Count what is done of a stage of several passes, of which the first counts the rows; the stems of it."""
+    kinds: Counter[str] = Counter()
+    done = set()
+    for name in passes:
+        for one in ledger.read_all(root, f"{funnel.stage}/{name}"):
+            funnel.add(one, later=name != passes[0])
+            if one.split in shards:
+                done.add(one.shard)
+                kinds[one.split] += 1
+    in_order = dict.fromkeys(
+        [*kinds, *sorted(shards, key="train".__eq__)]
+    )  # of the passes, the last one makes shards
+    funnel.units = {kind: (kinds[kind], shards[kind]) for kind in in_order}
+    return done

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError, UsageError
-from ..towers.checkpoint import FILES, checked, fingerprint, located
-from ..towers.device import Options, place
-from ..towers.siglip2 import explained, quiet, unfit
+from .checkpoint import FILES, checked, fingerprint, located
+from .device import Options, place
+from .siglip2 import explained, quiet, unfit
 
 if TYPE_CHECKING:
     from torch import Tensor

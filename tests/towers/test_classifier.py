@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from builder.crawl.safety import MOST_TOKENS, Classifier
 from builder.errors import DanqingError, EnvironmentProblem, InputError, UsageError
+from builder.towers.classifier import MOST_TOKENS, Classifier
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "bad", "good"]
 TEXTS = ["good", "bad", "good bad good", "", "good " * 40 + "bad", "good " * 200, "a b c", "bad " * 300]

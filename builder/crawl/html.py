@@ -1,0 +1,280 @@
+"""The pages of a WARC file: the HTML itself, of which a WAT tells only src, alt and title of its pictures.
+
+file ─▶ records ─▶ Page of each answer 200 that is HTML, decoded as browsers do, parsed by lexbor when it is asked
+
+What this adds: the URLs of pictures that are loaded later (data-src, srcset, <picture>), captions of figures, and pages
+whose charset the WAT writer did not see.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from ..web.charset import decoded, label_of
+from .page import ImageEntry, PageFacts, milliseconds
+from .records import LARGEST, TOO_LARGE, Record, records
+
+MOST = 10_000  # pictures of a page that are read; galleries have hundreds
+UNREADABLE = "pages unreadable"
+
+# Where scripts look for the picture to load: the names that the libraries of lazy loading use, the commonest first.
+_LAZY = (
+    "data-src",
+    "data-original",
+    "data-lazy-src",
+    "data-actualsrc",
+    "data-echo",
+    "data-url",
+    "data-lazyload",
+    "file",
+)
+_SETS = ("data-srcset", "data-lazy-srcset", "srcset")
+_CANDIDATE = re.compile(r"\s*([^\s,]\S*[^\s,]|[^\s,])(?:\s+([\d.]+)[wx])?\s*(?:,|\Z)")
+_COMMONS = re.compile(r"https?://(?:www\.)?creativecommons\.org/(?:licenses|publicdomain)/", re.IGNORECASE)
+_CRAWL = re.compile(rb"isPartOf:\s*(CC-MAIN-\d{4}-\d{2})\b")
+_LANGUAGES = re.compile(rb"languages-cld2:\s*(\{.*\})")
+_CODE = re.compile(rb'"code-iso-639-3":\s*"([a-z]{3})"')
+_DETECTED = re.compile(rb"charset-detected:\s*(\S{1,40})")
+_CHARSET = re.compile(r"charset\s*=\s*([^\s;]+|\"[^\"]*\")", re.IGNORECASE)
+_HTML = ("text/html", "application/xhtml+xml")
+_HEADERS = 1 << 16  # bytes of the headers of an answer
+_BLANK = re.compile(rb"\r?\n\r?\n")
+
+
+class HtmlPage:
+    """A page by its answer."""
+
+    def __init__(self, record: Record, answer: _HtmlAnswer, place: tuple[str, int], crawl: str) -> None:
+        self.url, self.crawl, self.warc = str(record.headers.get("WARC-Target-URI")), crawl, place
+        self._record, self._answer = record, answer
+        self._behind = b""
+
+    def follow(self, content: bytes) -> None:
+        """Take what the crawl recorded of the page in the record behind it."""
+        self._behind = content
+
+    @property
+    def fetched(self) -> int | None:
+        """When: milliseconds since 1970, UTC; None where the record does not tell."""
+        return milliseconds(self._record.headers.get("WARC-Date"))
+
+    @cached_property
+    def languages(self) -> tuple[str, ...] | None:
+        """ISO 639-3 codes by CLD2, the commonest first; None where the crawl recorded none."""
+        found = _LANGUAGES.search(self._behind)
+        return tuple(code.decode() for code in _CODE.findall(found[1])) or None if found else None
+
+    @property
+    def count(self) -> int:
+        """The number of entries that `images` gives."""
+        return len(self.images())
+
+    def may_have_chinese(self) -> bool:
+        """True: nothing is known before the page is parsed."""
+        return True
+
+    def images(self) -> Sequence[ImageEntry]:
+        """The pictures, in the order of the page, MOST at most."""
+        return self._images
+
+    def facts(self) -> PageFacts:
+        """What the page says of itself."""
+        tree, headers = self._tree, self._answer.headers
+        metas = []
+        for node in tree.css("meta"):
+            values = node.attributes
+            name = values.get("name") or values.get("http-equiv") or values.get("property")
+            if name:
+                metas.append((name.lower(), values.get("content") or ""))
+        base, title, root = tree.css_first("base[href]"), tree.css_first("title"), tree.css_first("html")
+        links = [node.attributes for node in tree.css("a[href], link[href], area[href]")]
+        return PageFacts(
+            base=base.attributes.get("href") if base else None,
+            html_lang=(root.attributes.get("lang") or root.attributes.get("xml:lang")) if root else None,
+            charset=self._decoded[1],
+            title=title.text() if title else None,
+            headers=headers,
+            metas=metas,
+            licenses=[url for one in links if (url := one.get("href")) and _is_license(one.get("rel"), url)],
+        )
+
+    @cached_property
+    def _decoded(self) -> tuple[str, str | None]:
+        detected = _DETECTED.search(self._behind)
+        return decoded(
+            self._answer.body,
+            self._answer.charset,
+            detected[1].decode("ascii", "replace") if detected else None,
+        )
+
+    @cached_property
+    def _tree(self) -> LexborHTMLParser:
+        return LexborHTMLParser(self._decoded[0])
+
+    @cached_property
+    def _images(self) -> list[ImageEntry]:
+        return [_image(node) for node in self._tree.css("img")[:MOST]]
+
+
+class _HtmlAnswer:
+    """An HTTP answer: its headers by name in lower case, and its body as it is to be decoded."""
+
+    def __init__(self, headers: Mapping[str, Sequence[str]], body: bytes) -> None:
+        self.headers, self.body = headers, body
+
+    @property
+    def charset(self) -> str | None:
+        """The charset of its Content-Type."""
+        found = _CHARSET.search(next(iter(self.headers.get("content-type", ())), ""))
+        return label_of(found[1]) if found else None
+
+
+def pages(path: str | Path, damage: Counter[str]) -> Iterator[HtmlPage]:
+    """The pages of a WARC file, in order: HTML that was answered with 200; `damage` counts what cannot be read."""
+    held: HtmlPage | None = None
+    crawl, name = "", Path(path).name
+    for record in records(path, damage):
+        kind = record.headers.get("WARC-Type")
+        if held is not None:
+            if kind == "metadata" and record.headers.get("WARC-Target-URI") == held.url:
+                held.follow(record.content)
+            yield held
+            held = None
+        if kind == "warcinfo":
+            named = _CRAWL.search(record.content)
+            crawl = named[1].decode() if named else crawl
+            name = record.headers.get("WARC-Filename") or name
+        elif (
+            kind == "response"
+            and record.headers.get("WARC-Target-URI")
+            and (answer := _answer(record, damage))
+        ):
+            held = HtmlPage(record, answer, (name, record.offset), crawl)
+    if held is not None:
+        yield held
+
+
+def _answer(record: Record, damage: Counter[str]) -> _HtmlAnswer | None:
+    """The answer of a record; None where it is not 200 or no HTML, or cannot be read, which is counted."""
+    blank = _BLANK.search(record.content, 0, _HEADERS)
+    if blank is None:
+        return None
+    body = record.content[blank.end() :]
+    first, *lines = record.content[: blank.start()].decode("utf-8", "replace").splitlines()
+    if first.split(" ")[1:2] != ["200"]:
+        return None
+    headers: dict[str, list[str]] = {}
+    for line in lines:
+        field, colon, value = line.partition(":")
+        if colon:
+            headers.setdefault(field.strip().lower(), []).append(value.strip())
+    kinds = {value.partition(";")[0].strip().lower() for value in headers.get("content-type", ())}
+    told = record.headers.get("WARC-Identified-Payload-Type") or ""
+    if not (kinds & {*_HTML} or (not kinds and told in _HTML)):
+        return None
+    try:
+        return _HtmlAnswer(headers, _inflated(_joined(body, headers), headers))
+    except (ValueError, zlib.error):
+        damage[UNREADABLE] += 1
+    except _Large:
+        damage[TOO_LARGE] += 1
+    return None
+
+
+class _Large(Exception):
+    """A body that is larger, decompressed, than a page may be."""
+
+
+def _joined(body: bytes, headers: Mapping[str, Sequence[str]]) -> bytes:
+    """A body without the lengths of its chunks. Common Crawl stores bodies without them, under the names X-Crawl-…."""
+    if "chunked" not in ",".join(headers.get("transfer-encoding", ())).lower():
+        return body
+    if not re.match(rb"[0-9a-fA-F]{1,8}[ \t]*(?:;[^\r\n]*)?\r\n", body):
+        return body  # joined already, whatever the header says
+    parts, at = [], 0
+    while (end := body.find(b"\r\n", at)) >= 0:
+        length = int(body[at:end].partition(b";")[0].strip() or b"0", 16)
+        if not length:
+            break
+        parts.append(body[end + 2 : end + 2 + length])
+        at = end + 2 + length + 2
+    return b"".join(parts)
+
+
+def _inflated(body: bytes, headers: Mapping[str, Sequence[str]]) -> bytes:
+    """A body without its gzip or deflate; one that is none, whatever the header says, as it is."""
+    coding = ",".join(headers.get("content-encoding", ())).strip().lower()
+    if coding in ("gzip", "x-gzip") and body.startswith(b"\x1f\x8b"):
+        inflater = zlib.decompressobj(wbits=31)
+    elif coding == "deflate" and body[:1] == b"\x78":
+        inflater = zlib.decompressobj()
+    else:
+        return body
+    data = inflater.decompress(body, LARGEST)
+    if inflater.unconsumed_tail:
+        raise _Large
+    return data
+
+
+def _image(node: LexborNode) -> ImageEntry:
+    values = node.attributes
+    url = next((found for name in _LAZY if (found := (values.get(name) or "").strip())), None)
+    if url is None and _is_lazy(values):
+        url = _of_picture(node) or next(
+            (largest for name in _SETS if (largest := _largest(values.get(name)))), None
+        )
+    alt, title = values.get("alt"), values.get("title")
+    return ImageEntry(url or values.get("src"), alt, title, _caption(node))
+
+
+def _is_lazy(values: Mapping[str, str | None]) -> bool:
+    """Whether the src is not that of the picture: it has none, or only data."""
+    src = (values.get("src") or "").strip().lower()
+    return not src or src.startswith("data:") or any(values.get(name) for name in _SETS[:-1])
+
+
+def _of_picture(node: LexborNode) -> str | None:
+    """The largest candidate of the <source> elements of the <picture> that a picture is in."""
+    parent = node.parent
+    if parent is None or parent.tag != "picture":
+        return None
+    sources = (source.attributes for source in parent.css("source"))
+    found = (_largest(one.get("srcset") or one.get("data-srcset")) for one in sources)
+    return next(filter(None, found), None)
+
+
+def _largest(text: str | None) -> str | None:
+    """The URL of the largest candidate of a srcset, `a.jpg 1x, b.jpg 2x`; the first of equals."""
+    best, most = None, -1.0
+    for found in _CANDIDATE.finditer((text or "")[: 1 << 16]):
+        try:
+            size = float(found[2] or 1)
+        except ValueError:
+            continue
+        if size > most:
+            best, most = found[1], size
+    return best
+
+
+def _caption(node: LexborNode) -> str | None:
+    """The caption of the nearest <figure> that a picture is in."""
+    parent = node.parent
+    for _ in range(8):  # a figure is near its picture
+        if parent is None or parent.tag == "figure":
+            break
+        parent = parent.parent
+    if parent is None or parent.tag != "figure":
+        return None
+    caption = parent.css_first("figcaption")
+    return " ".join(caption.text().split()) or None if caption else None
+
+
+def _is_license(rel: str | None, url: str) -> bool:
+    return "license" in (rel or "").lower().split() or _COMMONS.match(url) is not None

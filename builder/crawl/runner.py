@@ -1,0 +1,150 @@
+"""The run of a crawl: its plan, its passes, and what it made.
+
+danqing crawl CC-MAIN-2025-30 ./candidates
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..console import Console
+from ..disk.files import join, write_atomic
+from ..disk.ledger import Tally, read_plan, write_plan
+from ..disk.root import CRAWL, Earlier, earlier
+from ..errors import need
+from ..stage import status
+from ..stage.doubt import doubt
+from ..stage.engine import Pass, Unit
+from ..stage.recipe import funnel_of
+from ..stage.run import Result, Stage
+from ..stage.run import run as run_stage
+from ..stage.shards import check_files, markers, of_rank
+from .config import CrawlConfig
+from .hosts import DeniedHosts
+from .plan import CrawlPlan, CrawlPreview, ShardUnit, later_units, make_plan, shards_done
+from .recipe import RECIPE
+from .shards import shard_rows, shard_stem
+from .spool import (
+    BUCKETED,
+    FILES,
+    LAID_OUT,
+    SHARDED,
+    STAGE,
+    CrawlSetup,
+    clear,
+    read_layout,
+    todo,
+)
+
+FUNNEL = "funnel.json"
+
+
+def run(config: CrawlConfig, console: Console) -> Result:
+    """Make the candidates of a crawl; the funnel of the whole of it."""
+    need("crawl", ("fastwarc", "orjson", "pycld2", "selectolax"))
+    config.check()
+    return run_stage(Crawl(config, console))
+
+
+class Crawl(Stage[CrawlConfig, CrawlPlan]):
+    """One run of a crawl."""
+
+    name, place = STAGE, CRAWL
+
+    @property
+    def root(self) -> str:
+        """OUTPUT."""
+        return self.config.output
+
+    def plan(self) -> CrawlPlan:
+        """Find the files, and read the list of hosts once, so that a wrong one ends the run before it begins."""
+        DeniedHosts.read(self.config.hosts)
+        return make_plan(self.config, self.console)
+
+    def preview(self, plan: CrawlPlan, before: Earlier | None) -> CrawlPreview:
+        """The plan, with how many files of this rank are to do."""
+        whole = not self.config.overwrite and shards_done(self.root)
+        files = [] if whole else todo(self.root, FILES, plan.units, self.config.place)[0]
+        return CrawlPreview(plan, self.config, len(files), before)
+
+    def begin(self, plan: CrawlPlan, work: Path) -> CrawlPlan:
+        """Remove what --overwrite does, and write the plan."""
+        if self.config.overwrite:
+            earlier(self.root, CRAWL).remove()
+        self._write(plan)
+        return plan
+
+    def passes(self, plan: CrawlPlan, work: Path) -> Iterator[Pass]:
+        """Files, key buckets, the layout, shards: each once the one before has every marker, on whatever rank."""
+        if shards_done(self.root):
+            return
+        setup = CrawlSetup(self.config, work, plan.config_hash, len(plan.files))
+        files = plan.units
+        yield from self._pass(setup, FILES, files, counted="files")
+        if todo(self.root, FILES, files)[0]:
+            return
+        self._write(plan)
+        setup = dataclasses.replace(setup, buckets=later_units(self.root, len(plan.files))["bucket"])
+        buckets = {setup.bucket_stem(number): Unit(number) for number in range(setup.buckets)}
+        yield from self._pass(setup, BUCKETED, buckets, counted="buckets")
+        if todo(self.root, BUCKETED, buckets)[0]:
+            return
+        if read_layout(self.root) is None or not markers(self.root, LAID_OUT):
+            yield Pass("builder.crawl.work:layout", setup, iter([Unit(0)]), lock=work / "layout.lock")
+        layout = read_layout(self.root)
+        assert layout is not None  # the pass before wrote it
+        count = layout["shards"]
+        self._write(plan)
+        shards: dict[str, Unit] = {shard_stem(one, count): ShardUnit(one, layout) for one in range(count)}
+        mine = of_rank(shards.values(), self.config.place)
+        rows = sum(stop - start for start, stop in (shard_rows(one.number, layout) for one in mine))
+        yield from self._pass(setup, SHARDED, shards, rows=rows)
+
+    def facts(self, counts: Tally, before: Tally, seconds: float) -> Mapping[str, Any]:
+        """Pages and pairs, the share kept, the speed of reading and the commonest reasons."""
+        pages, read = counts.counter("pages"), counts.counter("bytes") - before.counter("bytes")
+        return {
+            "kept_share": counts.kept_share,
+            "mb_per_s": read / 1e6 / seconds if read else None,
+            "top_reasons": counts.top_reasons(),
+            "rows": counts.rows,
+            "also": [f"{pages:,} pages, {counts.rows:,} pairs"] if pages else [],
+        }
+
+    def summary(self, plan: CrawlPlan, work: Path) -> status.Funnels:
+        """The funnel of the crawl; once all is done, funnel.json is written and the spool removed."""
+        done = shards_done(self.root)
+        found = status.summary_of(self.root)
+        if done is None:
+            return found
+        (funnel,) = (one for one in found.funnels if one.stage == STAGE)
+        counted = funnel.counted
+        document = {
+            **funnel_of(RECIPE, counted.rows, counted.reasons),
+            "counters": dict(sorted(counted.counters.items())),
+        }
+        write_atomic(join(self.root, FUNNEL), json.dumps(document, indent=1, ensure_ascii=False).encode())
+        check_files(self.root, done)
+        clear(self.root)
+        return dataclasses.replace(found, failure=doubt(self.root, funnel.lost))
+
+    def _write(self, plan: CrawlPlan) -> None:
+        """Write plan.json, with what is known of the later passes."""
+        document = plan.document(later_units(self.root, len(plan.files)))
+        if read_plan(self.root, STAGE) != document:
+            write_plan(self.root, STAGE, document)
+
+    def _pass(
+        self, setup: CrawlSetup, name: str, units: Mapping[str, Unit], rows: int = 0, counted: str = ""
+    ) -> Iterator[Pass]:
+        """The pass over the units of this rank that are to do, if there are any."""
+        left, done = todo(self.root, name, units, self.config.place)
+        if left:
+            count = min(self.config.workers or len(os.sched_getaffinity(0)), len(left))
+            work, end = f"builder.crawl.work:{name.rpartition('-')[2]}", rows or len(left) + len(done)
+            yield Pass(work, setup, iter(left), rows=end, done=done, processes=count, counted=counted)
