@@ -18,6 +18,7 @@ from .page import ImageEntry
 
 # A file stands in for a picture where its name says so and nothing else: /loading-dock.png is a picture.
 _STANDS_IN = re.compile("load(?:ing|er)|lazy(?:load(?:ing)?)?|blank|spacer|1x1|1px|transparent|placeholder")
+_BETWEEN = re.compile("[-_. ]|%20")
 _BESIDE = re.compile(
     "|load|img|images?|pic|ajax|icon|bg|gif|png|white|gr[ae]y|small|big|default|pixel|[0-9]{1,3}|[0-9]{1,4}x[0-9]{1,4}"
 )
@@ -28,11 +29,11 @@ def stands_in(raw: str | None) -> bool:
     text = (raw or "").strip(EDGES)
     if not text or text[0] == "#" or text[:5].lower() == "data:":
         return True
-    path = re.split("[?#]", text, maxsplit=1)[0]
-    stem, _, kind = re.split(r"[/\\]", path)[-1].lower().rpartition(".")
-    words = re.split("[-_. ]|%20", stem)
-    if kind not in ("gif", "png", "svg"):
+    path = text.partition("?")[0].partition("#")[0].lower()
+    if not path.endswith((".gif", ".png", ".svg")):
         return False
+    stem = path[max(path.rfind("/"), path.rfind("\\")) + 1 : -4]
+    words = _BETWEEN.split(stem)
     others = [word for word in words if _STANDS_IN.fullmatch(word) is None]
     return stem == "pixel" or (len(others) < len(words) and all(map(_BESIDE.fullmatch, others)))
 

@@ -35,7 +35,7 @@ _IMG, _SRC, _OPEN, _ENTRY = b'"IMG@/', b'src"', b',{"path":', b'{"path":"IMG@/'
 _SRCS, _OPENS = {_SRC}, {_OPEN, b"[" + _OPEN[1:]}
 _CUT = (b'\\"}', b'":{')  # where the first "} of an object is not its end
 _CRAWL = re.compile(rb'isPartOf(?:: |":")(CC-MAIN-[0-9]{4}-[0-9]{2})\b')
-_LANGUAGES = b'"Name":"languages-cld2","Value":"'
+_LANGUAGES = b'"languages-cld2"'
 _CODE = re.compile(rb'\\"code-iso-639-3\\":\\"([a-z]{3})\\"')
 _HAN = re.compile(rb"[\xe3-\xe9\xef\xf0]|\\u[3-9dDfF]")
 _CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.IGNORECASE)
@@ -57,11 +57,7 @@ class WatPage:
     @property
     def languages(self) -> tuple[str, ...] | None:
         """ISO 639-3 codes by CLD2, the commonest first; None where the crawl recorded none."""
-        at = self._behind.find(_LANGUAGES)
-        if at < 0:
-            return None
-        codes = _CODE.findall(self._behind, at, self._behind.find(b'}"', at))
-        return tuple([code.decode() for code in codes]) or None
+        return tuple([code.decode() for code in _CODE.findall(self._behind)]) or None
 
     @property
     def count(self) -> int:
@@ -70,18 +66,11 @@ class WatPage:
 
     def may_have_chinese(self) -> bool:
         """Whether a Han character may stand in the alt or title of a picture, told without parsing."""
-        if self._pieces is None:
-            return True
-        if self._content.isascii() and b"\\" not in self._content:
-            return False
-        texts = b"".join(self._slices(self._pieces))
-        if any(cut in texts for cut in _CUT):
-            return True
-        return (not texts.isascii() or b"\\u" in texts) and _HAN.search(texts) is not None
+        return self._chinese
 
     def images(self) -> Sequence[ImageEntry]:
         """The pictures, in the order of the page; none where the record cannot be read, which is counted."""
-        if self._pieces is not None and not self.may_have_chinese():  # where it may, its facts are wanted too
+        if self._pieces is not None and not self._chinese:  # where it may, its facts are wanted too
             slices = self._slices(self._pieces)
             with suppress(orjson.JSONDecodeError):
                 found = orjson.loads(b"[" + b",".join(slices) + b"]")
@@ -102,6 +91,17 @@ class WatPage:
     def facts(self) -> PageFacts:
         """What the page says of itself; nothing where the record cannot be read."""
         return PageFacts() if self._parsed is None else self._parsed.facts
+
+    @cached_property
+    def _chinese(self) -> bool:
+        if self._pieces is None:
+            return True
+        if self._content.isascii() and b"\\" not in self._content:
+            return False
+        texts = b"".join(self._slices(self._pieces))
+        if any(cut in texts for cut in _CUT):
+            return True
+        return (not texts.isascii() or b"\\u" in texts) and _HAN.search(texts) is not None
 
     @cached_property
     def _pieces(self) -> list[bytes] | None:

@@ -10,6 +10,7 @@ one byte lost on the way is a `?` with nothing behind it.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import quote
 
 from ..reasons import Dropped, Reason
@@ -144,6 +145,7 @@ def _scheme(text: str) -> tuple[str, str]:
     return scheme, text[match.end() :]
 
 
+@lru_cache(maxsize=1024)  # the links of a page have few hosts
 def _authority(authority: str, scheme: str) -> str:
     host, bracket, port = authority.rpartition("]")
     if bracket:
