@@ -18,7 +18,7 @@ from pathlib import Path
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from ..web.charset import decoded, label_of
-from .page import ImageEntry, PageFacts, milliseconds
+from .page import ImageEntry, PageFacts, license_link, milliseconds
 from .records import LARGEST, TOO_LARGE, Record, records
 
 MOST = 10_000  # pictures of a page that are read; galleries have hundreds
@@ -37,7 +37,6 @@ _LAZY = (
 )
 _SETS = ("data-srcset", "data-lazy-srcset", "srcset")
 _CANDIDATE = re.compile(r"\s*([^\s,]\S*[^\s,]|[^\s,])(?:\s+([\d.]+)[wx])?\s*(?:,|\Z)")
-_COMMONS = re.compile(r"https?://(?:www\.)?creativecommons\.org/(?:licenses|publicdomain)/", re.IGNORECASE)
 _CRAWL = re.compile(rb"isPartOf:\s*(CC-MAIN-\d{4}-\d{2})\b")
 _LANGUAGES = re.compile(rb"languages-cld2:\s*(\{.*\})")
 _CODE = re.compile(rb'"code-iso-639-3":\s*"([a-z]{3})"')
@@ -102,7 +101,7 @@ class HtmlPage:
             title=title.text() if title else None,
             headers=headers,
             metas=metas,
-            licenses=[url for one in links if (url := one.get("href")) and _is_license(one.get("rel"), url)],
+            licenses=[url for one in links if (url := license_link(one.get("rel"), one.get("href")))],
         )
 
     @cached_property
@@ -274,7 +273,3 @@ def _caption(node: LexborNode) -> str | None:
         return None
     caption = parent.css_first("figcaption")
     return " ".join(caption.text().split()) or None if caption else None
-
-
-def _is_license(rel: str | None, url: str) -> bool:
-    return "license" in (rel or "").lower().split() or _COMMONS.match(url) is not None

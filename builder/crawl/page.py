@@ -5,10 +5,15 @@ records ─▶ Page: url, fetched, place in the WARC, languages ─▶ images() 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
+
+_COMMONS = re.compile(
+    r"(?:https?:)?//(?:www\.)?creativecommons\.org/(?:licenses|publicdomain)/", re.IGNORECASE
+)
 
 
 class ImageEntry(NamedTuple):
@@ -48,6 +53,13 @@ def milliseconds(date: str | None) -> int | None:
     except ValueError:
         return None
     return int(moment.timestamp() * 1000) if moment.tzinfo else None
+
+
+def license_link(rel: str | None, url: str | None) -> str | None:
+    """The URL of a link, as far as it is one to a licence: of rel=license, or to those of Creative Commons."""
+    if not url or not ("license" in (rel or "").lower().split() or _COMMONS.match(url.strip())):
+        return None
+    return f"https:{url.strip()}" if url.strip().startswith("//") else url.strip()
 
 
 class Page(Protocol):

@@ -23,7 +23,7 @@ import orjson
 from fastwarc.warc import WarcHeader
 
 from .links import stands_in
-from .page import ImageEntry, PageFacts, milliseconds
+from .page import ImageEntry, PageFacts, license_link, milliseconds
 from .records import records
 
 LARGEST = 16 << 20  # bytes of a record: a page of 5 MiB gives less, and parsed it takes ten times the memory
@@ -39,7 +39,6 @@ _LANGUAGES = b'"languages-cld2"'
 _CODE = re.compile(rb'\\"code-iso-639-3\\":\\"([a-z]{3})\\"')
 _HAN = re.compile(rb"[\xe3-\xe9\xef\xf0]|\\u[3-9dDfF]")
 _CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.IGNORECASE)
-_COMMONS = re.compile(r"https?://(?:www\.)?creativecommons\.org/(?:licenses|publicdomain)/", re.IGNORECASE)
 
 
 class WatPage:
@@ -215,7 +214,9 @@ def _parse(content: bytes) -> _Parsed:
         title=_text(head.get("Title")),
         headers=headers,
         metas=[meta for meta in metas if not meta[0].startswith("html@/")],
-        licenses=[url for link in licensed if (url := _license(link))],
+        licenses=[
+            url for link in licensed if (url := license_link(_text(link.get("rel")), _text(link.get("url"))))
+        ],
     )
     warc, offset = root["Container"]["Filename"], int(root["Container"]["Offset"])
     if not isinstance(warc, str):
@@ -244,12 +245,6 @@ def _headers(headers: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def _charset(declared: Sequence[str]) -> str | None:
     return next((match[1].lower() for value in declared if (match := _CHARSET.search(value))), None)
-
-
-def _license(link: Mapping[str, Any]) -> str | None:
-    """The URL of a link to a licence, or None."""
-    url, rel = _text(link.get("url")), _text(link.get("rel")) or ""
-    return url if url and ("license" in rel.lower().split() or _COMMONS.match(url)) else None
 
 
 def _pictures(links: Sequence[Mapping[str, Any]]) -> list[ImageEntry]:

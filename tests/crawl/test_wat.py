@@ -139,6 +139,7 @@ def test_facts(tmp_path: Path) -> None:
             "url": "http://www.creativecommons.org/publicdomain/zero/1.0/",
             "rel": "nofollow",
         },
+        {"path": "A@/href", "url": " //creativecommons.org/licenses/by-sa/3.0/"},
         {"path": "A@/href", "url": "https://creativecommons.org/about"},
         {"path": "A@/href", "rel": "license"},
     ]
@@ -163,6 +164,7 @@ def test_facts(tmp_path: Path) -> None:
             "/terms",
             "https://creativecommons.org/licenses/by/4.0/",
             "http://www.creativecommons.org/publicdomain/zero/1.0/",
+            "https://creativecommons.org/licenses/by-sa/3.0/",
         ],
     )
 
