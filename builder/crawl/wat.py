@@ -174,13 +174,21 @@ def _is_page(content: bytes, damage: Counter[str]) -> bool:
 
 
 def _is_flat(links: bytes) -> bool:
-    """Whether no array but that of the links begins here, and no name is spelt with escapes."""
+    """Whether no array but that of the links begins here, and no name is spelt with escapes.
+
+    Both bytes are rare: to look at each costs less than to search for what must not be there.
+    """
     at = links.find(b"[", 1)
     while at >= 0:
         if links[at - 1] in b":,[":
             return False
         at = links.find(b"[", at + 1)
-    return b"\\" not in links or (b"\\u00" not in links and b"@\\/" not in links)
+    at = links.find(b"\\")
+    while at >= 0:
+        if links.startswith(b"u00", at + 1) or links.startswith(b"@\\/", at - 1):
+            return False
+        at = links.find(b"\\", at + 2)
+    return True
 
 
 class _Parsed(NamedTuple):
