@@ -6,10 +6,14 @@ import gzip
 import random
 import subprocess
 import sys
+import tempfile
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from builder.crawl.records import DAMAGED, TOO_LARGE, records
 from builder.errors import InputError
@@ -116,7 +120,9 @@ def test_no_warc(path: Path, content: bytes) -> None:
 
 MEASURE = """
 import sys
+import tempfile
 from collections import Counter
+from contextlib import suppress
 from builder.crawl.records import records
 peak = lambda: int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
 before = peak()
@@ -134,3 +140,21 @@ def test_memory_is_flat(path: Path) -> None:
     read, grown = map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
     assert read == 25 * (4 << 20)
     assert grown << 10 < 50 << 20
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, STARTS[5] - 1), st.binary(max_size=9)), max_size=3),
+    st.sampled_from(STARTS) | st.integers(0, STARTS[5]),
+)
+@example([], STARTS[5])
+def test_any_damage_is_counted_or_named(changes: list[tuple[int, bytes]], length: int) -> None:
+    """Whole members are read as they were, and nothing is read otherwise."""
+    content = bytearray(b"".join(MEMBERS)[:length])
+    for where, change in changes:
+        content[where : where + len(change)] = change
+    with tempfile.TemporaryDirectory() as folder, suppress(InputError):
+        numbers, damage = read(Path(folder) / "a.warc.gz", bytes(content))
+        whole = [number for number, member in enumerate(MEMBERS) if member in content]
+        assert set(whole) <= set(numbers)
+        assert numbers == sorted(numbers)
+        assert damage or len(numbers) == sum(start < len(content) for start in STARTS[:5])
