@@ -5,13 +5,15 @@ A command is started as a user would start it, and printed as a user would type 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,9 @@ from ..console import table
 from ..errors import VerificationError
 from .config import DemoConfig
 from .host import Host
+from .pages import WebPage
 from .truth import Truth
+from .web import WebRow
 
 PATIENCE = 300.0  # seconds for a run to come half-way
 SHOWN = 12  # differences printed
@@ -36,6 +40,8 @@ class Demo:
     host: Host
     truth: Truth = field(default_factory=lambda: Truth([]))
     truth_later: Truth = field(default_factory=lambda: Truth([]))
+    web: list[WebRow] = field(default_factory=list)
+    pages: list[list[WebPage]] = field(default_factory=list)  # of the crawl, file by file
     differences: list[str] = field(default_factory=list)
     requests: int = 0  # of the undisturbed run
     repeated: int = 0
@@ -104,6 +110,17 @@ class Demo:
         command = [sys.executable, "-m", f"{__package__.rpartition('.')[0]}.cli", *words, *quiet]
         pipe = subprocess.PIPE
         return subprocess.Popen(command, stdout=pipe, encoding="utf-8", start_new_session=True)  # noqa: S603
+
+    def kill(self, words: Sequence[str], ready: Callable[[], bool]) -> None:
+        """Run `danqing` until it is `ready`, or at its end, and kill it with kill -9."""
+        process = self.danqing(words)
+        try:
+            give_up = time.monotonic() + PATIENCE
+            while process.returncode is None and not ready() and time.monotonic() < give_up:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.002)
+        finally:
+            end(process)
 
     def run(self, words: Sequence[str], shown: int | None = None) -> list[str]:
         """Run `danqing` to its end and print the first lines that it prints; all of them are returned.

@@ -5,10 +5,7 @@ The verdicts are held against what `changes.py` planted. It needs the extras sig
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import subprocess
-import time
 from collections import Counter
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -18,7 +15,7 @@ from pathlib import Path
 from ..console import table
 from ..errors import VerificationError
 from . import changes, truth
-from .drive import PATIENCE, Demo, end
+from .drive import PATIENCE, Demo
 from .truth import Share, Truth, outcomes_of, verdicts_of
 from .web import PlantedRow
 
@@ -66,14 +63,7 @@ def judge(demo: Demo, shares: list[Share]) -> None:
 def kill_and_resume(demo: Demo) -> None:
     """Kill -9 the scoring of the second root half-way, then give the same command again."""
     ledger = demo.killed / "ledger" / "revalidate"
-    process = demo.danqing(["revalidate", str(demo.killed), *ALONE])
-    try:
-        give_up = time.monotonic() + PATIENCE
-        while process.returncode is None and len(markers(ledger)) < 3 and time.monotonic() < give_up:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.002)
-    finally:
-        end(process)
+    demo.kill(["revalidate", str(demo.killed), *ALONE], lambda: len(markers(ledger)) >= 3)
     before = markers(ledger)
     if not before:
         raise VerificationError(f"danqing revalidate finished no shard in {PATIENCE:.0f} s")

@@ -1,4 +1,4 @@
-"""The steps of `danqing demo` in order: here those of the rebuild; later.py re-validates, release.py releases.
+"""The steps of `danqing demo` in order: crawl.py before, here those of the rebuild, later.py and release.py after.
 
 Each step tells what it does, drives danqing by its command line or its public module, and adds a line to
 `differences` for whatever came out otherwise than planted.
@@ -17,8 +17,8 @@ from typing import Any
 
 from ..console import Console, in_time, table
 from ..disk.files import environment
-from ..errors import InputError, VerificationError
-from . import later, release, sheet, web
+from ..errors import InputError, VerificationError, need
+from . import crawl, later, release, sheet, web
 from .config import DemoConfig
 from .drive import PATIENCE, Demo, end
 from .host import Host
@@ -26,7 +26,8 @@ from .truth import Truth, outcomes_of
 
 MARK = ".danqing-demo"  # what tells a folder of the demo from a user's
 MADE = (
-    "web", "manifest", "danqing", "danqing-killed", "truth.parquet", "pairs.png",
+    "web", "crawl", "candidates", "candidates-warc", "dropped", "manifest",
+    "danqing", "danqing-killed", "truth.parquet", "pairs.png",
     "web-later", "danqing-later", "truth-later.parquet", "report.html",
     "released", "takedown.txt", "danqing-again",
 )  # fmt: skip
@@ -63,8 +64,9 @@ class DemoSummary:
 
 
 def write_the_web(demo: Demo) -> None:
-    """Write a small web: picture files, a manifest, and the truth about every row."""
-    demo.host.routes = web.write(demo.folder, demo.config.pairs, demo.config.seed, demo.host)
+    """Write a small web: picture files, and the truth about every row."""
+    demo.web = web.write(demo.folder, demo.config.pairs, demo.config.seed, demo.host)
+    demo.host.routes = web.routes_of(demo.web)
     demo.truth = Truth.read(demo.folder / "truth.parquet")
     faults = demo.truth.by_fault()
     kinds = Counter(row["kind"] for row in demo.truth.rows if row["kind"]).most_common()
@@ -151,6 +153,7 @@ def kill_and_resume(demo: Demo) -> None:
 
 STEPS: tuple[tuple[str, Callable[[Demo], None]], ...] = (
     ("Write a small web of pictures with Chinese captions", write_the_web),
+    *crawl.STEPS,
     ("Rebuild the data set from the manifest", rebuild),
     ("Compare every row with what was planted", compare),
     ("Ask for the status of the root", status),
@@ -165,6 +168,7 @@ def run(config: DemoConfig, console: Console) -> DemoSummary:
 
     VerificationError when something came out otherwise than planted, InputError for the folder.
     """
+    need("crawl", crawl.NEEDED)
     began = time.monotonic()
     folder = prepare(Path(config.output))
     missing = later.missing()

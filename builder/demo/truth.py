@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,8 @@ TOLERANCE = 20
 SAME, BEFORE = "same bytes", "banner before"  # the placeholders of the first web, which still stand
 ENOUGH = 1000  # rows of the manifest from which the bounds hold: the least p is about 1 / pairs
 Planted = Mapping[str, Counter[str]]
+K = TypeVar("K")
+Fate = tuple[K, str, str | None]  # a key, its outcome and the reason
 
 
 class Truth(NamedTuple):
@@ -55,14 +57,10 @@ class Truth(NamedTuple):
 
     def differences(self, outcomes: Iterable[Mapping[str, Any]]) -> list[str]:
         """One line for each row whose outcome or reason is not the planted one, is missing or is too many."""
-        planted = Counter((row["key"], row["outcome"], row["reason"]) for row in self.rows)
-        found = Counter((row["key"], row["outcome"], row["reason"]) for row in outcomes)
+        planted = ((row["key"], row["outcome"], row["reason"]) for row in self.rows)
+        found = ((row["key"], row["outcome"], row["reason"]) for row in outcomes)
         names = {row["key"]: f"{row['url']} ({row['fault'] or 'no fault'})" for row in self.rows}
-        lacking, more = planted - found, found - planted
-        return [
-            f"{names.get(key, f'key {key}')}: planted {_fate(lacking, key)}, came out as {_fate(more, key)}"
-            for key in dict.fromkeys(key for key, _, _ in [*lacking, *more])
-        ]
+        return differences(planted, found, lambda key: names.get(key, f"key {key}"))
 
     def picture_differences(self, pairs: Iterable[tuple[str, Image.Image]]) -> list[str]:
         """One line for each (key, picture) that shows something else, and for each pair missing or too many."""
@@ -96,7 +94,17 @@ def distance(one: bytes, other: bytes) -> int:
     return int(abs(first - second).max())
 
 
-def _fate(counts: Mapping[tuple[str, str, str | None], int], key: str) -> str:
+def differences(planted: Iterable[Fate[K]], found: Iterable[Fate[K]], name: Callable[[K], str]) -> list[str]:
+    """One line for each key whose fates are not the planted ones. name: what a key is called."""
+    one, other = Counter(planted), Counter(found)
+    lacking, more = one - other, other - one
+    return [
+        f"{name(key)}: planted {_fate(lacking, key)}, came out as {_fate(more, key)}"
+        for key in dict.fromkeys(key for key, _, _ in [*lacking, *more])
+    ]
+
+
+def _fate(counts: Mapping[Fate[K], int], key: K) -> str:
     """The outcomes of `key` in words; `nothing` where there is none."""
     return ", ".join(reason or outcome for of, outcome, reason in counts if of == key) or "nothing"
 

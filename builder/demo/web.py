@@ -1,18 +1,18 @@
-"""Writes the demo's small web: picture files, a manifest of their addresses, and the truth about every row.
+"""Writes the demo's small web: picture files, their addresses and captions, and the truth about every row.
 
     folder/web/*        the files that the host serves
-    folder/manifest/*   Parquet: url, alt_text, recaption, as a user would have it
     folder/truth.parquet  row by row: PlantedRow
 
-`write` returns the routes, which say how the host answers each target. The thumbnail is a 12 x 12 RGB picture
-of what the row's picture shows, upright and on white: enough to tell a turned, a negative or another picture.
+`write` returns the rows, with routes that say how the host answers each target. Most come to the manifest by a crawl
+of the pages that name them, the others by a list of somebody else. The thumbnail is a 12 x 12 RGB picture of what the
+row's picture shows, upright and on white: enough to tell a turned, a negative or another picture.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,17 +24,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
+from ..crawl.recipe import TEXT_PAIRS
 from ..disk.schema import pair_key
+from ..reasons import Reason
 from .faults import FAULTS, FORMS, Fault
 from .host import Host, Route
 from .pictures import File, file, file_of, png, save
 
-MANIFEST_FILES = 3
+WAT, WARC, LIST = "wat", "warc", "list"  # where a row comes from
+PLACES = (*(WAT,) * 6, WARC, LIST)  # of the rows by turns
 THUMBNAIL = (12, 12)
 TYPES = {"jpg": "image/jpeg", "tif": "image/tiff"}
 MANIFEST = pa.schema([(name, pa.string()) for name in ("url", "alt_text", "recaption")])
 _HTML = "<!DOCTYPE html><html><title>找不到页面</title><body><p>您访问的图片不存在。</p></body></html>"
 _SOUND = Fault("", 0, None)
+LISTED = (Reason.INVALID_URL.value, Reason.BLOCKED_SCHEME.value)  # of addresses that no crawl lets through
 
 
 class PlantedRow(TypedDict):
@@ -55,26 +59,50 @@ class PlantedRow(TypedDict):
 
 
 class WebRow(NamedTuple):
-    """A row of the manifest, its truth, and the routes of the host that belong to it."""
+    """A row of the manifest, its truth, and the routes of the host that belong to it.
+
+    src: its address as it is written down; place: where it comes from, WAT, WARC or LIST.
+    """
 
     manifest: dict[str, str | None]
     truth: PlantedRow
     routes: dict[str, Route]
+    src: str | None
+    place: str = LIST
+
+    def crawled(self, place: str) -> WebRow:
+        """The row as it comes out of a crawl, with the address that a browser sends."""
+        url = sent(self.src or "")
+        truth: PlantedRow = {**self.truth, "url": url, "key": pair_key(url, self.manifest["alt_text"])}
+        return self._replace(manifest={**self.manifest, "url": url}, truth=truth, place=place)
 
 
-def write(folder: Path, pairs: int, seed: int, host: Host) -> dict[str, Route]:
-    """Write web, manifest and truth of `pairs` rows into `folder`; returns the routes by request target."""
+def write(folder: Path, pairs: int, seed: int, host: Host) -> list[WebRow]:
+    """Write web and truth of `pairs` rows into `folder`; returns them."""
     (folder / "web").mkdir(parents=True)
-    (folder / "manifest").mkdir()
     maker = _RowMaker(folder / "web", seed, host, _bodies(folder / "web"))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        rows = list(pool.map(maker.row, range(pairs), _plan(pairs, seed)))
-    table = pa.Table.from_pylist([row.manifest for row in rows], MANIFEST)
-    bounds = np.linspace(0, pairs, MANIFEST_FILES + 1).astype(int).tolist()
-    for number, (start, end) in enumerate(itertools.pairwise(bounds)):
-        pq.write_table(table.slice(start, end - start), folder / "manifest" / f"part-{number:03d}.parquet")
+        rows = list(_placed(pool.map(maker.row, range(pairs), _plan(pairs, seed))))
     write_truth(folder / "truth.parquet", (row.truth for row in rows))
+    return rows
+
+
+def routes_of(rows: Iterable[WebRow]) -> dict[str, Route]:
+    """The routes of the host by request target."""
     return {target: route for row in rows for target, route in row.routes.items()}
+
+
+def _placed(rows: Iterable[WebRow]) -> Iterator[WebRow]:
+    """The rows where they come from: what a crawl would drop, as no picture or for its text, is left to the list."""
+    texts: Counter[str | None] = Counter()
+    for number, row in enumerate(rows):
+        place, text = PLACES[number % len(PLACES)], row.manifest["alt_text"]
+        lost = row.truth["reason"] in LISTED and not row.routes
+        if place == LIST or lost or texts[text] == TEXT_PAIRS:
+            yield row
+        else:
+            texts[text] += 1
+            yield row.crawled(place)
 
 
 def write_truth(path: Path, rows: Iterable[PlantedRow]) -> None:
@@ -87,6 +115,12 @@ def write_truth(path: Path, rows: Iterable[PlantedRow]) -> None:
 def thumbnail(image: Image.Image) -> bytes:
     """The 12 x 12 RGB picture by which two pictures are told apart, 432 bytes."""
     return image.convert("RGB").resize(THUMBNAIL, Image.Resampling.BOX).tobytes()
+
+
+def sent(url: str) -> str:
+    """The address that a browser sends for `url`, which stands on a page of http."""
+    host = url.strip().split("//", 1)[1].split("/")[0]
+    return f"http://{host}{target_of(url)}"
 
 
 def target_of(url: str) -> str:
@@ -149,7 +183,7 @@ class _RowMaker:
         }
         manifest = {"url": url, "alt_text": made.scene.alt_text, "recaption": made.scene.recaption}
         routes = self._routes(index, target_of(url), fault, path, made) if url and not fault.urls else {}
-        return WebRow(manifest, truth, routes)
+        return WebRow(manifest, truth, routes, url)
 
     def _url(self, index: int, fault: Fault, made: File) -> str | None:
         """The address of row `index` in one of the usual forms, or one that the fault is in."""

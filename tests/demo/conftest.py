@@ -10,7 +10,7 @@ import pytest
 
 from builder.demo.host import Host
 from builder.demo.truth import Truth
-from builder.demo.web import write
+from builder.demo.web import WebRow, routes_of, write
 
 PAIRS = 160
 
@@ -19,6 +19,7 @@ PAIRS = 160
 class Site:
     folder: Path
     host: Host
+    rows: list[WebRow]
     truth: Truth
 
 
@@ -26,5 +27,6 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("demo")
     with Host(rate=1000) as host:
-        host.routes = write(folder, PAIRS, 0, host)
-        yield Site(folder, host, Truth.read(folder / "truth.parquet"))
+        rows = write(folder, PAIRS, 0, host)
+        host.routes = routes_of(rows)
+        yield Site(folder, host, rows, Truth.read(folder / "truth.parquet"))

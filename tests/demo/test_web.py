@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from builder.crawl.recipe import TEXT_PAIRS
 from builder.demo import web
 from builder.demo.faults import FAULTS, FORMS
 from builder.demo.truth import TOLERANCE, distance
@@ -62,14 +63,31 @@ def test_every_fault_is_planted_and_most_rows_are_kept(site: Site) -> None:
     assert sum(share for share, _ in FORMS) == pytest.approx(1)
 
 
-def test_the_manifest_is_what_a_user_has_and_the_truth_knows_its_keys(site: Site) -> None:
-    files = sorted((site.folder / "manifest").iterdir())
-    assert len(files) == web.MANIFEST_FILES
-    rows = [row for file in files for row in pq.read_table(file).to_pylist()]
-    assert list(rows[0]) == ["url", "alt_text", "recaption"]
-    assert [pair_key(row["url"], row["alt_text"]) for row in rows] == [row["key"] for row in site.truth.rows]
-    assert any("/图片/" in (row["url"] or "") for row in rows)
-    assert any(" 副本 " in (row["url"] or "") for row in rows)
+def test_the_truth_knows_the_key_of_every_row(site: Site) -> None:
+    assert [row.truth for row in site.rows] == site.truth.rows
+    keys = [pair_key(row.manifest["url"], row.manifest["alt_text"]) for row in site.rows]
+    assert keys == [row["key"] for row in site.truth.rows]
+    assert any("/图片/" in (row.src or "") for row in site.rows)
+    assert any(" 副本 " in (row.src or "") for row in site.rows)
+
+
+def test_most_rows_come_by_a_crawl_and_those_that_none_lets_through_by_the_list(site: Site) -> None:
+    counts = Counter(row.place for row in site.rows)
+    assert counts[web.WAT] > counts[web.LIST] > counts[web.WARC] > 10
+    listed = [row for row in site.rows if row.place == web.LIST]
+    assert {row.truth["fault"] for row in listed} >= {"null", "invalid", "scheme"}
+    assert all(row.manifest["url"] == row.src for row in listed)
+    crawled = [row.manifest["url"] or "" for row in site.rows if row.place != web.LIST]
+    assert all(url.startswith("http://127.") and url.isascii() and " " not in url for url in crawled)
+
+
+def test_a_text_that_many_rows_have_is_left_to_the_list() -> None:
+    truth: Any = {"key": "", "url": "", "reason": None}
+    many = [
+        web.WebRow({"alt_text": "红色圆形图片"}, truth, {}, f"http://h/{index}.jpg") for index in range(40)
+    ]
+    crawled = [row for row in web._placed(many) if row.place != web.LIST]
+    assert len(crawled) == TEXT_PAIRS
 
 
 def test_the_same_seed_and_address_make_the_same_web(site: Site, tmp_path: Path) -> None:
@@ -87,3 +105,4 @@ def test_the_same_seed_and_address_make_the_same_web(site: Site, tmp_path: Path)
 )
 def test_targets_go_out_byte_for_byte(url: str, target: str) -> None:
     assert web.target_of(url) == target
+    assert web.sent(url) == f"http://{'h' if 'HTTP' in url else 'h:1'}{target}"
