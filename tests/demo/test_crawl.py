@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from builder.cli import main
 from builder.demo import crawl
 from builder.demo.config import DemoConfig
 from builder.demo.drive import Demo
@@ -65,3 +67,12 @@ def test_a_link_that_came_out_otherwise_is_named(
         f"{gone['url']} on {gone['page_url']} (picture): planted {gone['text_source']}, came out as nothing"
     ]
     assert f"DIFFERS {demo.differences[0]}" in capsys.readouterr().out
+
+
+def test_without_the_extra_crawl_one_line_says_how_to_get_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fastwarc", None)  # as if it were not installed
+    assert main(["demo", str(tmp_path / "d")]) == 4
+    assert "fastwarc missing; pip install 'danqing[crawl]'" in capsys.readouterr().err
+    assert not (tmp_path / "d").exists()
