@@ -20,7 +20,7 @@ from ..console import Console
 from ..disk.files import is_local, join, local_path
 from ..disk.reading import WEB, type_of
 from ..errors import InputError, UsageError
-from .origin import BUCKETS, S3, Patience, Web, reached, store
+from ..hub.origin import BUCKETS, S3, Patience, Web, reached, store
 
 ROOTS = {
     "https": "https://data.commoncrawl.org/",

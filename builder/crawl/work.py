@@ -12,16 +12,16 @@ from collections.abc import Iterator
 from functools import partial
 from operator import attrgetter
 
+from ..hub.origin import Patience
+from ..hub.transfer import Transfers
 from ..stage.engine import Done, Tell, Units
 from ..towers.classifier import Classifier
 from .buckets import write_bucket
 from .hosts import DeniedHosts
-from .origin import Patience
 from .plan import FileUnit, ShardUnit
 from .read import FileReader
 from .shards import lay_out, shard_stem, write_shard
 from .spool import CrawlSetup
-from .transfer import Transfers
 
 
 def files(setup: CrawlSetup, units: Units, tell: Tell) -> Iterator[Done]:

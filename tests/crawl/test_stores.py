@@ -13,10 +13,10 @@ import fsspec
 import pytest
 
 from builder.console import Console
-from builder.crawl.origin import Patience, store
 from builder.crawl.source import CrawlFile, find_files
-from builder.crawl.transfer import Transfers
 from builder.errors import EnvironmentProblem, InputError
+from builder.hub.origin import Patience, store
+from builder.hub.transfer import Transfers
 from tests.crawl.crawlhost import CrawlHost, Odd
 from tests.hub import Hub
 from tests.hub.clients import answers, client_env
@@ -131,9 +131,9 @@ READ = """
     import json, sys
     from pathlib import Path
     from builder.console import Console
-    from builder.crawl.origin import Patience, store
+    from builder.hub.origin import Patience, store
     from builder.crawl.source import find_files
-    from builder.crawl.transfer import Transfers
+    from builder.hub.transfer import Transfers
     from builder.errors import DanqingError
     from builder.web.tokens import withhold
     import os

@@ -1,6 +1,6 @@
 """Files of a source as files of this machine, which readers may seek in: fetched whole, and the next one ahead.
 
-    CrawlFile ─▶ Transfers.fetched ─▶ a path: its own where it is local, else a copy, removed when it has been read
+    WholeFile ─▶ Transfers.fetched ─▶ a path: its own where it is local, else a copy, removed when it has been read
 
 At most SLOTS transfers are under way on a machine, by locks that the kernel frees with whatever process held them.
 What has arrived lies in the work folder as KEY.ETAG.part, KEY being a hash of the URL and ETAG the validator in hex:
@@ -16,14 +16,13 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import xxhash
 
 from ..disk.files import Lock, environment, is_local, local_path
 from ..errors import InputError, Interrupted
 from .origin import AGAIN, LOOK, Answer, Passing, Patience, Web
-from .source import CrawlFile
 
 U = TypeVar("U")
 
@@ -31,6 +30,18 @@ U = TypeVar("U")
 SLOTS = 8
 LARGEST = 16 << 30  # bytes of a file; those of Common Crawl have 1 GB
 MOVED = 1 << 20  # bytes more than ever before, after which a new cut is no longer the same failure
+
+
+class WholeFile(Protocol):
+    """A file to fetch."""
+
+    @property
+    def url(self) -> str:
+        """Where it lies."""
+
+    @property
+    def bytes(self) -> int | None:
+        """The length by a listing; None where that tells none."""
 
 
 class Transfers:
@@ -51,7 +62,7 @@ class Transfers:
         self._web.close()
 
     @contextlib.contextmanager
-    def fetched(self, file: CrawlFile) -> Iterator[Path]:
+    def fetched(self, file: WholeFile) -> Iterator[Path]:
         """The file as a local path. Raises InputError, EnvironmentProblem, and Interrupted at a stop."""
         path = self._local(file)
         try:
@@ -60,7 +71,7 @@ class Transfers:
             if not is_local(file.url):
                 path.unlink(missing_ok=True)
 
-    def ahead(self, units: Iterable[U], file_of: Callable[[U], CrawlFile]) -> Iterator[tuple[U, Path]]:
+    def ahead(self, units: Iterable[U], file_of: Callable[[U], WholeFile]) -> Iterator[tuple[U, Path]]:
         """Units and their files; while the caller works on one, a thread fetches that of the next. Ends at a stop.
 
         A local file is not had ahead: the unit that would wait here is one that another process could do. Nothing is
@@ -108,7 +119,7 @@ class Transfers:
                 return item
         return None
 
-    def _local(self, file: CrawlFile) -> Path:
+    def _local(self, file: WholeFile) -> Path:
         """The path of a local file, or of a whole copy of another."""
         if is_local(file.url):
             path = local_path(file.url)
@@ -138,7 +149,7 @@ class Transfers:
 class _Transfer:
     """A file on its way to `folder`, by one try or several. received: bytes, with those that came twice."""
 
-    def __init__(self, web: Web, folder: Path, file: CrawlFile) -> None:
+    def __init__(self, web: Web, folder: Path, file: WholeFile) -> None:
         self._web, self._folder, self._file = web, folder, file
         self._key = xxhash.xxh3_64_hexdigest(file.url.encode())
         self._most = 0  # bytes that were there at once

@@ -11,11 +11,11 @@ from random import Random
 
 import pytest
 
-from builder.crawl.origin import Patience, Web
 from builder.crawl.source import CrawlFile
-from builder.crawl.transfer import SLOTS, Transfers
 from builder.disk.root import is_spent
 from builder.errors import EnvironmentProblem, InputError, Interrupted
+from builder.hub.origin import Patience, Web
+from builder.hub.transfer import SLOTS, Transfers
 from tests.crawl.crawlhost import CrawlHost, Odd
 from tests.faulthost import FaultHost
 
@@ -317,7 +317,7 @@ def test_at_most_eight_transfers_are_under_way_on_a_machine(web: CrawlHost, fold
     for number in range(15):
         web.files[f"/{number}.wat.gz"] = DATA
     code = (
-        "import sys, threading; from pathlib import Path; from tests.crawl.test_transfer import QUICK, fetch_one\n"
+        "import sys, threading; from pathlib import Path; from tests.hub.test_transfer import QUICK, fetch_one\n"
         "threads = [threading.Thread(target=fetch_one, args=(Path(sys.argv[1]), url)) for url in sys.argv[2:]]\n"
         "[thread.start() for thread in threads]; [thread.join() for thread in threads]"
     )
@@ -337,7 +337,7 @@ def test_at_most_eight_transfers_are_under_way_on_a_machine(web: CrawlHost, fold
 def test_a_killed_transfer_goes_on_in_the_next_process(web: CrawlHost, folder: Path) -> None:
     web.gate.clear()
     code = (
-        "import sys; from pathlib import Path; from tests.crawl.test_transfer import fetch_one\n"
+        "import sys; from pathlib import Path; from tests.hub.test_transfer import fetch_one\n"
         "fetch_one(Path(sys.argv[1]), sys.argv[2])"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(folder), web.url(PATH)], cwd=ROOT)

@@ -25,10 +25,10 @@ from ..console import in_time, one_line
 from ..disk.files import filesystem
 from ..disk.reading import reading
 from ..errors import EnvironmentProblem, InputError, Interrupted, need
-from ..hub.client import bucket_file, hub_errors
-from ..hub.refusals import limit_wait
 from ..web.fetch import retry_after
 from ..web.tokens import is_loopback, mask
+from .client import bucket_file, hub_errors
+from .refusals import limit_wait
 
 T = TypeVar("T")
 
