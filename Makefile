@@ -9,7 +9,7 @@ SETUP := setup.cfg pyproject.toml constraints.txt
 # The default editable install hides the module `danqing` behind a folder ./danqing; compat does not.
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt --config-settings editable_mode=compat
 
-.PHONY: demo test cover lint house docs wheel matrix bench clean
+.PHONY: demo test cover lint house docs wheel matrix bench peers cc2dataset daft clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/danqing demo
@@ -50,6 +50,13 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/revalidate.py
 	$(BIN)/python benchmarks/verdicts.py
 	$(BIN)/python benchmarks/release.py
+
+# `make peers cc2dataset daft`: what the benchmarks compare with, each in a virtual environment of its own.
+peers: $(VENV)/pip.stamp
+	$(BIN)/python -m benchmarks.peers $(filter-out $@,$(MAKECMDGOALS))
+
+cc2dataset daft:
+	@:
 
 clean:
 	rm -rf $(VENV) .matrix .coverage* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
