@@ -1,6 +1,6 @@
 """Candidates dealt to key buckets, and the second pass: a bucket of all files ─▶ its pairs by key, each once.
 
-    rows of a file ─▶ scatter ─▶ an Arrow file, 256 batches a chunk ─▶ gather a bucket of all files ─▶ earliest
+    rows of a file ─▶ scatter ─▶ an Arrow file ─▶ gather a bucket of all files ─▶ earliest
 
 A bucket holds the keys of one first byte, so a pair and its copies are in the same one, and a bucket of a whole
 crawl (1/256 of it) fits into memory. Of equal pairs the first is kept: the smallest file by crawl and name, and the
@@ -10,7 +10,6 @@ first link in it.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -36,6 +35,10 @@ pc: Any = compute  # its stubs know no mix of column and constant
 BUCKETS = 256
 PART_ROWS = 250_000  # of a part that is held in memory; of more than 64 M rows a part is a bucket
 Numbers = npt.NDArray[np.uint64]
+_EACH, _BOUNDS = (
+    b"each",
+    b"bounds",
+)  # of a file: buckets of a batch; of a batch: where they begin in it, and its end
 
 CANDIDATES = pa.schema(
     [  # type: ignore[arg-type]  # the stubs make it a list of objects
@@ -69,20 +72,27 @@ HASHES = pa.schema([pa.field("hash", pa.uint64()), pa.field("of", pa.string())])
 
 
 class Scatter:
-    """A file of rows that are dealt to buckets; each `write` is a chunk of 256 batches."""
+    """A file of rows that are dealt to buckets; each `write` is a chunk, in which they lie in the order of the buckets.
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        options = ipc.IpcWriteOptions(compression="lz4")  # zstd takes 0.15 s a file for its small batches
-        self._file = ipc.new_file(str(path), schema, options=options)
+    url: where it will be read from. On a local disk a chunk is one batch, mapped and sliced; from a store, which gives
+    no part of a batch, one for each bucket: to write and read those costs 30 µs each, ten times what is in them.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, url: str = "") -> None:
+        self._each = BUCKETS if is_local(url) else 1  # buckets of a batch
+        told = schema.with_metadata({_EACH: str(self._each)})
+        options = ipc.IpcWriteOptions(compression=None if is_local(url) else "zstd")
+        self._file: Any = ipc.new_file(str(path), told, options=options)
 
     def write(self, rows: pa.Table, first: npt.NDArray[np.uint8]) -> None:
         """Deal rows (n) to the buckets `first` (n); those of one bucket stay in their order."""
         order = np.argsort(first, kind="stable")
-        rows = rows.take(order)
-        bounds = np.searchsorted(first[order], np.arange(BUCKETS + 1))
-        for start, stop in itertools.pairwise(bounds):
-            (batch,) = rows.slice(start, stop - start).combine_chunks().to_batches() or [_empty(rows.schema)]
-            self._file.write_batch(batch)
+        (whole,) = rows.take(order).combine_chunks().to_batches() or [_empty(rows.schema)]
+        bounds = np.searchsorted(first[order], np.arange(BUCKETS + 1)).astype("<u4")
+        for at in range(0, BUCKETS, self._each):
+            part = bounds[at : at + self._each + 1]
+            told = {_BOUNDS: (part - part[0]).tobytes()}
+            self._file.write_batch(whole.slice(part[0], part[-1] - part[0]), custom_metadata=told)
 
     def close(self) -> None:
         """End the file."""
@@ -99,9 +109,20 @@ def gather(
     inside = range(part * BUCKETS // parts, (part + 1) * BUCKETS // parts)
     for url in urls:
         with _opened(url, columns) as file:
-            chunks = range(0, file.num_record_batches, BUCKETS)
-            batches = [file.get_batch(chunk + bucket) for chunk in chunks for bucket in inside]
-            yield pa.Table.from_batches(batches, file.schema)
+            each = int(file.schema.metadata[_EACH])
+            chunks = range(0, file.num_record_batches, BUCKETS // each)
+            numbers = range(inside.start // each, -(-inside.stop // each))
+            batches = [_inside(file, chunk, number, each, inside) for chunk in chunks for number in numbers]
+            yield pa.Table.from_batches(batches, file.schema).replace_schema_metadata(None)
+
+
+def _inside(file: Any, chunk: int, number: int, each: int, buckets: range) -> pa.RecordBatch:
+    """The rows of some buckets in a batch of a chunk."""
+    batch, told = file.get_batch_with_custom_metadata(chunk + number)
+    bounds = np.frombuffer(told[_BOUNDS], "<u4")
+    start, stop = (bounds[min(max(at - number * each, 0), each)] for at in (buckets.start, buckets.stop))
+    found: pa.RecordBatch = batch.slice(start, stop - start)
+    return found
 
 
 def parts_of(rows: int) -> int:
@@ -225,7 +246,7 @@ def _distinct(urls: Sequence[str], part: tuple[int, int], *, whole: bool) -> tup
 
 def _write_hashes(setup: CrawlSetup, path: str, rows: pa.Table) -> Any:
     """Deal the hashes of texts and URLs by their first bytes."""
-    scatter = Scatter(setup.temporary(path), HASHES)
+    scatter = Scatter(setup.temporary(path), HASHES, setup.root)
     for column in (TEXT, PICTURE):
         hashes = rows[column].to_numpy()
         table = hash_table(hashes, column)

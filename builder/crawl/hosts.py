@@ -44,6 +44,9 @@ class DeniedHosts:
     def __init__(self, names: Iterable[str]) -> None:
         self._names = frozenset(names)
 
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
     def holds(self, host: str) -> bool:
         """Whether a host, or one that it is below, is on the list."""
         if not self._names or not host:

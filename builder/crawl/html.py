@@ -21,6 +21,9 @@ from ..web.charset import decoded, label_of
 from .page import ImageEntry, PageFacts, license_link, milliseconds
 from .records import LARGEST, TOO_LARGE, Record, records
 
+LONGEST = (
+    5 << 20
+)  # bytes of a page that are parsed, as many as Common Crawl keeps; a tree takes twenty times as many
 MOST = 10_000  # pictures of a page that are read; galleries have hundreds
 UNREADABLE = "pages unreadable"
 
@@ -179,7 +182,7 @@ def _answer(record: Record, damage: Counter[str]) -> _HtmlAnswer | None:
     if not (kinds & {*_HTML} or (not kinds and told in _HTML)):
         return None
     try:
-        return _HtmlAnswer(headers, _inflated(_joined(body, headers), headers))
+        return _HtmlAnswer(headers, _inflated(_joined(body, headers), headers)[:LONGEST])
     except (ValueError, zlib.error):
         damage[UNREADABLE] += 1
     except _Large:

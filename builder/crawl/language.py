@@ -26,7 +26,7 @@ _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af
 _PAIRS = b"\n".join(bytes((lead, trail)) for lead in range(0x81, 0xFF) for trail in range(0x40, 0xFF))
 
 _OF_HAN = ("jpn", "kor", "zho")
-_UNTOLD = "und"
+UNTOLD = "und"
 # By ISO 639-1 the languages that Common Crawl finds most of; and what pages say that is no language: cn, jp, kr.
 _CODES = dict(
     re.findall(
@@ -86,7 +86,7 @@ def garbled(facts: PageFacts, texts: Iterable[str]) -> bool:
     So they are where the charset is Japanese or Korean and could not have written them; where most hold kana, and some
     of these a character that no Japanese writes (EUC-JP read as GB2312 keeps its kana); where many hold U+FFFD.
     """
-    held = [text for text in (facts.title or "", *texts) if _told(text) or "\ufffd" in text]
+    held = [text for text in (facts.title or "", *texts) if told_by(text) or "\ufffd" in text]
     foreign = [text for text in held if not CHINESE_ALONE.isdisjoint(text)]
     if foreign and _encoding(facts.charset) in ("jpn", "kor"):
         return True
@@ -104,8 +104,8 @@ def has_han(text: str) -> bool:
 
 def is_chinese(text: str, page_lang: str | None) -> bool:
     """Whether a text is Chinese, Cantonese included; page_lang: as `page_language` gives it."""
-    told = _told(text)
-    if told != _UNTOLD:
+    told = told_by(text)
+    if told != UNTOLD:
         return told == "zho"
     if page_lang is not None:
         return page_lang == "zho"
@@ -113,8 +113,8 @@ def is_chinese(text: str, page_lang: str | None) -> bool:
     return max(_score(han, "zh"), _score(han, "zh-Hant")) >= _score(han, "ja")
 
 
-def _told(text: str) -> str | None:
-    """The language that the characters of a text tell; _UNTOLD where its Han are of several, None where it has none."""
+def told_by(text: str) -> str | None:
+    """The language that the characters of a text tell; UNTOLD where its Han are of several, None where it has none."""
     if text.isascii():
         return None
     if _KANA.search(text):
@@ -125,7 +125,7 @@ def _told(text: str) -> str | None:
         return "zho"
     if not JAPANESE_ALONE.isdisjoint(text):
         return "jpn"
-    return _UNTOLD if has_han(text) else None
+    return UNTOLD if has_han(text) else None
 
 
 def _score(han: str, hint: str) -> float:
@@ -151,6 +151,6 @@ def _encoding(charset: str | None) -> str | None:
 
 def _script(texts: Sequence[str]) -> str | None:
     """The language that most texts are of whose characters tell; of two as often found, Japanese or Korean."""
-    counts = Counter(told for text in texts if (told := _told(text)))
+    counts = Counter(told for text in texts if (told := told_by(text)))
     language = max(_OF_HAN, key=lambda one: counts[one])
     return language if counts[language] else None

@@ -87,7 +87,7 @@ class Page(Protocol):
 
     @property
     def count(self) -> int:
-        """The number of entries that `images` gives."""
+        """The number of entries that `images` gives, told without parsing; of an odd record it may be another."""
 
     def may_have_chinese(self) -> bool:
         """Whether a text of `images` may hold a Han character, told without parsing; True where that is not known."""
@@ -95,5 +95,5 @@ class Page(Protocol):
     def images(self) -> Sequence[ImageEntry]:
         """The pictures, in the order of the page."""
 
-    def facts(self) -> PageFacts:
-        """What the page says of itself."""
+    def facts(self) -> PageFacts | None:
+        """What the page says of itself; None where its record cannot be read."""

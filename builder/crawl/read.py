@@ -51,7 +51,7 @@ class FileReader:
         """Read it, and write what it gives and then its marker. path: where it lies on this machine."""
         began, name = time.monotonic(), self._setup.file_stem(self._number)
         leave_if_orphaned()
-        scatter = Scatter(self._setup.temporary(rows_of(name)), SPOOLED)
+        scatter = Scatter(self._setup.temporary(rows_of(name)), SPOOLED, self._setup.root)
         pages = (wat if self._file.kind == "wat" else html).pages(path, self.damage)
         for number, page in enumerate(pages):
             if number % LOOK == 0:

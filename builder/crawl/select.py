@@ -17,7 +17,7 @@ from ..web.hostname import host_of
 from .config import CrawlConfig
 from .consent import consent, license_url, refusal
 from .hosts import DeniedHosts
-from .language import garbled, has_han, is_chinese, page_language, passes
+from .language import UNTOLD, garbled, has_han, is_chinese, page_language, passes, told_by
 from .links import lazy_twins, picture_url
 from .page import ImageEntry, Page, PageFacts
 from .recipe import LONGEST, SHORTEST
@@ -89,7 +89,7 @@ class Selection:
         url = picture_url(entry.url, told.facts.base, page.url)
         if not is_chinese(text, told.language):
             raise Dropped(Reason.NOT_CHINESE)
-        if self._denied.holds(told.host) or self._denied.holds(host_of(url) or ""):
+        if self._denied and (self._denied.holds(told.host) or self._denied.holds(host_of(url) or "")):
             raise Dropped(Reason.DENIED_HOST)
         if told.refusal and self._config.consent == "drop":
             raise Dropped(told.refusal)
@@ -118,8 +118,11 @@ class _Told:
 
     @cached_property
     def facts(self) -> PageFacts:
-        """What the page says of itself."""
-        return self.page.facts() or NOTHING
+        """What the page says of itself; raises Dropped where its record is broken."""
+        found = self.page.facts()
+        if found is None:
+            raise Dropped(Reason.BROKEN_TEXT)
+        return found
 
     @cached_property
     def texts(self) -> list[str]:
@@ -154,7 +157,9 @@ class _Told:
 
 def text_of(entry: ImageEntry) -> tuple[str, str]:
     """Where the text of a picture comes from, and the text with its blanks made one; both empty where it has none."""
-    for source, raw in (("alt", entry.alt), ("title", entry.title), ("figcaption", entry.caption)):
+    if entry.alt and (text := " ".join(entry.alt.split())):
+        return "alt", text
+    for source, raw in (("title", entry.title), ("figcaption", entry.caption)):
         if raw and (text := " ".join(raw.split())):
             return source, text
     return "", ""
@@ -165,7 +170,7 @@ def _check_text(text: str) -> None:
     reason = None
     if not text:
         reason = Reason.NO_TEXT
-    elif not has_han(text):
+    elif text.isascii() or not has_han(text):
         reason = Reason.NOT_CHINESE
     elif BROKEN in text:
         reason = Reason.BROKEN_TEXT
@@ -173,5 +178,7 @@ def _check_text(text: str) -> None:
         reason = Reason.SHORT_TEXT
     elif len(text) > LONGEST:
         reason = Reason.LONG_TEXT
+    elif told_by(text) not in ("zho", UNTOLD):
+        reason = Reason.NOT_CHINESE
     if reason is not None:
         raise Dropped(reason)

@@ -26,17 +26,19 @@ from .links import stands_in
 from .page import ImageEntry, PageFacts, license_link, milliseconds
 from .records import records
 
-LARGEST = 16 << 20  # bytes of a record: a page of 5 MiB gives less, and parsed it takes ten times the memory
+LARGEST = 6 << 20  # bytes of a record: a page of 5 MiB gives less, and parsed it takes forty times the memory
 UNREADABLE = "records unreadable"
 
 _HTML, _SUCCESS = b'"HTML-Metadata":{', b'"Response-Message":{"Status":"200"'
 _LINKS, _HEADERS = b'"Links":[', b'"WARC-Header-Metadata":{'
 _IMG, _SRC, _OPEN, _ENTRY = b'"IMG@/', b'src"', b',{"path":', b'{"path":"IMG@/'
 _SRCS, _OPENS = {_SRC}, {_OPEN, b"[" + _OPEN[1:]}
+_NAMED = b'"IMG@/src"'
 _CUT = (b'\\"}', b'":{')  # where the first "} of an object is not its end
 _CRAWL = re.compile(rb'isPartOf(?:: |":")(CC-MAIN-[0-9]{4}-[0-9]{2})\b')
 _LANGUAGES = b'"languages-cld2"'
 _CODE = re.compile(rb'\\"code-iso-639-3\\":\\"([a-z]{3})\\"')
+_LEADS = [bytes([lead]) for lead in (*range(0xE3, 0xEA), 0xEF, 0xF0)]  # first bytes of Han in UTF-8
 _HAN = re.compile(rb"[\xe3-\xe9\xef\xf0]|\\u[3-9dDfF]")
 _CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.IGNORECASE)
 
@@ -47,21 +49,16 @@ class WatPage:
     def __init__(self, url: str, crawl: str, content: bytes, damage: Counter[str]) -> None:
         self.url, self.crawl = url, crawl
         self._content, self._damage = content, damage
-        self._behind = b""
+        self.languages: tuple[str, ...] | None = None  # ISO 639-3 codes by CLD2, the commonest first
 
     def follow(self, content: bytes) -> None:
         """Take what the crawl recorded of the page in the record behind it."""
-        self._behind = content
-
-    @property
-    def languages(self) -> tuple[str, ...] | None:
-        """ISO 639-3 codes by CLD2, the commonest first; None where the crawl recorded none."""
-        return tuple([code.decode() for code in _CODE.findall(self._behind)]) or None
+        self.languages = tuple([code.decode() for code in _CODE.findall(content)]) or None
 
     @property
     def count(self) -> int:
-        """The number of entries that `images` gives."""
-        return len(self._pictures) if self._pieces is None else len(self._pieces) - 1
+        """The number of pictures that the record names, by its bytes: 5 µs, and 13 µs to tell which they are."""
+        return self._content.count(_NAMED)
 
     def may_have_chinese(self) -> bool:
         """Whether a Han character may stand in the alt or title of a picture, told without parsing."""
@@ -69,7 +66,8 @@ class WatPage:
 
     def images(self) -> Sequence[ImageEntry]:
         """The pictures, in the order of the page; none where the record cannot be read, which is counted."""
-        if self._pieces is not None and not self._chinese:  # where it may, its facts are wanted too
+        parsed = "zho" in (self.languages or ())  # of a Chinese page the facts are wanted too
+        if self._pieces is not None and not parsed:
             slices = self._slices(self._pieces)
             with suppress(orjson.JSONDecodeError):
                 found = orjson.loads(b"[" + b",".join(slices) + b"]")
@@ -87,16 +85,17 @@ class WatPage:
         """The WARC file that holds it, and the offset of its record there."""
         return ("", 0) if self._parsed is None else self._parsed.warc
 
-    def facts(self) -> PageFacts:
-        """What the page says of itself; nothing where the record cannot be read."""
-        return PageFacts() if self._parsed is None else self._parsed.facts
+    def facts(self) -> PageFacts | None:
+        """What the page says of itself; None where the record cannot be read, which is counted."""
+        return None if self._parsed is None else self._parsed.facts
 
     @cached_property
     def _chinese(self) -> bool:
+        latin = self._content.isascii() or not any(byte in self._content for byte in _LEADS)
+        if latin and b"\\u" not in self._content:
+            return False  # pages of other scripts, in 4 µs: to look for a single byte is what a machine does fastest
         if self._pieces is None:
             return True
-        if self._content.isascii() and b"\\" not in self._content:
-            return False
         texts = b"".join(self._slices(self._pieces))
         if any(cut in texts for cut in _CUT):
             return True
@@ -268,7 +267,10 @@ def _pictures(links: Sequence[Mapping[str, Any]]) -> list[ImageEntry]:
 
 
 def _image(link: Mapping[str, Any]) -> ImageEntry:
-    return ImageEntry(_text(link.get("url")), _text(link.get("alt")), _text(link.get("title")))
+    url, alt, title = link.get("url"), link.get("alt"), link.get("title")
+    if url.__class__ is str and (alt is None or alt.__class__ is str) and title is None:  # nearly all
+        return ImageEntry(url, alt)
+    return ImageEntry(_text(url), _text(alt), _text(title))
 
 
 def _text(value: Any) -> str | None:

@@ -26,6 +26,11 @@ SAFE_IN_QUERY = SAFE.replace("'", "") + "?^`{}"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _PARTS = re.compile(r"([^/\\?#]*)([^?#]*)(?:\?([^#]*))?")
+# What is sent as it stands, of an address and of a path from the root: no segment that may be dots, nothing to encode.
+_PLAIN = re.compile(
+    r"(https?://(?:[a-z0-9-]{1,63}\.){1,3}[a-z]{2,20})?"
+    r"(?:/(?:[A-Za-z0-9_~!$'()*+,;=:@-][A-Za-z0-9_~!$'()*+,;=:@%.-]*)?)+(?:\?[A-Za-z0-9_~!$()*+,;=:@%./&-]+)?"
+)
 _BREAKS = str.maketrans("", "", "\t\n\r")
 _RAW_BYTES = re.compile(r"[\udc80-\udcff]")
 _ESCAPED_AND = re.compile(r"&(?:amp;)+")
@@ -76,6 +81,9 @@ def join(base: str, raw: str) -> str:
     resolved, `//host` has the scheme of the page, `https:a` is relative on a page of https and a host on one of http.
     Raises Dropped as `normalise` does.
     """
+    plain = _PLAIN.fullmatch(raw)
+    if plain is not None and len(raw) <= LONGEST // 2 and not raw.startswith("//"):  # nearly all; 3 of 5 µs
+        return raw if plain[1] else base[: base.index("/", 8)] + raw
     text = raw.translate(_BREAKS).strip(EDGES).partition("#")[0]
     scheme, _, rest = base.partition("://")
     match = _SCHEME.match(text)
