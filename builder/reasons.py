@@ -37,8 +37,7 @@ class Reason(StrEnum):
     ASPECT = "aspect"  # longer than --max-aspect times its width, or wider
     HASH_MISMATCH = "hash_mismatch"  # not the bytes that the manifest recorded
 
-    # crawl, in the order of its recipe
-    PAGE_LANGUAGE = "page_language"  # the page is not Chinese, by --gate
+    # crawl, in the order of its recipe; a page of another language is passed over whole
     NO_TEXT = "no_text"  # neither alt nor title nor figcaption
     NO_URL = "no_url"  # an empty URL, a fragment, or that of the page itself: no picture
     PLACEHOLDER_URL = (
@@ -62,7 +61,7 @@ class Reason(StrEnum):
 
 
 _ALL = tuple(Reason)
-_FIRST = _ALL.index(Reason.PAGE_LANGUAGE)
+_FIRST = _ALL.index(Reason.NO_TEXT)
 REBUILD_REASONS, CRAWL_REASONS = _ALL[:_FIRST], _ALL[_FIRST:]
 
 

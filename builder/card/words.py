@@ -33,7 +33,6 @@ REASONS: dict[str, str] = {
     Reason.TOO_SMALL: "a side is shorter than the limit",
     Reason.ASPECT: "the picture is too long or too wide",
     Reason.HASH_MISMATCH: "the bytes are not those that the manifest recorded",
-    Reason.PAGE_LANGUAGE: "the page is not Chinese",
     Reason.NO_TEXT: "the page gives no text for the picture",
     Reason.NO_URL: "the URL names no picture",
     Reason.PLACEHOLDER_URL: "the URL is that of a placeholder",

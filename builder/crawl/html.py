@@ -73,11 +73,6 @@ class HtmlPage:
         found = _LANGUAGES.search(self._behind)
         return tuple(code.decode() for code in _CODE.findall(found[1])) or None if found else None
 
-    @property
-    def count(self) -> int:
-        """The number of entries that `images` gives."""
-        return len(self.images())
-
     def may_have_chinese(self) -> bool:
         """True: nothing is known before the page is parsed."""
         return True

@@ -85,10 +85,6 @@ class Page(Protocol):
     def languages(self) -> tuple[str, ...] | None:
         """ISO 639-3 codes by CLD2, the commonest first; None where the crawl recorded none."""
 
-    @property
-    def count(self) -> int:
-        """The number of entries that `images` gives, told without parsing; of an odd record it may be another."""
-
     def may_have_chinese(self) -> bool:
         """Whether a text of `images` may hold a Han character, told without parsing; True where that is not known."""
 

@@ -80,20 +80,16 @@ class FileReader:
         return self._setup.mark(FILES, name, self.told, outputs, seconds)
 
     def _page(self, page: Page) -> None:
-        """Count a page and its links, and take its candidates."""
+        """Count a page, and judge its links where it is not passed over."""
         counters = self.told.counters
         counters["pages"] = counters.get("pages", 0) + 1
         if page.languages is None:
             counters["pages_without_language"] = counters.get("pages_without_language", 0) + 1
-        reason = self._selection.closed(page)
-        if reason is None:
+        closed = self._selection.closed(page)
+        if closed is None:
             self._judge(page)
-        elif self._whole:
-            for entry in page.images():
-                self._note(entry, page, reason)
-            self._drop(reason, len(page.images()))
         else:
-            self._drop(reason, page.count)
+            counters[f"pages/{closed}"] = counters.get(f"pages/{closed}", 0) + 1
 
     def _judge(self, page: Page) -> None:
         """Take the candidates of a page, and count its links, also by its host."""

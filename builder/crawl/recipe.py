@@ -1,7 +1,7 @@
 """The recipe of the candidates: what a pair must pass, in the order that costs least, beside the paper's counts.
 
 Each step names the row of the paper (DanQing, Table 6) that it answers. The billion pairs of its row 0 are those of
-pages that its source calls Chinese; here the steps of row 0 make such pairs of image links.
+pages that its source calls Chinese; so are these, of which the steps of row 0 make pairs of image links.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ def _step(name: str, row: int | None, *reasons: Reason) -> StepDocument:
 
 RECIPE = RecipeDocument(
     steps=[
-        _step("the page is Chinese", 0, Reason.PAGE_LANGUAGE),
         _step("the picture has a text", 0, Reason.NO_TEXT),
         _step("the text is Chinese", 1, Reason.NOT_CHINESE),
         _step("the text was decoded well", 1, Reason.BROKEN_TEXT),

@@ -131,7 +131,19 @@ class Crawl(Stage[CrawlConfig, CrawlPlan]):
         write_atomic(join(self.root, FUNNEL), json.dumps(document, indent=1, ensure_ascii=False).encode())
         check_files(self.root, done)
         clear(self.root)
-        return dataclasses.replace(found, failure=doubt(self.root, funnel.lost))
+        return dataclasses.replace(found, failure=doubt(self.root, funnel.lost) or self._no_page(counted))
+
+    def _no_page(self, counted: Tally) -> str | None:
+        """What is to be said where no page was looked at; None where one was."""
+        if counted.rows:
+            return None
+        pages = ", ".join(f"{count:,} {why}" for why, count in sorted(counted.counters_of("pages").items()))
+        mend = (
+            ""
+            if self.config.gate == "none"
+            else "; --gate none judges each text by itself, into another folder"
+        )
+        return f"{self.root}: none of {counted.counter('pages'):,} pages holds a pair ({pages}){mend}"
 
     def _write(self, plan: CrawlPlan) -> None:
         """Write plan.json, with what is known of the later passes."""

@@ -1,9 +1,9 @@
 """Which pictures of a page become candidates, and why the others do not: the first half of the recipe, page by page.
 
-    Page ─▶ Selection.closed ─▶ the Reason of all its links, or None ─▶ of ─▶ Link ...: a Candidate, or the Reason
+    Page ─▶ Selection.closed ─▶ why it is passed over whole, or None ─▶ of ─▶ Link, Link ...: a Candidate, or the Reason
 
-A page on which no text holds a Han character is told by its bytes alone, and nothing of it is parsed: its links are
-all `not_chinese`, whether they have a text or not.
+Nine pages of ten are of another language, or no text of theirs holds a Han character: they are told by their bytes
+alone, nothing of them is parsed, and they are counted as pages.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from .page import ImageEntry, Page, PageFacts
 from .recipe import LONGEST, SHORTEST
 
 NOTHING = PageFacts()  # what is known of a page that is not parsed, or cannot be
+OTHER, NONE_CHINESE = "of another language", "without a Chinese text"  # of pages that are passed over
 BROKEN = "\ufffd"  # what a decoder writes for what it cannot read
 
 
@@ -56,11 +57,11 @@ class Selection:
     def __init__(self, config: CrawlConfig, denied: DeniedHosts) -> None:
         self._config, self._denied = config, denied
 
-    def closed(self, page: Page) -> Reason | None:
-        """Why all links of a page are dropped, told without parsing it; None where they are to be judged."""
+    def closed(self, page: Page) -> str | None:
+        """Why a page is passed over whole, OTHER or NONE_CHINESE; None where its links are to be judged."""
         if not self._passes(page):
-            return Reason.PAGE_LANGUAGE
-        return None if page.may_have_chinese() else Reason.NOT_CHINESE
+            return OTHER
+        return None if page.may_have_chinese() else NONE_CHINESE
 
     def of(self, page: Page, crawl: str) -> Iterator[Link]:
         """Every link of a page that is not closed, judged, in their order. crawl: that the page is of."""

@@ -84,14 +84,13 @@ class Junk(NamedTuple):
 _PHOTO, _TEXT = "http://img.example.cn/{n}.jpg", "秋日的山间小路，第{n}张"
 _ONE = ((_PHOTO, _TEXT),)
 JUNK = (
-    Junk("English page", Reason.PAGE_LANGUAGE, [(_PHOTO, "A red circle on a grey wall"), ("", None)], "eng"),
-    Junk("Japanese page", Reason.PAGE_LANGUAGE, [(_PHOTO, "赤い丸の写真"), ("/{n}.png", "東京都庁舎外観")], "jpn"),
+    Junk("English page", Reason.NOT_CHINESE, [(_PHOTO, "A red circle on a grey wall"), ("", None)], "eng"),
+    Junk("Japanese page", Reason.NOT_CHINESE, [(_PHOTO, "赤い丸の写真"), ("/{n}.png", "東京都庁舎外観")], "jpn"),
     Junk("no address", Reason.NO_URL, [("", _TEXT), ("#", _TEXT), (None, _TEXT)]),
     Junk("placeholder", Reason.PLACEHOLDER_URL, [(LOADING, _TEXT), ("data:image/gif;base64,", "雨后的古镇石板路")]),
     Junk("user and password", Reason.INVALID_URL, [("http://user:secret@img.example.cn/{n}.jpg", _TEXT)]),
     Junk("other scheme", Reason.BLOCKED_SCHEME, [("ftp://img.example.cn/{n}.jpg", _TEXT)]),
-    Junk("English text", Reason.NOT_CHINESE, [(_PHOTO, "DSC_{n}.JPG")]),
-    Junk("Japanese text", Reason.NOT_CHINESE, [(_PHOTO, "ひまわり畑の写真")]),
+    Junk("other languages", Reason.NOT_CHINESE, [(_PHOTO, "DSC_{n}.JPG"), ("/{n}.png", "ひまわり畑の写真")]),
     Junk("short text", Reason.SHORT_TEXT, [(_PHOTO, "红花图")]),
     Junk("long text", Reason.LONG_TEXT, [(_PHOTO, "红" * (LONGEST + 1))]),
     Junk("broken text", Reason.BROKEN_TEXT, [(_PHOTO, "秋日的\ufffd间小路")]),

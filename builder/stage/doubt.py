@@ -52,9 +52,6 @@ LIKELY: Mapping[str, Likely] = {
     Reason.HASH_MISMATCH: Likely(
         "the recorded hashes are not of what the hosts serve, but of resized copies?", "no --verify-hash", True
     ),
-    Reason.PAGE_LANGUAGE: Likely(
-        "hardly a page of these files is Chinese, by --gate", "--gate none, which judges each text by itself", True
-    ),
     Reason.NO_TEXT: Likely("hardly a picture of these pages has a text; WARC files tell of more", "--from warc", True),
     Reason.NO_URL: Likely("the pages load their pictures later; WARC files tell of them", "--from warc", True),
     Reason.PLACEHOLDER_URL: Likely("the pages load their pictures later; WARC files tell of them", "--from warc", True),

@@ -130,7 +130,10 @@ class Funnel:
         outcomes = [("kept", self.counted.kept), *by_count(self.counted.reasons), ("total", rows)]
         statuses = self._statuses() if self._fetches else []
         lines += [*self._shares("outcome", outcomes), *self._verdicts(), *statuses, *self._hosts()]
-        return [*lines, "", *funnel_lines(self._funnel)] if self._funnel else lines
+        if self._funnel:
+            counters = ", ".join(f"{name} {count:,}" for name, count in sorted(self.counted.counters.items()))
+            lines += ["", *funnel_lines(self._funnel), f"counted: {counters}"]
+        return lines
 
     @property
     def is_done(self) -> bool:

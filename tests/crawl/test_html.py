@@ -146,7 +146,7 @@ def test_chunks_are_joined_unless_they_are(tmp_path: Path, body: bytes) -> None:
 
 
 def test_a_page_of_a_hundred_thousand_pictures_and_one_nested_deep(tmp_path: Path) -> None:
-    assert page(tmp_path, "<img src=a.jpg>" * 20_000).count == MOST
+    assert page(tmp_path, "<img src=a.jpg>" * 20_000).images() == [ImageEntry("a.jpg")] * MOST
     assert page(tmp_path, "<div>" * 20_000 + "<img src=a.jpg>").images()[0].url == "a.jpg"
 
 

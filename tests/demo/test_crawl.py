@@ -31,7 +31,7 @@ def crawled(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Demo:
 def test_every_link_comes_out_as_planted(crawled: Demo) -> None:
     assert crawled.differences == []
     assert len(crawl.came_out(crawled.folder, crawl.WATS)) == sum(
-        len(page.links) for each in crawled.pages for page in each
+        len(page.links) for each in crawled.pages for page in crawl.looked_at(each)
     )
 
 
@@ -62,7 +62,11 @@ def test_a_link_that_came_out_otherwise_is_named(
             lost = output.startswith("cand")
             pq.write_table(rows.slice(1) if lost else rows, tmp_path / output / path.name)
     gone = pq.read_table(crawled.folder / "candidates-warc" / "data").slice(0, 1).to_pylist()[0]
-    crawl.compare(demo, crawl.WARCS, [(page.url, one) for page in crawled.pages[-1] for one in page.links])
+    crawl.compare(
+        demo,
+        crawl.WARCS,
+        [(page.url, one) for page in crawl.looked_at(crawled.pages[-1]) for one in page.links],
+    )
     assert demo.differences == [
         f"{gone['url']} on {gone['page_url']} (picture): planted {gone['text_source']}, came out as nothing"
     ]
