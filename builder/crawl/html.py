@@ -25,6 +25,7 @@ LONGEST = (
     5 << 20
 )  # bytes of a page that are parsed, as many as Common Crawl keeps; a tree takes twenty times as many
 MOST = 10_000  # pictures of a page that are read; galleries have hundreds
+CAPTION = 1 << 16  # characters of a caption that are read
 UNREADABLE = "pages unreadable"
 
 # Where scripts look for the picture to load: the names that the libraries of lazy loading use, the commonest first.
@@ -117,7 +118,8 @@ class HtmlPage:
 
     @cached_property
     def _images(self) -> list[ImageEntry]:
-        return [_image(node) for node in self._tree.css("img")[:MOST]]
+        captions, sources = _captions(self._tree), _sources(self._tree)
+        return [_image(node, captions, sources) for node in self._tree.css("img")[:MOST]]
 
 
 class _HtmlAnswer:
@@ -220,15 +222,16 @@ def _inflated(body: bytes, headers: Mapping[str, Sequence[str]]) -> bytes:
     return data
 
 
-def _image(node: LexborNode) -> ImageEntry:
+def _image(node: LexborNode, captions: Mapping[int, str], sources: Mapping[int, str]) -> ImageEntry:
     values = node.attributes
     url = next((found for name in _LAZY if (found := (values.get(name) or "").strip())), None)
     if url is None and _is_lazy(values):
-        url = _of_picture(node) or next(
+        parent = node.parent
+        url = (sources.get(parent.mem_id) if parent else None) or next(
             (largest for name in _SETS if (largest := _largest(values.get(name)))), None
         )
     alt, title = values.get("alt"), values.get("title")
-    return ImageEntry(url or values.get("src"), alt, title, _caption(node))
+    return ImageEntry(url or values.get("src"), alt, title, captions.get(_figure(node)) or None)
 
 
 def _is_lazy(values: Mapping[str, str | None]) -> bool:
@@ -237,14 +240,19 @@ def _is_lazy(values: Mapping[str, str | None]) -> bool:
     return not src or src.startswith("data:") or any(values.get(name) for name in _SETS[:-1])
 
 
-def _of_picture(node: LexborNode) -> str | None:
-    """The largest candidate of the <source> elements of the <picture> that a picture is in."""
-    parent = node.parent
-    if parent is None or parent.tag != "picture":
-        return None
-    sources = (source.attributes for source in parent.css("source"))
-    found = (_largest(one.get("srcset") or one.get("data-srcset")) for one in sources)
-    return next(filter(None, found), None)
+def _sources(tree: LexborHTMLParser) -> dict[int, str]:
+    """By <picture>, the largest candidate of the first of its <source> elements that has one.
+
+    Found once for a page, as captions are: a <picture> may hold ten thousand of both pictures and sources.
+    """
+    found: dict[int, str] = {}
+    for source in tree.css("picture > source"):
+        parent, values = source.parent, source.attributes
+        if parent is not None and parent.mem_id not in found:
+            url = _largest(values.get("srcset") or values.get("data-srcset"))
+            if url:
+                found[parent.mem_id] = url
+    return found
 
 
 def _largest(text: str | None) -> str | None:
@@ -260,14 +268,21 @@ def _largest(text: str | None) -> str | None:
     return best
 
 
-def _caption(node: LexborNode) -> str | None:
-    """The caption of the nearest <figure> that a picture is in."""
+def _captions(tree: LexborHTMLParser) -> dict[int, str]:
+    """By <figure>, its first caption, as far as a text may be told."""
+    found: dict[int, str] = {}
+    for caption in tree.css("figcaption")[:MOST]:
+        figure = _figure(caption)
+        if figure and figure not in found:
+            found[figure] = " ".join(caption.text()[:CAPTION].split())
+    return found
+
+
+def _figure(node: LexborNode) -> int:
+    """The nearest <figure> that a node is in, 0 where there is none."""
     parent = node.parent
     for _ in range(8):  # a figure is near its picture
         if parent is None or parent.tag == "figure":
             break
         parent = parent.parent
-    if parent is None or parent.tag != "figure":
-        return None
-    caption = parent.css_first("figcaption")
-    return " ".join(caption.text().split()) or None if caption else None
+    return parent.mem_id if parent is not None and parent.tag == "figure" else 0

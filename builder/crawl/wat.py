@@ -22,12 +22,14 @@ from typing import Any, NamedTuple
 import orjson
 from fastwarc.warc import WarcHeader
 
+from ..disk.documents import is_count
 from .links import stands_in
 from .page import ImageEntry, PageFacts, license_link, milliseconds
 from .records import records
 
 LARGEST = 6 << 20  # bytes of a record: a page of 5 MiB gives less, and parsed it takes forty times the memory
 UNREADABLE = "records unreadable"
+LONGEST = 1024  # characters of the name of a WARC; every pair of a page has it
 
 _HTML, _SUCCESS = b'"HTML-Metadata":{', b'"Response-Message":{"Status":"200"'
 _LINKS, _HEADERS = b'"Links":[', b'"WARC-Header-Metadata":{'
@@ -200,6 +202,8 @@ def _parse(content: bytes) -> _Parsed:
     answer = envelope["Payload-Metadata"]["HTTP-Response-Metadata"]
     html = answer["HTML-Metadata"]
     head, links = html.get("Head", {}), html.get("Links", [])
+    if not isinstance(links, list) or not {*map(type, links)} <= {dict}:
+        raise TypeError("links that are none")
     licensed = [link for link in [*head.get("Link", []), *links] if "rel" in link]
     if b"creativecommons.org/" in content:
         licensed = [*head.get("Link", []), *links]
@@ -220,8 +224,8 @@ def _parse(content: bytes) -> _Parsed:
         ],
     )
     warc, offset = root["Container"]["Filename"], int(root["Container"]["Offset"])
-    if not isinstance(warc, str):
-        raise TypeError(warc)
+    if not isinstance(warc, str) or len(warc) > LONGEST or not is_count(offset):
+        raise ValueError("no place in a WARC")
     return _Parsed(links, fetched, (warc, offset), facts)
 
 

@@ -150,6 +150,20 @@ def test_a_page_of_a_hundred_thousand_pictures_and_one_nested_deep(tmp_path: Pat
     assert page(tmp_path, "<div>" * 20_000 + "<img src=a.jpg>").images()[0].url == "a.jpg"
 
 
+def test_ten_thousand_pictures_of_one_figure_share_its_caption(tmp_path: Path) -> None:
+    figure = (
+        "<img src=a.jpg>" * MOST + "<b></b>" * 100_000 + "<figcaption>" + "山水" * 100_000 + "</figcaption>"
+    )
+    captions = {id(one.caption) for one in page(tmp_path, f"<figure>{figure}</figure>").images()}
+    assert len(captions) == 1
+
+
+def test_ten_thousand_pictures_share_ten_thousand_sources(tmp_path: Path) -> None:
+    sources = "<source srcset=''>" * MOST + "<source srcset='b.webp'>"
+    images = page(tmp_path, f"<picture>{sources}{'<img>' * MOST}</picture>").images()
+    assert len({id(one.url) for one in images}) == 1
+
+
 def test_a_body_that_inflates_without_end_costs_that_page(tmp_path: Path) -> None:
     bomb = gzip.compress(b"\0" * (65 << 20), 1)
     answer = {"Content-Type": "text/html", "Content-Encoding": "gzip"}

@@ -205,6 +205,11 @@ def test_unreadable(tmp_path: Path) -> None:
         good | {"Container": None},
         good | {"Container": {"Filename": "a", "Offset": "x"}},
         good | {"Container": {"Filename": 5, "Offset": "5"}},
+        good | {"Container": {"Filename": "a", "Offset": "9" * 30}},
+        good | {"Container": {"Filename": "a", "Offset": -5}},
+        good | {"Container": {"Filename": "a" * 2000, "Offset": "5"}},
+        orjson.dumps(good).replace(b'"Links":[', b'"Links":"x","L":['),
+        orjson.dumps(good).replace(b'"Links":[', b'"Links":["x",'),
         made.page([CAT], headers={"a": "b"}, head={"Metas": {"name": "x"}}),
     ):
         found, damage = read(tmp_path, content)
