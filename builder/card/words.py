@@ -121,6 +121,19 @@ IMAGES: dict[str, str] = _PAIR | {
     "kept": "whether the pair is part of this release; the configuration `images` yields only these",
 }
 CARRIED = "carried from the source manifest, as it is there"
+# Of carried columns, where the manifest is of `danqing crawl`.
+CRAWLED: dict[str, str] = {
+    "text_source": "where on the page `alt_text` stands: alt, title or figcaption",
+    "page_url": "the page that names the picture",
+    "host": "the host of the page",
+    "page_lang": "the language of the page, ISO 639-3",
+    "crawl": "the crawl of Common Crawl that the page is of",
+    "fetched": "when Common Crawl fetched the page",
+    "warc": "the WARC file of Common Crawl that holds the page, and the offset of its record there",
+    "consent": "what the page said of its use on the day it was crawled, and no more than that: robots.txt, terms of use "
+    "and the rights of others are not in it",
+    "license_url": "the licence that the page links to; not that of the picture",
+}
 
 SHARDS = {"manifest": "the pairs, without pixels", "images": "the pairs, with their pictures"}
 # The tables beside the pairs, each a folder and a configuration.
@@ -142,7 +155,8 @@ def described(what: str, schema: pa.Schema) -> list[tuple[pa.Field[Any], str]]:
     end = "key" if what == "manifest" else "image"
     last = names.index(end, first) if end in names[first:] else first
     carried = set(range(first, last))
+    crawled = CRAWLED if CRAWLED.keys() <= {names[place] for place in carried} else {}
     return [
-        (field, CARRIED if place in carried else known.get(field.name, ""))
+        (field, crawled.get(field.name, CARRIED) if place in carried else known.get(field.name, ""))
         for place, field in enumerate(schema)
     ]

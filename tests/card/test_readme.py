@@ -14,8 +14,10 @@ import pyarrow as pa
 import pytest
 from datasets import load_dataset
 
+from builder.card import words
 from builder.card.metadata import LICENSES, check_license, size_category
 from builder.card.readme import REPOSITORY, default_title, named, render, write_card
+from builder.crawl.buckets import CANDIDATES
 from builder.disk.release import Release
 from builder.errors import InputError, VerificationError
 
@@ -311,3 +313,16 @@ def test_titles_by_the_source(tmp_path: Path) -> None:
     release, _ = publish(tmp_path)
     assert default_title(release) == "DanQing100M, verified manifest"
     assert default_title(replace(release, what="images", source="x")) == "x, images"
+
+
+def test_the_columns_of_candidates_are_told_and_consent_is_only_what_a_page_said() -> None:
+    names = ["url", "alt_text", "recaption", *words.CRAWLED, "mine", "key"]
+    schema = pa.schema([pa.field(name, pa.string()) for name in names])
+    told = {field.name: text for field, text in words.described("manifest", schema)}
+    assert told["consent"].startswith(
+        "what the page said of its use on the day it was crawled, and no more than that"
+    )
+    assert told["mine"] == words.CARRIED
+    assert set(words.CRAWLED) == set(CANDIDATES.names) - {"url", "alt_text"}
+    less = pa.schema([field for field in schema if field.name != "warc"])  # somebody else's manifest
+    assert {field.name: text for field, text in words.described("manifest", less)}["host"] == words.CARRIED
