@@ -44,11 +44,11 @@ import pyarrow.parquet as pq  # noqa: E402
 from measure import Usage  # noqa: E402
 
 from builder.crawl import buckets  # noqa: E402
-from builder.crawl.read import CHUNK  # noqa: E402
 from builder.crawl.wat import LARGEST  # noqa: E402
 from tests.crawl import made  # noqa: E402
 
 OWN = "danqing"
+CHUNK = 500_000  # keys dealt at once
 KEYS = pa.schema([pa.field(buckets.KEY, pa.binary(16)), pa.field(buckets.ORDER, pa.uint64())])
 
 
@@ -259,8 +259,8 @@ def find_copies(folder: Path, count: int) -> dict[str, Any]:
         table = pa.concat_tables(buckets.gather(urls, bucket, parts))
         order = table[buckets.ORDER].to_numpy()
         places, first_ones = buckets.earliest(*buckets.halves(table[buckets.KEY]), order)
-        kept = table.take(pa.array(places[first_ones]))
-        pq.write_table(kept, folder / f"{bucket}.parquet", compression="none")
+        kept = table.combine_chunks().take(pa.array(places[first_ones]))
+        pq.write_table(kept, folder / f"{bucket}.parquet", compression="none", use_dictionary=False)
         number += len(kept)
     spent["gather"] = time.perf_counter() - begun
     shutil.rmtree(folder)

@@ -130,8 +130,8 @@ CRAWLED: dict[str, str] = {
     "crawl": "the crawl of Common Crawl that the page is of",
     "fetched": "when Common Crawl fetched the page",
     "warc": "the WARC file of Common Crawl that holds the page, and the offset of its record there",
-    "consent": "what the page said of its use on the day it was crawled, and no more than that: robots.txt, terms of use "
-    "and the rights of others are not in it",
+    "consent": "what the page said of its use on the day it was crawled, and no more than that: robots.txt, terms of "
+    "use and the rights of others are not in it",
     "license_url": "the licence that the page links to; not that of the picture",
 }
 

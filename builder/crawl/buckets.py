@@ -110,19 +110,20 @@ def gather(
     for url in urls:
         with _opened(url, columns) as file:
             each = int(file.schema.metadata[_EACH])
-            chunks = range(0, file.num_record_batches, BUCKETS // each)
-            numbers = range(inside.start // each, -(-inside.stop // each))
-            batches = [_inside(file, chunk, number, each, inside) for chunk in chunks for number in numbers]
+            firsts = [number * each % BUCKETS for number in range(file.num_record_batches)]
+            some = [
+                at for at, first in enumerate(firsts) if first < inside.stop and inside.start < first + each
+            ]
+            batches = [_inside(file.get_batch_with_custom_metadata(at), firsts[at], inside) for at in some]
             yield pa.Table.from_batches(batches, file.schema).replace_schema_metadata(None)
 
 
-def _inside(file: Any, chunk: int, number: int, each: int, buckets: range) -> pa.RecordBatch:
-    """The rows of some buckets in a batch of a chunk."""
-    batch, told = file.get_batch_with_custom_metadata(chunk + number)
+def _inside(dealt: tuple[pa.RecordBatch, Any], first: int, buckets: range) -> pa.RecordBatch:
+    """The rows of some buckets in a batch, of which `first` is the first bucket."""
+    batch, told = dealt
     bounds = np.frombuffer(told[_BOUNDS], "<u4")
-    start, stop = (bounds[min(max(at - number * each, 0), each)] for at in (buckets.start, buckets.stop))
-    found: pa.RecordBatch = batch.slice(start, stop - start)
-    return found
+    start, stop = (bounds[min(max(at - first, 0), len(bounds) - 1)] for at in (buckets.start, buckets.stop))
+    return batch.slice(start, stop - start)
 
 
 def parts_of(rows: int) -> int:
@@ -188,7 +189,7 @@ def _opened(url: str, columns: Sequence[str] | None) -> Iterator[ipc.RecordBatch
 
 def _bytes_of(chunk: Any) -> bytes:
     data = chunk.buffers()[1]
-    return b"" if data is None else data.to_pybytes()[16 * chunk.offset : 16 * (chunk.offset + len(chunk))]
+    return b"" if data is None else data.slice(16 * chunk.offset, 16 * len(chunk)).to_pybytes()
 
 
 def _empty(schema: pa.Schema) -> pa.RecordBatch:
