@@ -218,7 +218,8 @@ def write_bucket(setup: CrawlSetup, number: int, classifier: Classifier | None) 
             count_hosts(hosts, table["host"], reason)
     tally.rows, tally.counters = tally.kept + sum(tally.reasons.values()), {"buckets": 1}
     if setup.config.dropped:
-        setup.write_dropped(BUCKETED, name, told_of(dropped))
+        with setup.dropping(BUCKETED, name) as tell:
+            tell(told_of(dropped))
     outputs = {pairs_of(name): setup.write(pairs_of(name), rows)}
     outputs[hashes_of(name)] = _write_hashes(setup, hashes_of(name), rows)
     outputs |= setup.write_hosts(name, hosts)

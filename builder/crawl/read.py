@@ -29,7 +29,10 @@ from .select import Candidate, Selection, text_of
 from .source import CrawlFile
 from .spool import DROPPED, FILES, CrawlSetup, rows_of
 
-CHUNK = 50_000  # candidates held; some 60 MB
+CHUNK = 50_000  # candidates held, or dropped pairs; some 60 MB
+CHARACTERS = (
+    16 << 20
+)  # that they hold at most, and one more pair: URLs have 8,192, and a page has ten thousands of pairs
 LOOK = 1000  # pages between two looks at the clock and at whether the run is to stop
 
 
@@ -43,7 +46,9 @@ class FileReader:
         self._rows: list[Candidate] = []
         self._orders: list[int] = []
         self._hosts = HostCounts()
+        self._characters = 0
         self._dropped: list[tuple[str | None, str | None, str, str]] = []
+        self._dropped_characters = 0
         self.told = Tally()
         self.damage: Counter[str] = Counter()
 
@@ -51,19 +56,23 @@ class FileReader:
         """Read it, and write what it gives and then its marker. path: where it lies on this machine."""
         began, name = time.monotonic(), self._setup.file_stem(self._number)
         leave_if_orphaned()
-        scatter = Scatter(self._setup.temporary(rows_of(name)), SPOOLED, self._setup.root)
+        self._scatter = Scatter(self._setup.temporary(rows_of(name)), SPOOLED, self._setup.root)
+        with self._setup.dropping(FILES, name) as self._tell:
+            self._pages(path, look)
+            self._flush()
+            self._flush_dropped()
+        self._scatter.close()
+        return self._end(name, path, time.monotonic() - began)
+
+    def _pages(self, path: Path, look: Callable[[], None]) -> None:
+        """Read the pages, as many as are asked for."""
         pages = (wat if self._file.kind == "wat" else html).pages(path, self.damage)
         for number, page in enumerate(pages):
             if number % LOOK == 0:
                 look()
             self._page(page)
-            if len(self._rows) >= CHUNK:
-                self._flush(scatter)
             if 0 < self._setup.config.limit <= self.told.rows:
                 break
-        self._flush(scatter)
-        scatter.close()
-        return self._end(name, path, time.monotonic() - began)
 
     def _end(self, name: str, path: Path, seconds: float) -> ShardLedger:
         counters = self.told.counters
@@ -73,10 +82,6 @@ class FileReader:
             counters[f"damage/{what}"] = count
         outputs = {rows_of(name): self._setup.publish(rows_of(name), self.told.kept)}
         outputs |= self._setup.write_hosts(name, self._hosts)
-        if self._whole:
-            columns = zip(*self._dropped, strict=True) if self._dropped else ((),) * len(DROPPED)
-            arrays = [pa.array(values, field.type) for values, field in zip(columns, DROPPED, strict=True)]
-            self._setup.write_dropped(FILES, name, pa.Table.from_arrays(arrays, schema=DROPPED))
         return self._setup.mark(FILES, name, self.told, outputs, seconds)
 
     def _page(self, page: Page) -> None:
@@ -97,8 +102,7 @@ class FileReader:
         kept, first = 0, self.told.rows
         for number, one in enumerate(self._selection.of(page, page.crawl or self._file.crawl)):
             if one.candidate is not None:
-                self._rows.append(one.candidate)
-                self._orders.append(self._number << 40 | first + number)
+                self._keep(one.candidate, first + number)
                 kept += 1
             elif one.reason is not None:
                 counts[one.reason] += 1
@@ -118,9 +122,29 @@ class FileReader:
             self.told.reasons[reason.value] = self.told.reasons.get(reason.value, 0) + count
 
     def _note(self, entry: ImageEntry, page: Page, reason: Reason) -> None:
-        self._dropped.append((entry.url, text_of(entry)[1] or None, page.url, reason.value))
+        one = (entry.url, text_of(entry)[1] or None, page.url, reason.value)
+        self._dropped.append(one)
+        self._dropped_characters += sum(len(text) for text in one if text)
+        if len(self._dropped) >= CHUNK or self._dropped_characters >= CHARACTERS:
+            self._flush_dropped()
 
-    def _flush(self, scatter: Scatter) -> None:
+    def _flush_dropped(self) -> None:
+        """Write the dropped pairs that are held."""
+        if self._dropped:
+            columns = zip(*self._dropped, strict=True)
+            arrays = [pa.array(values, field.type) for values, field in zip(columns, DROPPED, strict=True)]
+            self._tell(pa.Table.from_arrays(arrays, schema=DROPPED))
+        self._dropped, self._dropped_characters = [], 0
+
+    def _keep(self, one: Candidate, number: int) -> None:
+        """Take a candidate. number: of its link in the file."""
+        self._rows.append(one)
+        self._orders.append(self._number << 40 | number)
+        self._characters += len(one.url) + len(one.alt_text) + len(one.page_url) + len(one.warc[0])
+        if len(self._rows) >= CHUNK or self._characters >= CHARACTERS:
+            self._flush()
+
+    def _flush(self) -> None:
         """Write the candidates that are held."""
         if not self._rows:
             return
@@ -140,5 +164,5 @@ class FileReader:
         values = {**own, **columns}
         arrays = [pa.array(values[field.name], field.type) for field in SPOOLED]
         first = first_bytes(np.array(keys, "S16"))
-        scatter.write(pa.Table.from_arrays(arrays, schema=SPOOLED), first)
-        self._rows, self._orders = [], []
+        self._scatter.write(pa.Table.from_arrays(arrays, schema=SPOOLED), first)
+        self._rows, self._orders, self._characters = [], [], 0

@@ -11,7 +11,7 @@ not depend on the order of files, workers and ranks.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import Any
 
@@ -78,29 +78,40 @@ def lay_out(setup: CrawlSetup) -> None:
     """Write common.parquet, hosts.parquet, layout.json and the marker."""
     began, tally, hosts = time.monotonic(), Tally(), _hosts(setup)
     outputs = {COMMON: setup.write(COMMON, _common(setup))}
-    common, kept, told = Common(setup.root), [], []
-    for number in range(setup.buckets):
-        left = 0
-        for rows in _pairs(setup, number):
-            masks = common.reasons(rows[TEXT].to_numpy(), rows[PICTURE].to_numpy())
-            dropped = [
-                (rows.filter(pa.array(mask)), reason)
-                for mask, reason in zip(masks, (Reason.COMMON_TEXT, Reason.COMMON_URL), strict=True)
-                if mask.any()
-            ]
-            for table, reason in dropped:
-                tally.reasons[reason.value] = tally.reasons.get(reason.value, 0) + len(table)
-                count_hosts(hosts, table["host"], reason)
-            tally.rows += len(rows)
-            left += len(rows) - sum(len(table) for table, _ in dropped)
-            told += [told_of(dropped)] if setup.config.dropped else []
-        kept.append(left)
+    common = Common(setup.root)
+    with setup.dropping(LAID_OUT, NAME) as tell:
+        kept = [_left(setup, number, common, tally, hosts, tell) for number in range(setup.buckets)]
     tally.kept = sum(kept)
-    if setup.config.dropped:
-        setup.write_dropped(LAID_OUT, NAME, pa.concat_tables(told))
     outputs[HOSTS] = setup.write(HOSTS, of_hosts(hosts))
     write_layout(setup.root, kept, shard_count(tally.kept, setup.config.shard_size) if tally.kept else 0)
     setup.mark(LAID_OUT, NAME, tally, outputs, time.monotonic() - began)
+
+
+def _left(
+    setup: CrawlSetup,
+    number: int,
+    common: Common,
+    tally: Tally,
+    hosts: HostCounts,
+    tell: Callable[[pa.Table], None],
+) -> int:
+    """How many pairs are left of a bucket; the others are counted, and told where that was asked for."""
+    left = 0
+    for rows in _pairs(setup, number):
+        masks = common.reasons(rows[TEXT].to_numpy(), rows[PICTURE].to_numpy())
+        dropped = [
+            (rows.filter(pa.array(mask)), reason)
+            for mask, reason in zip(masks, (Reason.COMMON_TEXT, Reason.COMMON_URL), strict=True)
+            if mask.any()
+        ]
+        for table, reason in dropped:
+            tally.reasons[reason.value] = tally.reasons.get(reason.value, 0) + len(table)
+            count_hosts(hosts, table["host"], reason)
+        tally.rows += len(rows)
+        left += len(rows) - sum(len(table) for table, _ in dropped)
+        if dropped and setup.config.dropped:
+            tell(told_of(dropped))
+    return left
 
 
 def _common(setup: CrawlSetup) -> pa.Table:

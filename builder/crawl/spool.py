@@ -9,8 +9,9 @@ common.parquet, layout.json          texts and URLs that come too often, and the
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -167,13 +168,17 @@ class CrawlSetup:
         """Write what became of the pairs of each host."""
         return {hosts_of(name): self.write(hosts_of(name), hosts.rows())}
 
-    def write_dropped(self, stage: str, name: str, table: pa.Table) -> None:
-        """Write the table of dropped pairs, where it was asked for. stage: the pass that dropped them."""
-        if self.config.dropped:
-            path = f"{stage.rpartition('/')[2]}/{name}.parquet"
-            local = self.temporary(f"dropped/{path}")
-            pq.write_table(table, local, compression="zstd")
-            publish(local, join(self.config.dropped, path))
+    @contextlib.contextmanager
+    def dropping(self, stage: str, name: str) -> Iterator[Callable[[pa.Table], None]]:
+        """Where dropped pairs go as they come, to nowhere unless asked for. stage: the pass that drops them."""
+        if not self.config.dropped:
+            yield lambda table: None
+            return
+        path = f"{stage.rpartition('/')[2]}/{name}.parquet"
+        local = self.temporary(f"dropped/{path}")
+        with pq.ParquetWriter(local, DROPPED, compression="zstd") as out:
+            yield out.write_table
+        publish(local, join(self.config.dropped, path))
 
     def mark(
         self, stage: str, name: str, tally: Tally, outputs: Mapping[str, WrittenFile], seconds: float
