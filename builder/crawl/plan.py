@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..stage import plan as plans
 from ..stage.engine import Unit
 from ..stage.shards import markers
+from ..towers.classifier import Classifier
 from .buckets import parts_of
 from .config import CrawlConfig
 from .recipe import RECIPE
@@ -40,16 +41,20 @@ class ShardUnit(Unit):
 
 @dataclass(frozen=True, slots=True)
 class CrawlPlan:
-    """The files of a crawl, the options that decide its bytes, and the hash of all that does."""
+    """The files of a crawl, the options that decide its bytes, and the hash of all that does.
+
+    fingerprint: of the names of the files; classifier: of the weights of --text-classifier, empty without it.
+    """
 
     files: tuple[CrawlFile, ...]
     options: dict[str, object]
     fingerprint: str
+    classifier: str = ""
 
     @property
     def config_hash(self) -> str:
         """The hash of all that decides the bytes."""
-        return plans.hash_of([self.options, self.fingerprint])
+        return plans.hash_of([self.options, self.fingerprint, self.classifier])
 
     @property
     def units(self) -> dict[str, Unit]:
@@ -70,6 +75,7 @@ class CrawlPlan:
             "made_from": {
                 "files": len(self.files),
                 "fingerprint": self.fingerprint,
+                "classifier": self.classifier,
                 "first": self.files[0].name,
             },
         }
@@ -80,11 +86,16 @@ def make_plan(config: CrawlConfig, console: Console) -> CrawlPlan:
     found = find_files(config.source, config.from_, config.mirror, config.limit_files, console)
     names = hashlib.blake2b("\n".join(f"{one.crawl} {one.name}" for one in found).encode(), digest_size=16)
     options = {name: value for name, value in plans.content(config).items() if name != "limit_files"}
-    plan = CrawlPlan(tuple(found), options, names.hexdigest())
+    classifier = Classifier(config.text_classifier).fingerprint if config.text_classifier else ""
+    plan = CrawlPlan(tuple(found), options, names.hexdigest(), classifier)
     old = None if config.overwrite else read_plan(config.output, STAGE)
     if old is not None:
         remedy = "use the same, another folder, or --overwrite"
         plans.refuse(f"{config.output} was made", old.get("config", {}), plan.options, CrawlConfig, remedy)
+        if old.get("made_from", {}).get("classifier") != classifier:
+            raise InputError(
+                f"{config.text_classifier}: other weights than {config.output} was begun with; {remedy}"
+            )
         if old.get("config_hash") != plan.config_hash:
             count = old.get("made_from", {}).get("files")
             raise InputError(

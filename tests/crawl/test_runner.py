@@ -23,6 +23,7 @@ from tests import renames
 from tests.crawl.crawls import TEXTS, chinese, crawl, file, here, made, pairs, write
 from tests.crawl.made import image
 from tests.forked import Forked
+from tests.towers import test_classifier as classifiers
 
 POINTS = [
     "ledger/crawl/plan.json",
@@ -300,3 +301,21 @@ def test_status_tells_the_funnel_beside_the_paper(whole: Path, capsys: pytest.Ca
         "bucket": {"done": 1, "total": 1},
         "train": {"done": 5, "total": 5},
     }
+
+
+def test_unsafe_texts_by_a_classifier_whose_weights_are_part_of_the_plan(
+    source: Path, tmp_path: Path
+) -> None:
+    model = classifiers.made(tmp_path / "model")
+    links = [image("/a.jpg", "秋日的山间 bad 小路"), image("/b.jpg", "红烧牛肉面 good 做法")]
+    (tmp_path / "a.warc.wat.gz").write_bytes(file(0, chinese(0, links)))
+    here(tmp_path / "a.warc.wat.gz", tmp_path / "out", text_classifier=str(model))
+    assert [one["alt_text"] for one in pairs(tmp_path / "out")] == ["红烧牛肉面 good 做法"]
+    steps = json.loads((tmp_path / "out" / "funnel.json").read_text())["steps"]
+    assert [one["reasons"] for one in steps if one["dropped"]] == [{"unsafe_text": 1}]
+    classifiers.changed(model, {"classifier.bias": 0.5})
+    with pytest.raises(InputError, match="other weights than"):
+        here(tmp_path / "a.warc.wat.gz", tmp_path / "out", text_classifier=str(model))
+    with pytest.raises(InputError):  # before anything is read
+        here(source, tmp_path / "other", text_classifier=str(tmp_path))
+    assert not (tmp_path / "other").exists()
