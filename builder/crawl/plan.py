@@ -22,7 +22,7 @@ from .buckets import parts_of
 from .config import CrawlConfig
 from .recipe import RECIPE
 from .source import CrawlFile, find_files
-from .spool import FILES, LAID_OUT, SHARDED, STAGE, LayoutDocument, read_layout, stem
+from .spool import FILES, LAID_OUT, SHARDED, STAGE, LayoutDocument, read_layout, rows_of, stem
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,13 @@ def later_units(root: str, files: int) -> dict[str, int]:
     read, done, layout = markers(root, FILES), shards_done(root), read_layout(root)
     if len(read) < files:
         return {}
-    found = {"bucket": parts_of(sum(one.kept for one in read.values()))}
+    size = sum(
+        file["bytes"]
+        for one in read.values()
+        for path, file in one.outputs.items()
+        if path == rows_of(one.shard)
+    )
+    found = {"bucket": parts_of(sum(one.kept for one in read.values()), size)}
     if layout or done:
         found["train"] = layout["shards"] if layout else len(done or ())
     return found

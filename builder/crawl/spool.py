@@ -44,7 +44,7 @@ FOLDERS = tuple(f"{SPOOL}/{name}" for name in ("rows", "pairs", "hashes", "hosts
 HOSTS = "ledger/crawl/hosts.parquet"
 COMMON = f"{SPOOL}/common.parquet"
 LAYOUT = f"{SPOOL}/layout.json"
-ROW_GROUP = 16_384
+ROW_GROUP, GROUP_BYTES = 16_384, 32 << 20  # rows of a group, and bytes in memory, at most
 _OFTEN = {
     "text_source",
     "page_url",
@@ -160,7 +160,8 @@ class CrawlSetup:
         often = [
             name for name in table.column_names if name in _OFTEN
         ]  # a dictionary of keys costs half of the time
-        how: dict[str, Any] = {"compression": "zstd", "row_group_size": ROW_GROUP, "use_dictionary": often}
+        fit = max(1, min(ROW_GROUP, GROUP_BYTES * len(table) // max(table.nbytes, 1)))
+        how: dict[str, Any] = {"compression": "zstd", "row_group_size": fit, "use_dictionary": often}
         pq.write_table(table, self.temporary(path), **how)
         return self.publish(path, len(table))
 

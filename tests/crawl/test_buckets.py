@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from builder.crawl.buckets import (
     BUCKETS,
+    PART_BYTES,
     PART_ROWS,
     Scatter,
     earliest,
@@ -68,8 +69,9 @@ def test_a_part_of_all_files_holds_the_keys_of_its_first_bytes(tmp_path: Path, p
 
 
 def test_parts_are_a_power_of_two_and_hold_few_rows() -> None:
-    assert [parts_of(rows) for rows in (0, 1, PART_ROWS, PART_ROWS + 1, 5 * PART_ROWS)] == [1, 1, 1, 2, 8]
-    assert parts_of(10**9) == BUCKETS
+    assert [parts_of(rows, 0) for rows in (0, 1, PART_ROWS, PART_ROWS + 1, 5 * PART_ROWS)] == [1, 1, 1, 2, 8]
+    assert parts_of(10**9, 0) == parts_of(1, 1 << 50) == BUCKETS
+    assert parts_of(1000, 3 * PART_BYTES) == 4  # addresses of 8,000 characters
 
 
 def test_hashes_that_come_more_often_than_that() -> None:
