@@ -34,7 +34,7 @@ from .spool import BUCKETED, DROPPED, CrawlSetup, hashes_of, pairs_of, rows_of
 pc: Any = compute  # its stubs know no mix of column and constant
 BUCKETS = 256
 PART_ROWS = 250_000  # of a part that is held in memory; of more than 64 M rows a part is a bucket
-PART_BYTES = 128 << 20  # of its rows as they lie between the passes; 250,000 of common lengths have 90 MB
+PART_BYTES = 48 << 20  # of its rows as they lie between the passes; memory holds some five times as many
 Numbers = npt.NDArray[np.uint64]
 _EACH, _BOUNDS = (
     b"each",

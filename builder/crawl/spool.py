@@ -44,7 +44,7 @@ FOLDERS = tuple(f"{SPOOL}/{name}" for name in ("rows", "pairs", "hashes", "hosts
 HOSTS = "ledger/crawl/hosts.parquet"
 COMMON = f"{SPOOL}/common.parquet"
 LAYOUT = f"{SPOOL}/layout.json"
-ROW_GROUP, GROUP_BYTES = 16_384, 32 << 20  # rows of a group, and bytes in memory, at most
+ROW_GROUP, GROUP_BYTES = 16_384, 8 << 20  # rows of a group, and bytes in memory, at most
 _OFTEN = {
     "text_source",
     "page_url",
