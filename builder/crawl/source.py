@@ -209,7 +209,12 @@ def _in_store(source: str, kind: str) -> list[CrawlFile]:
             raise InputError(f"{source}: no such file or folder, and no crawl such as CC-MAIN-2025-30")
         base = path.rstrip("/") if is_a else path[: wild.start() if wild else None].rpartition("/")[0]
         listed = fs.find(path, detail=True) if is_a else fs.glob(path, detail=True)
-    sizes = {name: info["size"] for name, info in listed.items() if info["type"] == "file"}
+    sizes = {
+        name: info["size"]
+        for name, info in listed.items()
+        if info["type"] == "file"
+        or (info["type"] == "other" and type_of(fs, name) == "file")  # a link to one
+    }
     chosen = _chosen(sizes, base, kind)
     if not chosen:
         raise InputError(

@@ -182,6 +182,16 @@ def test_whatever_a_list_holds_it_is_files_or_one_line(lines: list[bytes], packe
     assert [(file.crawl, file.name) for file in files] == sorted({(file.crawl, file.name) for file in files})
 
 
+def test_links_to_files_count_as_files(tmp_path: Path) -> None:
+    there = make(tmp_path / "there", "a.warc.wat.gz")
+    folder = make(tmp_path / "folder", "b.warc.wat.gz")
+    (folder / "a.warc.wat.gz").symlink_to(there / "a.warc.wat.gz")
+    (folder / "c.warc.wat.gz").symlink_to(there / "nowhere")
+    for source in (folder, f"{folder}/*.wat.gz"):
+        assert [one.name for one in find(source)] == ["a.warc.wat.gz", "b.warc.wat.gz"]
+    assert {one.bytes for one in find(folder)} == {(there / "a.warc.wat.gz").stat().st_size}
+
+
 def test_files_folders_and_globs_give_the_same_files(tmp_path: Path) -> None:
     make(
         tmp_path,
