@@ -24,10 +24,20 @@ from .records import LARGEST, TOO_LARGE, Record, records
 LONGEST = (
     5 << 20
 )  # bytes of a page that are parsed, as many as Common Crawl keeps; a tree takes twenty times as many
+SHORT, DEEPEST = (
+    128 << 10,
+    5000,
+)  # bytes of a page that is parsed in a second whatever it is; elements in each other
 MOST = 10_000  # pictures of a page that are read; galleries have hundreds
 CAPTION = 1 << 16  # characters of a caption that are read
 UNREADABLE = "pages unreadable"
 
+_LICENCES = 'a[rel][href], link[rel][href], area[rel][href], [href*="creativecommons.org"]'
+_TAG, _LONG_TAG = re.compile(rb"<(/?)([a-zA-Z][a-zA-Z0-9]*)"), re.compile(rb"<[a-zA-Z][^>]{20000,}")
+# Elements that hold none, or that the next of them ends.
+_FLAT = frozenset(
+    b"area base br col embed hr img input link meta param source track wbr p li td th tr option dt dd rt rp".split()
+)
 # Where scripts look for the picture to load: the names that the libraries of lazy loading use, the commonest first.
 _LAZY = (
     "data-src",
@@ -92,7 +102,7 @@ class HtmlPage:
             if name:
                 metas.append((name.lower(), values.get("content") or ""))
         base, title, root = tree.css_first("base[href]"), tree.css_first("title"), tree.css_first("html")
-        links = [node.attributes for node in tree.css("a[href], link[href], area[href]")]
+        links = [node.attributes for node in tree.css(_LICENCES)[:MOST]]
         return PageFacts(
             base=base.attributes.get("href") if base else None,
             html_lang=(root.attributes.get("lang") or root.attributes.get("xml:lang")) if root else None,
@@ -179,12 +189,31 @@ def _answer(record: Record, damage: Counter[str]) -> _HtmlAnswer | None:
     if not (kinds & {*_HTML} or (not kinds and told in _HTML)):
         return None
     try:
-        return _HtmlAnswer(headers, _inflated(_joined(body, headers), headers)[:LONGEST])
+        page = _inflated(_joined(body, headers), headers)[:LONGEST]
+        if _is_tangled(page):
+            raise ValueError("tangled")
+        return _HtmlAnswer(headers, page)
     except (ValueError, zlib.error):
         damage[UNREADABLE] += 1
     except _Large:
         damage[TOO_LARGE] += 1
     return None
+
+
+def _is_tangled(page: bytes) -> bool:
+    """Whether elements are nested as no author nests them, or a tag has attributes as none has: to parse such a page
+    takes a time that grows with the square of either, so that one of some megabytes would hold a worker for an hour."""
+    if len(page) < SHORT:
+        return False
+    if any(len(tag[0].split()) > MOST for tag in _LONG_TAG.finditer(page)):
+        return True
+    depth = 0
+    for tag in _TAG.finditer(page):
+        if tag[2].lower() not in _FLAT:
+            depth = max(0, depth - 1) if tag[1] else depth + 1
+            if depth > DEEPEST:
+                return True
+    return False
 
 
 class _Large(Exception):

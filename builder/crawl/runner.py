@@ -23,7 +23,7 @@ from ..stage.engine import Pass, Unit
 from ..stage.recipe import funnel_of
 from ..stage.run import Result, Stage
 from ..stage.run import run as run_stage
-from ..stage.shards import check_files, markers, of_rank
+from ..stage.shards import check_files, of_rank
 from .config import CrawlConfig
 from .hosts import DeniedHosts
 from .plan import CrawlPlan, CrawlPreview, ShardUnit, later_units, make_plan, shards_done
@@ -32,11 +32,11 @@ from .shards import shard_rows, shard_stem
 from .spool import (
     BUCKETED,
     FILES,
-    LAID_OUT,
     SHARDED,
     STAGE,
     CrawlSetup,
     clear,
+    is_laid_out,
     read_layout,
     todo,
 )
@@ -94,7 +94,7 @@ class Crawl(Stage[CrawlConfig, CrawlPlan]):
         yield from self._pass(setup, BUCKETED, buckets, counted="buckets")
         if todo(self.root, BUCKETED, buckets)[0]:
             return
-        if read_layout(self.root) is None or not markers(self.root, LAID_OUT):
+        if not is_laid_out(self.root):
             yield Pass("builder.crawl.work:layout", setup, iter([Unit(0)]), lock=work / "layout.lock")
         layout = read_layout(self.root)
         assert layout is not None  # the pass before wrote it

@@ -215,6 +215,14 @@ def todo(
     return left, [one for marked, one in whole.items() if marked in units and units[marked].number in mine]
 
 
+def is_laid_out(root: str) -> bool:
+    """Whether the shards are laid out, and all is there that their writers need."""
+    layout, done = read_layout(root), list(markers(root, LAID_OUT).values())
+    if layout is None or not done or sum(layout["kept"]) != done[0].kept:
+        return False
+    return not todo(root, LAID_OUT, {done[0].shard: Unit(0)})[0]
+
+
 def clear(root: str) -> None:
     """Remove what lies between the passes, as their markers name it."""
     folders: dict[str, list[str]] = {SPOOL: [LAYOUT.rpartition("/")[2]]}

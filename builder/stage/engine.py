@@ -307,6 +307,10 @@ class _Pool:
             if "bootstrapping" in str(error):
                 raise UsageError(GUARD) from error
             raise
+        except (EOFError, ConnectionError) as error:
+            raise EnvironmentProblem(
+                "the process that starts the workers was killed; nothing is lost: run the same command again"
+            ) from error
         theirs.close()
         worker = _Worker(process, ours, slots)
         self._workers.add(worker)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from builder.crawl import html
-from builder.crawl.html import MOST, HtmlPage
+from builder.crawl.html import DEEPEST, MOST, SHORT, HtmlPage
 from builder.crawl.page import ImageEntry
 from tests.crawl.made import URL, members, record, response
 
@@ -170,3 +170,18 @@ def test_a_body_that_inflates_without_end_costs_that_page(tmp_path: Path) -> Non
     found, damage = read(tmp_path, response(bomb, headers=answer), response("<img src=a.jpg>"))
     assert [one.images()[0].url for one in found] == ["a.jpg"]
     assert damage == {"records too large": 1}
+
+
+@pytest.mark.parametrize("body", ["<div>" * (DEEPEST + 1), "<p " + "a=1 " * (MOST + 1) + ">"])
+def test_a_page_that_is_nested_as_none_is_costs_that_page(tmp_path: Path, body: str) -> None:
+    long = "<!-- " + "x" * SHORT + " -->"
+    found, damage = read(
+        tmp_path, response(body + long), response("<div>" * DEEPEST + long + "<img src=a.jpg>")
+    )
+    assert [one.images()[0].url for one in found] == ["a.jpg"]
+    assert damage == {"pages unreadable": 1}
+
+
+def test_long_lists_are_not_nested(tmp_path: Path) -> None:
+    body = "<ul>" + "<li><p>text<br>" * 2 * DEEPEST + "</ul><img src=a.jpg>"
+    assert page(tmp_path, body).images()[0].url == "a.jpg"

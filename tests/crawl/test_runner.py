@@ -319,3 +319,23 @@ def test_unsafe_texts_by_a_classifier_whose_weights_are_part_of_the_plan(
     with pytest.raises(InputError):  # before anything is read
         here(source, tmp_path / "other", text_classifier=str(tmp_path))
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("lost", ["common.parquet", "layout.json"])
+def test_a_layout_that_is_not_whole_is_made_anew(
+    source: Path, whole: Path, tmp_path: Path, lost: str
+) -> None:
+    def crash(path: str) -> None:
+        if path.endswith("4-shards/train-00001.json"):
+            raise OSError(28, "No space left on device", path)
+
+    renames.before = crash
+    with pytest.raises(EnvironmentProblem):
+        here(source, tmp_path / "out")
+    renames.before = None
+    spool = tmp_path / "out" / "ledger" / "crawl" / "spool"
+    (spool / lost).unlink() if lost == "common.parquet" else (spool / lost).write_text(
+        '{"kept": [], "shards": 0}'
+    )
+    here(source, tmp_path / "out")
+    assert made(tmp_path / "out") == made(whole)
