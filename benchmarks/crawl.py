@@ -254,7 +254,7 @@ def find_copies(folder: Path, count: int) -> dict[str, Any]:
             scatter.write(table, buckets.first_bytes(some.view("S16")[:, 0]))
         scatter.close()
         spent["scatter"] += time.perf_counter() - begun
-    begun, parts = time.perf_counter(), buckets.parts_of(count)
+    begun, parts = time.perf_counter(), buckets.parts_of(count, count * 24)
     for bucket in range(parts):
         table = pa.concat_tables(buckets.gather(urls, bucket, parts))
         order = table[buckets.ORDER].to_numpy()

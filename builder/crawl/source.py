@@ -218,7 +218,7 @@ def _in_store(source: str, kind: str) -> list[CrawlFile]:
     chosen = _chosen(sizes, base, kind)
     if not chosen:
         raise InputError(
-            f"{source}: {'no' if sizes else 'nothing, and so no'} WAT or WARC file {'in it' if is_a else 'matches'}"
+            f"{source}: no WAT or WARC file {'in it' if is_a else 'matches'}{'' if sizes else ', nor any other'}"
         )
     return [_file(scheme + name, scheme + base, kind, sizes[name]) for name in chosen]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -45,6 +46,7 @@ WAITS = (
     64.0,
     64.0,
 )  # seconds before each new try, where the server names none
+FEW = 3  # new tries where the host has no address: most likely there is no network
 IDLE = 60.0  # seconds without a byte; a whole file has no limit of time
 LOOK = 0.2  # seconds between two looks whether a wait is to be ended
 REDIRECTS = 5
@@ -55,11 +57,14 @@ _ACCOUNT = re.compile("Credential|Profile|Token|SSO")  # in the names of botocor
 
 
 class Passing(Exception):
-    """What may pass, in a few words. wait: seconds that the server asks for; moved: bytes came before it."""
+    """What may pass, in a few words. wait: seconds that the server asks for; moved: bytes came before it.
 
-    def __init__(self, said: str, wait: float | None = None) -> None:
+    nameless: no address was found for the host.
+    """
+
+    def __init__(self, said: str, wait: float | None = None, *, nameless: bool = False) -> None:
         super().__init__(said)
-        self.wait, self.moved = wait, False
+        self.wait, self.moved, self.nameless = wait, False, nameless
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ class Patience:
                 return call()
             except Passing as error:
                 tries = 0 if error.moved else tries
-                if tries == len(self.waits):
+                if tries == len(self.waits) or (error.nameless and tries >= FEW):
                     raise EnvironmentProblem(f"{error}, {tries + 1} times in a row; {AGAIN}") from error
                 wait = self.waits[tries] if error.wait is None else error.wait
                 tries += 1
@@ -171,7 +176,7 @@ class Web:
                 raise EnvironmentProblem(
                     f"{url}: {said}; look at the clock and at the proxy of this machine"
                 ) from error
-            raise Passing(f"{url}: the connection failed ({said})") from error
+            raise Passing(f"{url}: the connection failed ({said})", nameless=_is_nameless(error)) from error
 
     def _follow(self, url: str, place: str, headers: dict[str, str]) -> httpx2.Response:
         """The answer at the end of the redirects, which lead to https or to the same host."""
@@ -192,6 +197,15 @@ class Web:
                 headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
             place = str(after)
         raise EnvironmentProblem(f"{url}: redirects without end; {AGAIN}")
+
+
+def _is_nameless(error: BaseException | None) -> bool:
+    """Whether what failed is to find the address of a host."""
+    while error is not None:
+        if isinstance(error, socket.gaierror):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _answer(response: httpx2.Response) -> Answer:

@@ -123,7 +123,10 @@ def funnel_lines(document: RecipeFunnel) -> list[str]:
     lines = table([("step", "pairs", "dropped", "share"), *steps])
     lines += ["", *table([("row of the paper", "dropped here", "in the paper"), *rows])]
     return (
-        [*lines, f"the order differs: {document['order']}; compare shares only"]
+        [
+            *lines,
+            f"our steps run in another order than the paper's ({document['order']}): compare shares, not counts",
+        ]
         if document["order"]
         else lines
     )

@@ -292,7 +292,10 @@ def test_status_tells_the_funnel_beside_the_paper(whole: Path, capsys: pytest.Ca
     told = capsys.readouterr().out
     assert "crawl: 3 of 3 files, 1 of 1 buckets, 5 of 5 shards done, 240 rows" in told
     assert re.search(r"1 language, safety, source +0.00% +30.63%", told)
-    assert "the order differs" in told
+    assert (
+        "another order than the paper's (steps of row 0, 1 come after later rows here): compare shares"
+        in told
+    )
     assert main(["status", str(whole), "--json"]) == 0
     funnel = json.loads(capsys.readouterr().out)["stages"]["crawl"]
     assert funnel["kept"] == 95

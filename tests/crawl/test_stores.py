@@ -189,7 +189,7 @@ def test_refusals_of_the_hub_are_one_line(hub: Hub, tmp_path: Path) -> None:
     crawl, glob, bucket, refused = map(str, said)
     assert crawl.startswith(f"InputError {CRAWL}: no such crawl, or one without such files")
     assert glob.startswith(
-        f"InputError hf://buckets/{BUCKET}/gone/*.gz: nothing, and so no WAT or WARC file matches"
+        f"InputError hf://buckets/{BUCKET}/gone/*.gz: no WAT or WARC file matches, nor any other"
     )
     assert bucket.startswith("InputError hf://buckets/nobody/gone/x/: no such")
     assert refused.startswith(f"EnvironmentProblem hf://buckets/{BUCKET}/{NAME}: the Hub refuses it (403)")

@@ -14,7 +14,7 @@ import pytest
 from builder.crawl.source import CrawlFile
 from builder.disk.root import is_spent
 from builder.errors import EnvironmentProblem, InputError, Interrupted
-from builder.hub.origin import Patience, Web
+from builder.hub.origin import FEW, Patience, Web
 from builder.hub.transfer import SLOTS, Transfers
 from tests.crawl.crawlhost import CrawlHost, Odd
 from tests.faulthost import FaultHost
@@ -362,3 +362,11 @@ def arrived(folder: Path) -> list[Path]:
         if found := [part for part in folder.glob("*.part") if part.stat().st_size]:
             return found
         threading.Event().wait(0.01)
+
+
+def test_a_host_without_an_address_is_not_asked_for_long(folder: Path) -> None:
+    told: list[str] = []
+    patience = Patience(waits=(0.0,) * 9, tell=told.append)
+    with pytest.raises(EnvironmentProblem, match=f"{FEW + 1} times in a row; run the same command again"):
+        Web(patience).read("https://data.invalid/crawl-data/paths.gz", 9)
+    assert len(told) == FEW
