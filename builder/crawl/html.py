@@ -50,7 +50,8 @@ _LAZY = (
     "file",
 )
 _SETS = ("data-srcset", "data-lazy-srcset", "srcset")
-_CANDIDATE = re.compile(r"\s*([^\s,]\S*[^\s,]|[^\s,])(?:\s+([\d.]+)[wx])?\s*(?:,|\Z)")
+_URL, _SIZE = re.compile(r"[\s,]*([^\s,]\S*)"), re.compile(r"(\d{1,9}(?:\.\d{0,9})?)[wx]")
+_CHUNK = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]{0,1000})?\r\n")
 _CRAWL = re.compile(rb"isPartOf:\s*(CC-MAIN-\d{4}-\d{2})\b")
 _LANGUAGES = re.compile(rb"languages-cld2:\s*(\{.*\})")
 _CODE = re.compile(rb'"code-iso-639-3":\s*"([a-z]{3})"')
@@ -176,7 +177,7 @@ def _answer(record: Record, damage: Counter[str]) -> _HtmlAnswer | None:
     if blank is None:
         return None
     body = record.content[blank.end() :]
-    first, *lines = record.content[: blank.start()].decode("utf-8", "replace").splitlines()
+    first, *lines = record.content[: blank.start()].decode("utf-8", "replace").splitlines() or [""]
     if first.split(" ")[1:2] != ["200"]:
         return None
     headers: dict[str, list[str]] = {}
@@ -224,15 +225,12 @@ def _joined(body: bytes, headers: Mapping[str, Sequence[str]]) -> bytes:
     """A body without the lengths of its chunks. Common Crawl stores bodies without them, under the names X-Crawl-…."""
     if "chunked" not in ",".join(headers.get("transfer-encoding", ())).lower():
         return body
-    if not re.match(rb"[0-9a-fA-F]{1,8}[ \t]*(?:;[^\r\n]*)?\r\n", body):
+    if _CHUNK.match(body) is None:
         return body  # joined already, whatever the header says
     parts, at = [], 0
-    while (end := body.find(b"\r\n", at)) >= 0:
-        length = int(body[at:end].partition(b";")[0].strip() or b"0", 16)
-        if not length:
-            break
-        parts.append(body[end + 2 : end + 2 + length])
-        at = end + 2 + length + 2
+    while (found := _CHUNK.match(body, at)) and (length := int(found[1], 16)):
+        parts.append(body[found.end() : found.end() + length])
+        at = found.end() + length + 2
     return b"".join(parts)
 
 
@@ -270,7 +268,7 @@ def _is_lazy(values: Mapping[str, str | None]) -> bool:
 
 
 def _sources(tree: LexborHTMLParser) -> dict[int, str]:
-    """By <picture>, the largest candidate of the first of its <source> elements that has one.
+    """The largest candidate of the first <source> that has one, by the <picture> that holds it.
 
     Found once for a page, as captions are: a <picture> may hold ten thousand of both pictures and sources.
     """
@@ -286,19 +284,20 @@ def _sources(tree: LexborHTMLParser) -> dict[int, str]:
 
 def _largest(text: str | None) -> str | None:
     """The URL of the largest candidate of a srcset, `a.jpg 1x, b.jpg 2x`; the first of equals."""
-    best, most = None, -1.0
-    for found in _CANDIDATE.finditer((text or "")[: 1 << 16]):
-        try:
-            size = float(found[2] or 1)
-        except ValueError:
-            continue
-        if size > most:
-            best, most = found[1], size
+    best, most, at, text = None, -1.0, 0, (text or "")[: 1 << 16]
+    while found := _URL.match(text, at):
+        url, at, told = found[1], found.end(), ""
+        if not url.endswith(","):  # a comma inside belongs to the URL
+            end = text.find(",", at)
+            told, at = text[at : end if end >= 0 else None].strip(), end if end >= 0 else len(text)
+        size = _SIZE.fullmatch(told)
+        if (wide := float(size[1]) if size else 1.0) > most:
+            best, most = url.rstrip(","), wide
     return best
 
 
 def _captions(tree: LexborHTMLParser) -> dict[int, str]:
-    """By <figure>, its first caption, as far as a text may be told."""
+    """The first caption of each <figure>, as far as a text may be told, by the node of the figure."""
     found: dict[int, str] = {}
     for caption in tree.css("figcaption")[:MOST]:
         figure = _figure(caption)
