@@ -113,6 +113,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError."""
+        if message.startswith("unrecognized arguments: ") and not message.split()[2].startswith("-"):
+            message += "; a pattern needs quotes, or the shell makes many words of it"
         raise UsageError(f"{message}; see {self.prog} --help")
 
 

@@ -189,6 +189,10 @@ def test_debug_adds_the_traceback(stages: Mapping[str, Row], capsys: pytest.Capt
         (["--quiet"], "unrecognized arguments: --quiet; see danqing --help"),
         (["rebuild", "a"], "the following arguments are required: OUTPUT; see danqing rebuild --help"),
         (["rebuild", "a", "b", "--image-sise", "3"], "unrecognized arguments: --image-sise 3"),
+        (
+            ["crawl", "a.wat.gz", "b.wat.gz", "c"],
+            "unrecognized arguments: c; a pattern needs quotes, or the shell",
+        ),
         (["rebuild", "a", "b", "--imag", "3"], "unrecognized arguments: --imag 3"),
         (["rebuild", "a", "b", "--image-size", "x"], "argument --image-size: invalid int value: 'x'"),
         (["rebuild", "a", "b", "--resize", "crop"], "argument --resize: invalid choice: 'crop'"),

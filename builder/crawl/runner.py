@@ -131,7 +131,8 @@ class Crawl(Stage[CrawlConfig, CrawlPlan]):
         write_atomic(join(self.root, FUNNEL), json.dumps(document, indent=1, ensure_ascii=False).encode())
         check_files(self.root, done)
         clear(self.root)
-        return dataclasses.replace(found, failure=doubt(self.root, funnel.lost) or self._no_page(counted))
+        said = doubt(self.root, funnel.lost, given=f"--from {self.config.from_}")
+        return dataclasses.replace(found, failure=said or self._no_page(counted))
 
     def _no_page(self, counted: Tally) -> str | None:
         """What is to be said where no page was looked at; None where one was."""

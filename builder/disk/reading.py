@@ -34,7 +34,7 @@ def reading(url: str, size: int = 0, damaged: str = "") -> Iterator[None]:
         # Arrow reports damage as an OSError without a number; the system and the network set one.
         if error.errno is None and type(error) is OSError:
             ends = f" (the file ends after {size:,} bytes)" if size else ""
-            said = f"{_line(error).rstrip('.')}{ends}: damaged or truncated, fetch it again"
+            said = f"{_line(error)}{ends}: damaged or truncated, fetch it again"
             raise InputError(f"{url}: {f'{damaged} ({_line(error)})' if damaged else said}") from error
         raise EnvironmentProblem(f"{url}: cannot be read: {error.strerror or _line(error)}") from error
     except Exception as error:  # every fsspec back end raises kinds of its own
@@ -46,7 +46,7 @@ def reading(url: str, size: int = 0, damaged: str = "") -> Iterator[None]:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+    return " ".join(str(error).split())[:300].rstrip(".")
 
 
 @contextlib.contextmanager

@@ -52,10 +52,10 @@ LIKELY: Mapping[str, Likely] = {
     Reason.HASH_MISMATCH: Likely(
         "the recorded hashes are not of what the hosts serve, but of resized copies?", "no --verify-hash", True
     ),
-    Reason.NO_TEXT: Likely("hardly a picture of these pages has a text; WARC files tell of more", "--from warc", True),
-    Reason.NO_URL: Likely("the pages load their pictures later; WARC files tell of them", "--from warc", True),
-    Reason.PLACEHOLDER_URL: Likely("the pages load their pictures later; WARC files tell of them", "--from warc", True),
-    Reason.BROKEN_TEXT: Likely("the pages were decoded wrongly; WARC files are decoded here", "--from warc", True),
+    Reason.NO_TEXT: Likely("hardly a picture of these pages has a text", "--from warc", True),
+    Reason.NO_URL: Likely("the pages load their pictures later", "--from warc", True),
+    Reason.PLACEHOLDER_URL: Likely("the pages load their pictures later", "--from warc", True),
+    Reason.BROKEN_TEXT: Likely("the pages were decoded wrongly", "--from warc", True),
     Reason.SHORT_TEXT: Likely("the recipe wants longer texts"),
     Reason.LONG_TEXT: Likely("the recipe wants shorter texts"),
     Reason.NOT_CHINESE: Likely("the pages are not Chinese"),
@@ -97,10 +97,11 @@ class Lost(NamedTuple):
         return reason if nearly or not self.kept else None
 
 
-def doubt(where: str, lost: Lost, known: str = "", mend: str | None = None) -> str | None:
+def doubt(where: str, lost: Lost, known: str = "", mend: str | None = None, given: str = "") -> str | None:
     """What came of it, the likeliest cause and what mends it, in one line; None where a user may have wanted it.
 
-    where: the root or the file; known: of the cause, by the caller; mend: how, where it is not by these commands.
+    where: the root or the file; known: of the cause, by the caller; mend: how, where it is not by these commands;
+    given: a flag of the run, which is no advice.
     """
     if (reason := lost.reason) is None:
         return None
@@ -111,12 +112,16 @@ def doubt(where: str, lost: Lost, known: str = "", mend: str | None = None) -> s
         else (f"{lost.reasons[reason]:,} of {lost.rows:,} rows are lost for one reason, {reason}")
     )
     likely = LIKELY.get(reason, Likely("see danqing report"))
-    said = "; ".join(part for part in (likely.why, known, mend or _mend(where, reason, likely)) if part)
+    said = "; ".join(
+        part for part in (likely.why, known, mend or _mend(where, reason, likely, given)) if part
+    )
     return f"{where}: {head}: {said}"
 
 
-def _mend(root: str, reason: str, likely: Likely) -> str:
+def _mend(root: str, reason: str, likely: Likely, given: str) -> str:
     """The command that mends it, as far as there is one."""
+    if likely.flags and likely.flags == given:
+        return ""
     if reason not in list(Reason):
         return f"danqing revalidate {root} --decide {likely.flags}" if likely.flags else ""
     if reason in CRAWL_REASONS:

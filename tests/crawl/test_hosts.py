@@ -54,6 +54,9 @@ def test_a_table_without_hosts_is_refused(tmp_path: Path) -> None:
         DeniedHosts.read(str(tmp_path / "deny.parquet"))
     with pytest.raises(InputError, match=r"missing\.parquet"):
         DeniedHosts.read(str(tmp_path / "missing.parquet"))
+    (tmp_path / "deny.csv").write_text("host\nbad.com\n")
+    with pytest.raises(InputError, match=r"[a-z]; mend or replace the file"):
+        DeniedHosts.read(str(tmp_path / "deny.csv"))
     assert not DeniedHosts.read("").holds("bad.com")
 
 

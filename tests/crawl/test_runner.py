@@ -21,7 +21,7 @@ from builder.errors import EnvironmentProblem, InputError, UsageError
 from builder.manifest import ManifestOptions, open_manifest
 from tests import renames
 from tests.crawl.crawls import TEXTS, chinese, crawl, file, here, made, pairs, write
-from tests.crawl.made import image
+from tests.crawl.made import image, members, response
 from tests.forked import Forked
 from tests.towers import test_classifier as classifiers
 
@@ -285,6 +285,17 @@ def test_a_crawl_without_a_pair_says_so_and_ends_with_1(
         in capsys.readouterr().err
     )
     assert crawl(tmp_path / "a.warc.wat.gz", tmp_path / "out") == 1
+
+
+def test_a_crawl_of_warc_files_is_not_told_to_read_warc_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    html = '<html lang="zh"><img src="/a.jpg"><img src="/b.jpg" alt="小花"><img src="/c.jpg">'
+    (tmp_path / "a.warc.gz").write_bytes(members(response(html)))
+    assert crawl(tmp_path / "a.warc.gz", tmp_path / "out", "--from", "warc", "--gate", "none") == 1
+    err = capsys.readouterr().err
+    assert "none of 3 rows is kept, 2 of them no_text" in err
+    assert "--from warc" not in err
 
 
 def test_status_tells_the_funnel_beside_the_paper(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,3 +52,13 @@ def test_the_command_that_mends_it() -> None:
     assert said["min_score"].endswith("; danqing revalidate ./r --decide --min-score SCORE")
     assert "retry" not in said["removed"]
     assert str(doubt("f", Lost(1, 0, {"dns": 1}), mend="wait")).endswith("; wait")
+
+
+def test_a_flag_that_the_run_had_is_no_advice() -> None:
+    lost = Lost(9, 0, {Reason.NO_TEXT: 9})
+    assert str(doubt("./r", lost, given="--from wat")).endswith(
+        "; crawl anew with --from warc, into another folder"
+    )
+    assert str(doubt("./r", lost, given="--from warc")).endswith(
+        ": hardly a picture of these pages has a text"
+    )

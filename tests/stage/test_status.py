@@ -199,7 +199,7 @@ def test_what_is_no_root_is_code_3(tmp_path: Path, capsys: pytest.CaptureFixture
     err = capsys.readouterr().err
     assert (
         err
-        == f"danqing: {root}: no root of a data set, as it has no ledger; give the OUTPUT of danqing rebuild\n"
+        == f"danqing: {root}: no root of a data set, as it has no ledger; give the OUTPUT of danqing crawl or rebuild\n"
     )
 
 
