@@ -121,6 +121,7 @@ def test_what_is_no_page(tmp_path: Path) -> None:
         pdf,
         gone,
         record("response", b"no answer", WARC_Target_URI=URL),
+        record("response", b"\r\n\r\n<p>", WARC_Target_URI=URL),
         record("request", b"GET /"),
     )
     assert (found, damage) == ([], Counter())
