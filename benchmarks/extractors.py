@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -28,6 +29,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 WORKERS = 2
 COLUMNS = ["uid", "url", "alt", "cc_filename", "page_url"]
 _LAZY = b'"IMG@/data-uri"'
+HTTP = ("http://", "https://")
+PLAIN = re.compile(
+    r"(?:/[A-Za-z0-9_~%-][A-Za-z0-9_.~%-]*)+"
+)  # urljoin only puts the host before it, and takes 7 µs
 Read = Callable[[str], int]
 
 
@@ -179,12 +184,19 @@ def _links(path: str) -> Iterator[tuple[bytes, str, str, str, str]]:
         page = WatPage(record.headers.get(WarcHeader.WARC_TARGET_URI), "", record.content, damage)
         warc = warc or page.warc[0]  # one WARC a file
         base = urljoin(page.url, page.facts().base or "") if b'"Base":' in record.content else page.url
+        origin = urljoin(base, "/")[:-1]
         images = page.images() if _LAZY not in record.content else _as_they_stand(record.content)
         for entry in images:
             if alt := entry.alt:
                 raw = entry.url or ""
-                url = raw if raw.startswith(("http://", "https://")) else urljoin(base, raw)
-                if url.startswith(("http://", "https://")):
+                url = (
+                    raw
+                    if raw.startswith(HTTP)
+                    else origin + raw
+                    if PLAIN.fullmatch(raw)
+                    else urljoin(base, raw)
+                )
+                if url.startswith(HTTP):
                     yield hashlib.md5((alt + url).encode()).digest(), url, alt, warc, page.url
 
 
