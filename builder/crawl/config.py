@@ -58,7 +58,12 @@ class CrawlConfig(Sharded):
     dropped: str = option("", "folder for tables of the pairs that were dropped, with the reason of each")
     shard_size: int = option(200_000, "pairs of one shard, at most", content=True)
 
-    limit: int = option(0, "image links to read of each file; 0: all", shared=True, content=True)
+    limit: int = option(
+        0,
+        "picture links to read of each file, and the rest of the page that holds the last; 0: all",
+        shared=True,
+        content=True,
+    )
 
     def check(self) -> None:
         """Raise UsageError where a value is out of its range."""

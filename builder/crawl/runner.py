@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ..console import Console
-from ..disk.files import join, write_atomic
+from ..disk.files import is_local, join, local_path, write_atomic
 from ..disk.ledger import Tally, read_plan, write_plan
 from ..disk.root import CRAWL, Earlier, earlier
-from ..errors import need
+from ..errors import UsageError, need
 from ..stage import status
 from ..stage.doubt import doubt
 from ..stage.engine import Pass, Unit
@@ -63,6 +63,10 @@ class Crawl(Stage[CrawlConfig, CrawlPlan]):
 
     def plan(self) -> CrawlPlan:
         """Find the files, and read the list of hosts once, so that a wrong one ends the run before it begins."""
+        if is_local(self.root) and local_path(self.root).is_file():
+            raise UsageError(
+                f"{self.root}: is a file; OUTPUT is a folder, and a pattern of SOURCE needs quotes"
+            )
         DeniedHosts.read(self.config.hosts)
         return make_plan(self.config, self.console)
 

@@ -99,11 +99,12 @@ class Patience:
                 return call()
             except Passing as error:
                 tries = 0 if error.moved else tries
-                if tries == len(self.waits) or (error.nameless and tries >= FEW):
+                most = min(len(self.waits), FEW) if error.nameless else len(self.waits)
+                if tries >= most:
                     raise EnvironmentProblem(f"{error}, {tries + 1} times in a row; {AGAIN}") from error
                 wait = self.waits[tries] if error.wait is None else error.wait
                 tries += 1
-                self.tell(f"{error}; trying again in {in_time(wait)} ({tries} of {len(self.waits)})")
+                self.tell(f"{error}; trying again in {in_time(wait)} ({tries} of {most})")
                 self.pause(wait)
 
 
