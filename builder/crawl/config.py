@@ -60,7 +60,7 @@ class CrawlConfig(Sharded):
 
     limit: int = option(
         0,
-        "picture links to read of each file, and the rest of the page that holds the last; 0: all",
+        "picture links to read of each file, to the end of a page; 0: all",
         shared=True,
         content=True,
     )

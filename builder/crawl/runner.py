@@ -48,6 +48,10 @@ def run(config: CrawlConfig, console: Console) -> Result:
     """Make the candidates of a crawl; the funnel of the whole of it."""
     need("crawl", ("fastwarc", "orjson", "pycld2", "selectolax"))
     config.check()
+    if is_local(config.output) and local_path(config.output).is_file():
+        raise UsageError(
+            f"{config.output}: is a file; OUTPUT is a folder, and a pattern of SOURCE needs quotes"
+        )
     return run_stage(Crawl(config, console))
 
 
@@ -63,10 +67,6 @@ class Crawl(Stage[CrawlConfig, CrawlPlan]):
 
     def plan(self) -> CrawlPlan:
         """Find the files, and read the list of hosts once, so that a wrong one ends the run before it begins."""
-        if is_local(self.root) and local_path(self.root).is_file():
-            raise UsageError(
-                f"{self.root}: is a file; OUTPUT is a folder, and a pattern of SOURCE needs quotes"
-            )
         DeniedHosts.read(self.config.hosts)
         return make_plan(self.config, self.console)
 

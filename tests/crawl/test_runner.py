@@ -212,10 +212,12 @@ def test_a_folder_of_somebody_else_is_refused(source: Path, tmp_path: Path) -> N
         here(source, tmp_path)
 
 
-def test_an_output_that_is_a_file_is_refused(source: Path, tmp_path: Path) -> None:
+def test_an_output_that_is_a_file_is_refused(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "b.wat.gz").write_bytes(b"")
-    with pytest.raises(UsageError, match="is a file; OUTPUT is a folder"):
-        here(source, tmp_path / "b.wat.gz")
+    assert crawl(source, tmp_path / "b.wat.gz") == 2
+    assert "b.wat.gz: is a file; OUTPUT is a folder" in capsys.readouterr().err
 
 
 def test_a_dry_run_says_how_much_there_is_and_writes_nothing(
