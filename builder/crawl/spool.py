@@ -33,7 +33,7 @@ from ..disk.ledger import ShardLedger, Tally, WrittenFile, entry
 from ..errors import InputError
 from ..stage.counts import HostCounts
 from ..stage.engine import Unit
-from ..stage.shards import markers, of_rank, sizes_in
+from ..stage.shards import lost_files, markers, of_rank
 from .config import CrawlConfig
 
 STAGE = "crawl"
@@ -200,17 +200,9 @@ def todo(
     units: by stem; place: rank and world size, of which alone; every unit where it is not given.
     """
     mine = {one.number for one in of_rank(units.values(), place)}
-    sizes: dict[str, dict[str, int]] = {}
-    whole = {}
-    for marked, one in markers(root, name).items():
-        for path, file in one.outputs.items():
-            folder, _, base = path.rpartition("/")
-            if folder not in sizes:
-                sizes[folder] = sizes_in(join(root, folder))
-            if sizes[folder].get(base) != file["bytes"]:
-                break
-        else:
-            whole[marked] = one
+    done = markers(root, name)
+    lost = {one.shard for one, _, _ in lost_files(root, done.values())}
+    whole = {marked: one for marked, one in done.items() if marked not in lost}
     left = [one for marked, one in units.items() if one.number in mine and marked not in whole]
     return left, [one for marked, one in whole.items() if marked in units and units[marked].number in mine]
 

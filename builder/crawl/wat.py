@@ -2,10 +2,10 @@
 
 file ─▶ records ─▶ Page of each answer 200 that has HTML links, with the languages of the record behind it
 
-Nine pages of ten hold no Chinese, so nothing is parsed before it is asked for: whether a record is a page, how many
-pictures it names and whether a Han character stands at one of them is read off the bytes. Those are trusted where the
-links have the layout in which the extractor writes them since 2020: objects of strings, the path first. Anything else
-(the keys of 2018 and 2019 come in another order) is parsed whole, with the same result.
+Nine pages of ten hold no Chinese, so nothing is parsed before it is asked for: whether a record is a page, and whether
+a Han character stands at one of its pictures, is read off the bytes. Those are trusted where the links have the layout
+in which the extractor writes them since 2020: objects of strings, the path first. Anything else (the keys of 2018 and
+2019 come in another order) is parsed whole, with the same result.
 Attributes are unescaped already, and never again here.
 """
 
@@ -58,7 +58,15 @@ class WatPage:
 
     def may_have_chinese(self) -> bool:
         """Whether a Han character may stand in the alt or title of a picture, told without parsing."""
-        return self._chinese
+        latin = self._content.isascii() or not any(byte in self._content for byte in _LEADS)
+        if latin and b"\\u" not in self._content:
+            return False  # pages of other scripts, in 4 µs: to look for a single byte is what a machine does fastest
+        if self._pieces is None:
+            return True
+        texts = b"".join(self._slices(self._pieces))
+        if any(cut in texts for cut in _CUT):
+            return True
+        return (not texts.isascii() or b"\\u" in texts) and _HAN.search(texts) is not None
 
     def images(self) -> Sequence[ImageEntry]:
         """The pictures, in the order of the page; none where the record cannot be read, which is counted."""
@@ -84,18 +92,6 @@ class WatPage:
     def facts(self) -> PageFacts | None:
         """What the page says of itself; None where the record cannot be read, which is counted."""
         return None if self._parsed is None else self._parsed.facts
-
-    @cached_property
-    def _chinese(self) -> bool:
-        latin = self._content.isascii() or not any(byte in self._content for byte in _LEADS)
-        if latin and b"\\u" not in self._content:
-            return False  # pages of other scripts, in 4 µs: to look for a single byte is what a machine does fastest
-        if self._pieces is None:
-            return True
-        texts = b"".join(self._slices(self._pieces))
-        if any(cut in texts for cut in _CUT):
-            return True
-        return (not texts.isascii() or b"\\u" in texts) and _HAN.search(texts) is not None
 
     @cached_property
     def _pieces(self) -> list[bytes] | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -123,6 +123,16 @@ def markers(root: str, stage: str) -> dict[str, ShardLedger]:
 
 def check_files(root: str, done: Iterable[ShardLedger]) -> None:
     """InputError where a file of a finished shard is lost, or has another size than was written."""
+    for one, path, found in lost_files(root, done):
+        now = "is not there" if found is None else f"has {found:,} bytes"
+        raise InputError(
+            f"{join(root, path)}: {now}, {one.outputs[path]['bytes']:,} were written: restore it, or remove "
+            f"{ledger.marker(root, one.stage, one.shard)}: the shard is then made anew"
+        )
+
+
+def lost_files(root: str, done: Iterable[ShardLedger]) -> Iterator[tuple[ShardLedger, str, int | None]]:
+    """The files of finished shards that have another size than was written: marker, path, bytes (None: lost)."""
     sizes: dict[str, dict[str, int]] = {}
     for one in done:
         for path, file in one.outputs.items():
@@ -131,11 +141,7 @@ def check_files(root: str, done: Iterable[ShardLedger]) -> None:
                 sizes[folder] = sizes_in(join(root, folder))
             found = sizes[folder].get(name)
             if found != file["bytes"]:
-                now = "is not there" if found is None else f"has {found:,} bytes"
-                raise InputError(
-                    f"{join(root, path)}: {now}, {file['bytes']:,} were written: restore it, or remove "
-                    f"{ledger.marker(root, one.stage, one.shard)}: the shard is then made anew"
-                )
+                yield one, path, found
 
 
 def sizes_in(folder: str) -> dict[str, int]:
