@@ -57,12 +57,22 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate"  # the same URL and text, earlier in the crawl
     COMMON_TEXT = "common_text"  # the text of more pairs than the recipe allows
     COMMON_URL = "common_url"  # the URL of more texts than the recipe allows
-    UNSAFE_TEXT = "unsafe_text"  # by the classifier of --text-classifier
+    UNSAFE_TEXT = "unsafe_text"  # by the classifier of --text-classifier, or by the list of refine
+
+    # refine, in the order of its recipe; it also gives several of crawl's
+    BOILERPLATE = "boilerplate"  # words of a page and not of a picture: scan the code, file names, {{title}}
+    PII = "pii"  # a telephone number, identity card, e-mail address, messenger account or bank card
+    STOP_WORDS = "stop_words"  # too large a share of the text is function words
+    NO_NOUN = "no_noun"  # no word of it names a thing
+    ADVERT = "advert"  # advertising, by the list of refine
+    BLOCKED_TEXT = "blocked_text"  # holds a word of --blocklist
+    UNKNOWN_TOKENS = "unknown_tokens"  # more pieces that the tokenizer does not know than the recipe allows
+    LOW_ENTROPY = "low_entropy"  # its words say too little, by their probability in all texts
 
 
 _ALL = tuple(Reason)
-_FIRST = _ALL.index(Reason.NO_TEXT)
-REBUILD_REASONS, CRAWL_REASONS = _ALL[:_FIRST], _ALL[_FIRST:]
+_CRAWL, _REFINE = _ALL.index(Reason.NO_TEXT), _ALL.index(Reason.BOILERPLATE)
+REBUILD_REASONS, CRAWL_REASONS, REFINE_REASONS = _ALL[:_CRAWL], _ALL[_CRAWL:_REFINE], _ALL[_REFINE:]
 
 
 class Dropped(Exception):

@@ -1,9 +1,8 @@
-"""Which language a page is in, and whether a text is Chinese: what a crawl in search of Chinese pairs turns on.
+"""Which language a page is in, and whether it was decoded well: what a crawl in search of Chinese pairs turns on.
 
-record of CLD2, <html lang>, charset, texts ─▶ page_language, passes, garbled; a text and that language ─▶ is_chinese
+record of CLD2, <html lang>, charset, texts ─▶ page_language, passes, garbled
 
-A Han character says more of a short text than a model of languages does. Shift_JIS was made for Japanese, GB2312 and
-Big5 for Chinese: 苏 and 說 are of Chinese alone, 駅 of Japanese alone, and 東京 is in several, so the page decides.
+Whether a text is Chinese says `stage.chinese`, by its characters and by the language of the page.
 """
 
 from __future__ import annotations
@@ -12,21 +11,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-import pycld2
-
+from ..stage.chinese import CHINESE_ALONE, KANA, told_by
 from .page import PageFacts
 
-# Neither ・ nor ー, which Chinese texts borrow for a dot and a dash, nor the marks of voice of kaomoji.
-_KANA = re.compile(
-    "[\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fd-\u30ff\u31f0-\u31ff\uff66-\uff6f\uff71-\uff9d]"
-)
-_HANGUL = re.compile("[\u1100-\u11ff\u3131-\u318e\ua960-\ua97f\uac00-\ud7ff\uffa1-\uffdc]")
-_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
-# Every pair of bytes that the codecs below may read, apart by newlines, so that one misread takes no other along.
-_PAIRS = b"\n".join(bytes((lead, trail)) for lead in range(0x81, 0xFF) for trail in range(0x40, 0xFF))
-
 _OF_HAN = ("jpn", "kor", "zho")
-UNTOLD = "und"
 # By ISO 639-1 the languages that Common Crawl finds most of; and what pages say that is no language: cn, jp, kr.
 _CODES = dict(
     re.findall(
@@ -43,16 +31,6 @@ _CHARSETS = {
     "kor": re.compile("kr|^ks|949|johab|uhc"),
     "zho": re.compile("gb|big5|936|950|euc-?cn|euc-?tw|^hz"),
 }
-
-
-def _encoded(*codecs: str) -> frozenset[str]:
-    """The Han characters that any of the codecs encodes."""
-    return frozenset(_HAN.findall("".join(_PAIRS.decode(codec, "ignore") for codec in codecs)))
-
-
-# Hong Kong's supplement has what Cantonese is written with (喺, 嘢), and 円 and 塩 of Japanese: it speaks for one side.
-CHINESE_ALONE = _encoded("gb2312", "big5hkscs") - _encoded("shift_jis")
-JAPANESE_ALONE = _encoded("shift_jis") - _encoded("gb2312", "big5")
 
 
 def page_language(languages: Sequence[str] | None, facts: PageFacts, texts: Iterable[str]) -> str | None:
@@ -90,52 +68,11 @@ def garbled(facts: PageFacts, texts: Iterable[str]) -> bool:
     foreign = [text for text in held if not CHINESE_ALONE.isdisjoint(text)]
     if foreign and _encoding(facts.charset) in ("jpn", "kor"):
         return True
-    kana = sum(1 for text in held if _KANA.search(text))
-    if 2 * kana >= len(held) and any(_KANA.search(text) for text in foreign):
+    kana = sum(1 for text in held if KANA.search(text))
+    if 2 * kana >= len(held) and any(KANA.search(text) for text in foreign):
         return True
     broken = sum(1 for text in held if "\ufffd" in text)
     return broken >= 2 and 4 * broken >= len(held)
-
-
-def has_han(text: str) -> bool:
-    """Whether a text holds a Han character."""
-    return _HAN.search(text) is not None
-
-
-def is_chinese(text: str, page_lang: str | None) -> bool:
-    """Whether a text is Chinese, Cantonese included; page_lang: as `page_language` gives it."""
-    told = told_by(text)
-    if told != UNTOLD:
-        return told == "zho"
-    if page_lang is not None:
-        return page_lang == "zho"
-    han = "".join(_HAN.findall(text))  # "BMW 3系" is English otherwise
-    return max(_score(han, "zh"), _score(han, "zh-Hant")) >= _score(han, "ja")
-
-
-def told_by(text: str) -> str | None:
-    """The language that the characters of a text tell; UNTOLD where its Han are of several, None where it has none."""
-    if text.isascii():
-        return None
-    if _KANA.search(text):
-        return "jpn"
-    if _HANGUL.search(text):
-        return "kor"
-    if not CHINESE_ALONE.isdisjoint(text):
-        return "zho"
-    if not JAPANESE_ALONE.isdisjoint(text):
-        return "jpn"
-    return UNTOLD if has_han(text) else None
-
-
-def _score(han: str, hint: str) -> float:
-    """The score by CLD2 of the language that it is hinted at; 0 where it finds another all the same.
-
-    A hint adds the same to whatever it names, so each language gets its own. With "zh" alone 38 of 98 traditional
-    captions came out as Japanese and 10 of 84 Japanese ones as Chinese; with none, most short nouns as Japanese.
-    """
-    _, _, found = pycld2.detect(han, bestEffort=True, hintLanguage=hint, isPlainText=True)
-    return float(found[0][3]) if str(found[0][1]).startswith(hint[:2]) else 0.0
 
 
 def _tagged(lang: str | None) -> str | None:

@@ -13,14 +13,14 @@ from functools import cached_property
 from typing import NamedTuple
 
 from ..reasons import Dropped, Reason
+from ..stage.chinese import LONGEST, SHORTEST, UNTOLD, has_han, is_chinese, told_by
 from ..web.hostname import host_of
 from .config import CrawlConfig
 from .consent import consent, license_url, refusal
 from .hosts import DeniedHosts
-from .language import UNTOLD, garbled, has_han, is_chinese, page_language, passes, told_by
+from .language import garbled, page_language, passes
 from .links import lazy_twins, picture_url
 from .page import ImageEntry, Page, PageFacts
-from .recipe import LONGEST, SHORTEST
 
 NOTHING = PageFacts()  # what is known of a page that is not parsed, or cannot be
 OTHER, NONE_CHINESE = "of another language", "without a Chinese text"  # of pages that are passed over

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ..crawl.recipe import LONGEST, TEXT_PAIRS, URL_TEXTS
+from ..crawl.recipe import TEXT_PAIRS, URL_TEXTS
 from ..reasons import Reason
+from ..stage.chinese import LONGEST
 from .web import WARC, WAT, WebRow
 
 CRAWL = "CC-MAIN-2025-30"

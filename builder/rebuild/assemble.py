@@ -22,11 +22,12 @@ from ..disk.parquet import image_schema, writer
 from ..disk.schema import IMAGE, OUTCOMES, carried, pair_key, validation_share
 from ..disk.tars import TarWriter
 from ..stage.counts import HostCounts
+from ..stage.rows import ManifestShard
 from ..web.hostname import host_of
 from .config import RebuildConfig
 from .outcome import SHOWN, TOLD, Outcome
 from .spool import Spool
-from .units import STAGE, ManifestShard
+from .units import STAGE
 
 ROW_GROUP_ROWS = 1000
 ROW_GROUP_BYTES = 32 << 20  # of pictures; a reader that decodes one row group holds no more

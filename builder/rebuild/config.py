@@ -14,7 +14,7 @@ from ..errors import UsageError
 from ..options import byte_size, option
 from ..picture.limits import USUAL_PIXELS
 from ..reasons import REBUILD_REASONS, Reason
-from ..stage.shared import Sharded
+from ..stage.shared import OfManifest
 from ..web.limits import FetchLimits, Identity
 
 USER_AGENT = f"danqing/{__version__} (+https://github.com/deepglint/DanQing; image-text dataset rebuild)"
@@ -39,36 +39,11 @@ BOUNDS: dict[str, tuple[float, float]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class RebuildConfig(Sharded):
+class RebuildConfig(OfManifest):
     """What `danqing rebuild` was asked to do."""
 
-    input: str = option(
-        "", "manifest: a file, folder, glob or fsspec URL of Parquet, CSV, TSV or JSON Lines", positional=True
-    )
     output: str = option("", "root of the rebuilt data set: a folder or an fsspec URL", positional=True)
 
-    schema: str = option(
-        "auto",
-        "columns of the manifest, by the name of the data set it comes from",
-        content=True,
-        choices=("auto", "danqing", "laion", "relaion", "coyo", "wukong", "datacomp"),
-    )
-    url_column: str | None = option(None, "column that holds the URL", content=True)
-    caption_column: str | None = option(None, "column that becomes alt_text", content=True)
-    quoting: str = option(
-        "auto",
-        "of CSV and TSV; double: values may stand in double quotes; none: quotes are characters; auto: double for "
-        "CSV, refused where it could be meant otherwise, none for TSV",
-        content=True,
-        since="0.2",
-        choices=("auto", "double", "none"),
-    )
-    encoding: str = option(
-        "utf-8",
-        "of CSV, TSV, JSON Lines and the texts of Parquet, such as gb18030; a byte order mark goes before",
-        content=True,
-        since="0.2",
-    )
     verify_hash: bool = option(False, "check the bytes against the manifest's sha256 or md5", content=True)
 
     image_size: int = option(256, "target of the resize, in pixels", content=True)

@@ -28,13 +28,13 @@ from ..errors import UsageError
 from ..manifest import open_manifest
 from ..reasons import Dropped, Reason
 from ..stage.doubt import Lost, doubt
+from ..stage.rows import columns_of
 from ..web.fetch import Fetcher
 from ..web.url import normalise
 from .assemble import keys_of, pair_table
 from .config import RebuildConfig
 from .job import Job, digests_of
 from .outcome import Outcome
-from .plan import columns_of
 from .removed import of_file, rows_of
 from .schedule import Scheduler, first_of
 

@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
 from fsspec.utils import glob_translate
 
 from ..console import in_words
@@ -25,13 +23,13 @@ from ..disk.reading import WEB, reading, type_of
 from ..disk.removals import Removals
 from ..disk.root import CARD, REBUILD, Earlier
 from ..errors import InputError, UsageError
-from ..manifest import Manifest, ManifestOptions, known_encoding, open_manifest
+from ..manifest import Manifest, known_encoding, open_manifest
 from ..reasons import Reason
 from ..stage import plan as plans
-from ..stage.shards import shard_count
+from ..stage.rows import ManifestShard, as_bytes, columns_of, lay_out, rows_of_shards
 from .config import RebuildConfig
 from .removed import rows_of
-from .units import STAGE, ManifestShard, Task
+from .units import STAGE, Task
 
 # Files as a rebuild writes them, which no pattern of the manifest may match.
 _WRITTEN = (
@@ -61,18 +59,6 @@ class RebuildPlan:
                 "files": {file.url: file.as_json() for file in self.manifest.files},
             },
         }
-
-
-def lay_out(rows: dict[str, int], shard_size: int) -> tuple[ManifestShard, ...]:
-    """The shards of every split, in order."""
-    shards: list[ManifestShard] = []
-    for split, total in rows.items():
-        count = shard_count(total, shard_size)
-        for i in range(count):
-            shards.append(
-                ManifestShard(len(shards), split, i, count, i * total // count, (i + 1) * total // count)
-            )
-    return tuple(shards)
 
 
 def make_plan(config: RebuildConfig) -> RebuildPlan:
@@ -110,12 +96,6 @@ def _read_plan(config: RebuildConfig) -> PlanDocument | None:
             "root, or --overwrite"
         )
     return plan
-
-
-def columns_of(config: RebuildConfig) -> ManifestOptions:
-    """What the options say of the manifest's columns and text; UsageError for an encoding that there is not."""
-    encoding = known_encoding(config.encoding)
-    return ManifestOptions(config.schema, config.url_column, config.caption_column, config.quoting, encoding)
 
 
 def _same(root: str, old: PlanDocument, plan: RebuildPlan) -> None:
@@ -203,13 +183,6 @@ def tasks(
     plan: RebuildPlan, todo: Sequence[tuple[ManifestShard, frozenset[Reason]]], removals: Removals | None
 ) -> Iterator[Task]:
     """The shards of `todo`, with the reasons to fetch rows again for, and their rows, read as they are asked for."""
-    by_split = defaultdict(list)
-    for shard, again in todo:
-        by_split[shard.split].append((shard, again))
-    for split, shards in by_split.items():
-        ranges = [(shard.start, shard.stop) for shard, _ in shards]
-        for (shard, again), table in zip(shards, plan.manifest.tables(split, ranges), strict=True):
-            sink = pa.BufferOutputStream()
-            with pa.ipc.new_stream(sink, table.schema) as stream:
-                stream.write_table(table)
-            yield Task(shard.number, shard, sink.getvalue().to_pybytes(), again, rows_of(removals, table))
+    chosen = {shard.number: again for shard, again in todo}
+    for shard, rows in rows_of_shards(plan.manifest, [shard for shard, _ in todo]):
+        yield Task(shard.number, shard, as_bytes(rows), chosen[shard.number], rows_of(removals, rows))

@@ -18,10 +18,11 @@ from ..disk.reading import reading
 from ..disk.tars import read_pairs
 from ..errors import InputError
 from ..reasons import Reason
+from ..stage.rows import ManifestShard
 from .assemble import Setup, carve
 from .outcome import SHOWN, TOLD, Outcome, Picture
 from .spool import Spool
-from .units import STAGE, ManifestShard
+from .units import STAGE
 
 _MISSING = (None, None, None)  # beyond the last pair of a shard
 

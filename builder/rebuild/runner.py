@@ -22,6 +22,7 @@ from ..disk.schema import carried
 from ..reasons import Reason
 from ..stage import shards, status
 from ..stage.engine import Pass
+from ..stage.rows import ManifestShard
 from ..stage.run import Result, Stage
 from ..stage.run import run as run_stage
 from . import removed
@@ -29,7 +30,7 @@ from .assemble import Setup
 from .config import RebuildConfig
 from .plan import PlanSummary, RebuildPlan, check_apart, make_plan, tasks
 from .rules import judged, loosened
-from .units import STAGE, ManifestShard
+from .units import STAGE
 
 TARS = (
     "--format webdataset: danqing revalidate, danqing report and load_dataset('danqing') read no tars; for tars of "

@@ -21,6 +21,7 @@ from ..disk.files import read_bytes
 from ..disk.ledger import Tally, marker
 from ..reasons import Dropped, Reason
 from ..stage.engine import Done, Tell, Units
+from ..stage.rows import ManifestShard
 from ..web.fetch import Fetcher
 from ..web.url import fallback, normalise
 from .assemble import Setup, assemble, keys_of
@@ -29,7 +30,7 @@ from .outcome import Outcome
 from .retry import reopen
 from .schedule import Scheduler
 from .spool import Spool, Tried
-from .units import STAGE, ManifestShard, Task
+from .units import STAGE, Task
 
 WINDOW_ROWS = 50_000  # in open shards: enough to find ready hosts behind slow ones
 TELL_SECONDS = 0.5

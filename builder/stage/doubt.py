@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ..reasons import CRAWL_REASONS, Cause, Reason, Verdict
+from ..reasons import CRAWL_REASONS, REFINE_REASONS, Cause, Reason, Verdict
 
 SHARE = 0.95  # of all rows, lost for one reason
 ENOUGH = 100  # rows, for a share to say something
@@ -68,6 +68,14 @@ LIKELY: Mapping[str, Likely] = {
     Reason.COMMON_TEXT: Likely("the texts are of menus and buttons?"),
     Reason.COMMON_URL: Likely("one picture under many texts: a banner?"),
     Reason.UNSAFE_TEXT: Likely("another classifier, or other labels?", "another --text-classifier", True),
+    Reason.BOILERPLATE: Likely("the texts are of the pages: another column?", "--caption-column NAME", True),
+    Reason.PII: Likely("the column holds numbers or addresses and no captions?", "--caption-column NAME", True),
+    Reason.STOP_WORDS: Likely("the threshold is low", "--stop-words calibrate", True),
+    Reason.NO_NOUN: Likely("the texts are of one word or of another language?", "--skip nouns", True),
+    Reason.ADVERT: Likely("the pages sell something other than what they show", "--skip adverts", True),
+    Reason.BLOCKED_TEXT: Likely("the list has a common word", "another --blocklist", True),
+    Reason.UNKNOWN_TOKENS: Likely("a tokenizer that knows no Chinese?", "another --tokenizer", True),
+    Reason.LOW_ENTROPY: Likely("the threshold is high", "--entropy calibrate", True),
     Verdict.DEAD: Likely("what is stored cannot be decoded"),
     Verdict.PLACEHOLDER: Likely("one picture under nearly all URLs: a banner, a login or a consent page"),
     Verdict.DRIFTED: Likely(
@@ -126,6 +134,8 @@ def _mend(root: str, reason: str, likely: Likely, given: str) -> str:
         return f"danqing revalidate {root} --decide {likely.flags}" if likely.flags else ""
     if reason in CRAWL_REASONS:
         return f"crawl anew with {likely.flags}, into another folder" if likely.flags else ""
+    if reason in REFINE_REASONS:
+        return f"refine anew with {likely.flags}, into another folder"
     if likely.anew:
         return f"rebuild anew with {likely.flags} and --overwrite"
     if reason == Reason.REMOVED:

@@ -14,6 +14,7 @@ from typing import NotRequired, TypedDict
 from ..console import table
 from ..disk import documents
 from ..errors import InputError
+from ..reasons import Reason
 
 
 class StepDocument(TypedDict):
@@ -65,6 +66,12 @@ class RecipeFunnel(TypedDict):
     steps: list[FunnelStep]
     paper: list[FunnelRow]
     order: str
+
+
+def step(name: str, row: int | None, *reasons: Reason) -> StepDocument:
+    """A step of a recipe. row: of the paper that it answers; reasons: with which it does."""
+    told = StepDocument(name=name, reasons=[reason.value for reason in reasons])
+    return told if row is None else StepDocument(**told, row=row)
 
 
 def checked_recipe(document: object) -> RecipeDocument:

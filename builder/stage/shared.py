@@ -2,6 +2,7 @@
 
 Shared            json, quiet, no_color, debug                                 every command
 └── Sharded       dry_run, limit, overwrite, rank, world_size, workers         a stage over the shards of a root
+    └── OfManifest    input, output, schema, columns, quoting, encoding        a stage that reads a manifest
 """
 
 from __future__ import annotations
@@ -56,3 +57,36 @@ class Sharded(Shared):
             raise UsageError(
                 f"--overwrite: ranks would remove each other's {what}; remove {left} by hand, then run them without it"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class OfManifest(Sharded):
+    """The flags of a stage that reads a manifest: which column is which, and how its text is written."""
+
+    input: str = option(
+        "", "manifest: a file, folder, glob or fsspec URL of Parquet, CSV, TSV or JSON Lines", positional=True
+    )
+    output: str = option("", "a folder or an fsspec URL", positional=True)
+
+    schema: str = option(
+        "auto",
+        "columns of the manifest, by the name of the data set it comes from",
+        content=True,
+        choices=("auto", "danqing", "laion", "relaion", "coyo", "wukong", "datacomp"),
+    )
+    url_column: str | None = option(None, "column that holds the URL", content=True)
+    caption_column: str | None = option(None, "column that becomes alt_text", content=True)
+    quoting: str = option(
+        "auto",
+        "of CSV and TSV; double: values may stand in double quotes; none: quotes are characters; auto: double for "
+        "CSV, refused where it could be meant otherwise, none for TSV",
+        content=True,
+        since="0.2",
+        choices=("auto", "double", "none"),
+    )
+    encoding: str = option(
+        "utf-8",
+        "of CSV, TSV, JSON Lines and the texts of Parquet, such as gb18030; a byte order mark goes before",
+        content=True,
+        since="0.2",
+    )

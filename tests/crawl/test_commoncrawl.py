@@ -7,9 +7,9 @@ from pathlib import Path
 
 from benchmarks.commoncrawl import CRAWL, LINKS, PICTURES, crawl
 from builder.crawl.consent import consent
-from builder.crawl.language import has_han
 from builder.crawl.links import stands_in
 from builder.crawl.wat import WatPage, pages
+from builder.stage.chinese import has_han
 
 FILES, PAGES = 2, 1000  # pages of a file
 

@@ -11,16 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.crawl.language import (
-    CHINESE_ALONE,
-    JAPANESE_ALONE,
-    garbled,
-    has_han,
-    is_chinese,
-    page_language,
-    passes,
-)
+from builder.crawl.language import garbled, page_language, passes
 from builder.crawl.page import PageFacts
+from builder.stage.chinese import CHINESE_ALONE, JAPANESE_ALONE, has_han, is_chinese
 
 FILE = Path(__file__).with_name("captions.tsv")
 CAPTIONS = [line.split("\t") for line in FILE.read_text("utf-8").splitlines() if not line.startswith("#")]

@@ -1,0 +1,110 @@
+"""The options of `danqing refine`: one frozen dataclass, from which the command line is derived."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ..errors import UsageError
+from ..options import option
+from ..stage.shared import OfManifest
+
+CALIBRATE = "calibrate"
+# The steps that --skip can leave out, in the order of the recipe.
+STEPS = (
+    "cleaning", "length", "chinese", "pii", "simplified", "boilerplate",
+    "safety", "adverts", "nouns", "unknown", "stop-words", "entropy",
+)  # fmt: skip
+BOUNDS: dict[str, tuple[float, float]] = {
+    "min_length": (1, math.inf),
+    "max_length": (1, math.inf),
+    "max_unknown": (0, math.inf),
+    "shard_size": (1, math.inf),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RefineConfig(OfManifest):
+    """What `danqing refine` was asked to do."""
+
+    REMOVED = ("shards", "data/ and ledger/refine/")
+
+    output: str = option("", "folder of the refined manifest, or an fsspec URL", positional=True)
+
+    skip: str = option("", f"steps to leave out, as a,b: {', '.join(STEPS)}", content=True)
+    min_length: int = option(5, "characters of a text, at least", content=True)
+    max_length: int = option(60, "characters of a text, at most", content=True)
+    stop_words: str = option(
+        CALIBRATE,
+        "share of a text that may be function words, such as 0.7; calibrate: the share beyond which as many pairs lie "
+        "as in the paper, 5.30 %",
+        content=True,
+    )
+    entropy: str = option(
+        CALIBRATE,
+        "bits that the words of a text must tell, 6e-4 in the paper; calibrate: those below which as many pairs lie as "
+        "in the paper, 7.31 %",
+        content=True,
+    )
+    tokenizer: str = option(
+        "",
+        "tokenizer whose unknown pieces are counted, as a name on the Hub, a folder or a tokenizer.json; without one "
+        "that step is skipped",
+        content=True,
+    )
+    max_unknown: int = option(5, "pieces of a text that the tokenizer may not know", content=True)
+    blocklist: str = option(
+        "", "text file of words, one a line; texts that hold one are dropped", content=True
+    )
+    text_classifier: str = option(
+        "",
+        "transformers text classifier, a name on the Hub or a folder; pairs it finds unsafe are dropped",
+        content=True,
+    )
+    pilot: bool = option(
+        False, "refine the first rows alone, print what each step costs and drops, write nothing"
+    )
+    dropped: str = option("", "folder for tables of the pairs that were dropped, with the reason of each")
+    shard_size: int = option(200_000, "pairs of one shard, at most", content=True)
+
+    limit: int = option(0, "rows of the manifest to take; 0: all", shared=True, content=True)
+
+    @property
+    def skipped(self) -> frozenset[str]:
+        """The steps of --skip; UsageError for a word that names none."""
+        words = {word.strip() for word in self.skip.split(",")} - {""}
+        if unknown := sorted(words - {*STEPS}):
+            raise UsageError(f"--skip {', '.join(unknown)}: no such step; there are {', '.join(STEPS)}")
+        return frozenset(words)
+
+    @property
+    def stop_share(self) -> float | None:
+        """The threshold of --stop-words; None where it is calibrated."""
+        return _threshold("--stop-words", self.stop_words, 1.0)
+
+    @property
+    def least_entropy(self) -> float | None:
+        """The threshold of --entropy, in bits; None where it is calibrated."""
+        return _threshold("--entropy", self.entropy, math.inf)
+
+    def check(self) -> None:
+        """Raise UsageError where a value is out of its range or two of them contradict each other."""
+        self.check_shared(BOUNDS)
+        if self.min_length > self.max_length:
+            raise UsageError(f"--min-length {self.min_length}: more than --max-length {self.max_length}")
+        _ = self.skipped, self.stop_share, self.least_entropy
+
+
+def _threshold(flag: str, text: str, most: float) -> float | None:
+    """The number that a flag says; None for `calibrate`."""
+    if text == CALIBRATE:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (0 <= number <= most and math.isfinite(number)):
+        raise UsageError(
+            f"{flag} {text}: neither {CALIBRATE} nor a number from 0 on" + (" to 1" if most == 1 else "")
+        )
+    return number

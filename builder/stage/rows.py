@@ -1,0 +1,83 @@
+"""The rows of a manifest as units of work: cut into shards that follow from two numbers, and read in their order.
+
+Manifest ─▶ lay_out: rows [i*rows//n, (i+1)*rows//n) of a split are shard i of n ─▶ rows_of_shards ─▶ their tables
+
+A text file is read from its beginning, so the parent process reads, and hands the rows of a shard to a worker.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from ..manifest import Manifest, ManifestOptions, known_encoding
+from .shards import shard_count
+from .shared import OfManifest
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestShard:
+    """The unit of work: rows [start, stop) of a split of the manifest; `index` of `count` in it, `number` in all."""
+
+    number: int
+    split: str
+    index: int
+    count: int
+    start: int
+    stop: int
+
+    @property
+    def rows(self) -> int:
+        """How many rows of the manifest it covers."""
+        return self.stop - self.start
+
+    @property
+    def numbers(self) -> str:
+        """The part of the file names that tells shards apart: 00000-of-00042."""
+        return f"{self.index:05d}-of-{self.count:05d}"
+
+    @property
+    def stem(self) -> str:
+        """The file name without folder and extension."""
+        return f"{self.split}-{self.numbers}"
+
+
+def lay_out(rows: Mapping[str, int], shard_size: int) -> tuple[ManifestShard, ...]:
+    """The shards of every split, in order."""
+    shards: list[ManifestShard] = []
+    for split, total in rows.items():
+        count = shard_count(total, shard_size)
+        for i in range(count):
+            shards.append(
+                ManifestShard(len(shards), split, i, count, i * total // count, (i + 1) * total // count)
+            )
+    return tuple(shards)
+
+
+def columns_of(config: OfManifest) -> ManifestOptions:
+    """What the options say of the manifest's columns and text; UsageError for an encoding that there is not."""
+    encoding = known_encoding(config.encoding)
+    return ManifestOptions(config.schema, config.url_column, config.caption_column, config.quoting, encoding)
+
+
+def rows_of_shards(
+    manifest: Manifest, shards: Iterable[ManifestShard]
+) -> Iterator[tuple[ManifestShard, pa.Table]]:
+    """Each of the shards with its rows, split by split, read as they are asked for."""
+    by_split: dict[str, list[ManifestShard]] = defaultdict(list)
+    for shard in shards:
+        by_split[shard.split].append(shard)
+    for split, some in by_split.items():
+        ranges = [(shard.start, shard.stop) for shard in some]
+        yield from zip(some, manifest.tables(split, ranges), strict=True)
+
+
+def as_bytes(rows: pa.Table) -> bytes:
+    """The rows as an Arrow IPC stream, as they go to a worker process."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as stream:
+        stream.write_table(rows)
+    return sink.getvalue().to_pybytes()
