@@ -103,7 +103,7 @@ def danqing(gate: str) -> Read:
     def read(path: str) -> int:
         with tempfile.TemporaryDirectory(prefix="danqing-bench-") as folder:
             config = CrawlConfig(source=path, output=f"{folder}/out", gate=gate)
-            setup = CrawlSetup(config, Path(folder) / "work", "0" * 16, 1)
+            setup = CrawlSetup(config.output, Path(folder) / "work", "0" * 16, "", config, 1)
             file = CrawlFile(Path(path).name, path, "CC-MAIN-2025-30", None, "wat")
             return FileReader(setup, DeniedHosts(()), file, 0).read(Path(path), lambda: None).kept
 

@@ -11,18 +11,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..console import Console, in_words
+from ..disk.buckets import parts_of
 from ..disk.ledger import PlanDocument, ShardLedger, read_plan
 from ..disk.root import Earlier
 from ..errors import InputError
 from ..stage import plan as plans
 from ..stage.engine import Unit
 from ..stage.shards import markers
+from ..stage.spool import stem
 from ..towers.classifier import Classifier
-from .buckets import parts_of
 from .config import CrawlConfig
 from .recipe import RECIPE
 from .source import CrawlFile, find_files
-from .spool import FILES, LAID_OUT, SHARDED, STAGE, LayoutDocument, read_layout, rows_of, stem
+from .spool import FILES, LAID_OUT, SHARDED, STAGE, LayoutDocument, read_layout, rows_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,19 +15,21 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
+from ..disk.buckets import Scatter, first_bytes
 from ..disk.files import leave_if_orphaned
 from ..disk.ledger import ShardLedger, Tally
 from ..disk.schema import pair_key
 from ..reasons import Reason
 from ..stage.counts import HostCounts
+from ..stage.spool import DROPPED
 from ..web.hostname import host_of
 from . import html, wat
-from .buckets import SPOOLED, Scatter, first_bytes
+from .buckets import SPOOLED
 from .hosts import DeniedHosts, surt_of
 from .page import ImageEntry, Page
 from .select import Candidate, Selection, text_of
 from .source import CrawlFile
-from .spool import DROPPED, FILES, CrawlSetup, rows_of
+from .spool import FILES, CrawlSetup, rows_of
 
 CHUNK = 50_000  # candidates held, or dropped pairs; some 60 MB
 CHARACTERS = (
@@ -41,7 +43,7 @@ class FileReader:
 
     def __init__(self, setup: CrawlSetup, denied: DeniedHosts, file: CrawlFile, number: int) -> None:
         self._setup, self._file, self._number = setup, file, number
-        self._whole = bool(setup.config.dropped)
+        self._whole = bool(setup.dropped)
         self._selection = Selection(setup.config, denied)
         self._rows: list[Candidate] = []
         self._orders: list[int] = []

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,22 +23,12 @@ from ..stage.recipe import funnel_of
 from ..stage.run import Result, Stage
 from ..stage.run import run as run_stage
 from ..stage.shards import check_files, of_rank
+from ..stage.spool import clear, over, range_of, stem, todo
 from .config import CrawlConfig
 from .hosts import DeniedHosts
 from .plan import CrawlPlan, CrawlPreview, ShardUnit, later_units, make_plan, shards_done
 from .recipe import RECIPE
-from .shards import shard_rows, shard_stem
-from .spool import (
-    BUCKETED,
-    FILES,
-    SHARDED,
-    STAGE,
-    CrawlSetup,
-    clear,
-    is_laid_out,
-    read_layout,
-    todo,
-)
+from .spool import BUCKETED, FILES, LAYOUT, PASSES, STAGE, CrawlSetup, is_laid_out, read_layout
 
 FUNNEL = "funnel.json"
 
@@ -87,15 +76,17 @@ class Crawl(Stage[CrawlConfig, CrawlPlan]):
         """Files, key buckets, the layout, shards: each once the one before has every marker, on whatever rank."""
         if shards_done(self.root):
             return
-        setup = CrawlSetup(self.config, work, plan.config_hash, len(plan.files))
+        setup = CrawlSetup(
+            self.root, work, plan.config_hash, self.config.dropped, self.config, len(plan.files)
+        )
         files = plan.units
-        yield from self._pass(setup, FILES, files, counted="files")
+        yield from over(setup, "builder.crawl.work:1-files", files, self.config, counted="files")
         if todo(self.root, FILES, files)[0]:
             return
         self._write(plan)
         setup = dataclasses.replace(setup, buckets=later_units(self.root, len(plan.files))["bucket"])
         buckets = {setup.bucket_stem(number): Unit(number) for number in range(setup.buckets)}
-        yield from self._pass(setup, BUCKETED, buckets, counted="buckets")
+        yield from over(setup, "builder.crawl.work:2-buckets", buckets, self.config, counted="buckets")
         if todo(self.root, BUCKETED, buckets)[0]:
             return
         if not is_laid_out(self.root):
@@ -104,10 +95,10 @@ class Crawl(Stage[CrawlConfig, CrawlPlan]):
         assert layout is not None  # the pass before wrote it
         count = layout["shards"]
         self._write(plan)
-        shards: dict[str, Unit] = {shard_stem(one, count): ShardUnit(one, layout) for one in range(count)}
-        mine = of_rank(shards.values(), self.config.place)
-        rows = sum(stop - start for start, stop in (shard_rows(one.number, layout) for one in mine))
-        yield from self._pass(setup, SHARDED, shards, rows=rows)
+        shards: dict[str, Unit] = {stem("train", one, count): ShardUnit(one, layout) for one in range(count)}
+        mine, total = of_rank(shards.values(), self.config.place), sum(layout["kept"])
+        rows = sum(stop - start for start, stop in (range_of(one.number, count, total) for one in mine))
+        yield from over(setup, "builder.crawl.work:4-shards", shards, self.config, rows=rows)
 
     def facts(self, counts: Tally, before: Tally, seconds: float) -> Mapping[str, Any]:
         """Pages and pairs, the share kept, the speed of reading and the commonest reasons."""
@@ -134,7 +125,7 @@ class Crawl(Stage[CrawlConfig, CrawlPlan]):
         }
         write_atomic(join(self.root, FUNNEL), json.dumps(document, indent=1, ensure_ascii=False).encode())
         check_files(self.root, done)
-        clear(self.root)
+        clear(self.root, STAGE, PASSES[:-1], [LAYOUT.rpartition("/")[2]])
         said = doubt(self.root, funnel.lost, given=f"--from {self.config.from_}")
         return dataclasses.replace(found, failure=said or self._no_page(counted))
 
@@ -155,13 +146,3 @@ class Crawl(Stage[CrawlConfig, CrawlPlan]):
         document = plan.document(later_units(self.root, len(plan.files)))
         if read_plan(self.root, STAGE) != document:
             write_plan(self.root, STAGE, document)
-
-    def _pass(
-        self, setup: CrawlSetup, name: str, units: Mapping[str, Unit], rows: int = 0, counted: str = ""
-    ) -> Iterator[Pass]:
-        """The pass over the units of this rank that are to do, if there are any."""
-        left, done = todo(self.root, name, units, self.config.place)
-        if left:
-            count = min(self.config.workers or len(os.sched_getaffinity(0)), len(left))
-            work, end = f"builder.crawl.work:{name.rpartition('-')[2]}", rows or len(left) + len(done)
-            yield Pass(work, setup, iter(left), rows=end, done=done, processes=count, counted=counted)

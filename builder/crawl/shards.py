@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
 
+from ..disk.buckets import Numbers, gather
 from ..disk.digests import Bools
 from ..disk.files import join, leave_if_orphaned
 from ..disk.ledger import ShardLedger, Tally
@@ -26,14 +26,13 @@ from ..disk.parquet import parquet, rows_by_number, writer
 from ..reasons import Reason
 from ..stage.counts import HostCounts
 from ..stage.shards import shard_count
+from ..stage.spool import ROW_GROUP, data_of, in_buckets, range_of, stem
 from .buckets import (
     CANDIDATES,
     HASHES,
     PICTURE,
     TEXT,
-    Numbers,
     count_hosts,
-    gather,
     hash_table,
     repeated,
     told_of,
@@ -44,14 +43,12 @@ from .spool import (
     COMMON,
     HOSTS,
     LAID_OUT,
-    ROW_GROUP,
     SHARDED,
     CrawlSetup,
     LayoutDocument,
     hashes_of,
     hosts_of,
     pairs_of,
-    stem,
     write_layout,
 )
 
@@ -109,7 +106,7 @@ def _left(
             count_hosts(hosts, table["host"], reason)
         tally.rows += len(rows)
         left += len(rows) - sum(len(table) for table, _ in dropped)
-        if dropped and setup.config.dropped:
+        if dropped and setup.dropped:
             tell(told_of(dropped))
     return left
 
@@ -128,7 +125,7 @@ def _common(setup: CrawlSetup) -> pa.Table:
 
 def _pairs(setup: CrawlSetup, number: int) -> Iterator[pa.Table]:
     """What is looked at of the pairs of a bucket, a row group at a time."""
-    columns = [TEXT, PICTURE, "host", *(["url", "alt_text", "page_url"] if setup.config.dropped else [])]
+    columns = [TEXT, PICTURE, "host", *(["url", "alt_text", "page_url"] if setup.dropped else [])]
     with parquet(join(setup.root, pairs_of(setup.bucket_stem(number)))) as file:
         for group in range(file.metadata.num_row_groups):
             yield file.read_row_group(group, columns=columns)
@@ -147,28 +144,12 @@ def _hosts(setup: CrawlSetup) -> HostCounts:
 # ---- the last pass
 
 
-def data_of(name: str) -> str:
-    """The file of a shard, below the root."""
-    return f"data/{name}.parquet"
-
-
-def shard_stem(number: int, count: int) -> str:
-    """The stem of a shard."""
-    return stem("train", number, count)
-
-
-def shard_rows(number: int, layout: LayoutDocument) -> tuple[int, int]:
-    """The pairs of a shard, of all that are left in the order of their keys."""
-    total, count = sum(layout["kept"]), layout["shards"]
-    return number * total // count, (number + 1) * total // count
-
-
 def write_shard(setup: CrawlSetup, number: int, layout: LayoutDocument) -> ShardLedger:
     """Write a shard, and its marker."""
-    began, name, tally = time.monotonic(), shard_stem(number, layout["shards"]), Tally()
+    began, name, tally = time.monotonic(), stem("train", number, layout["shards"]), Tally()
     leave_if_orphaned()
     with writer(setup.temporary(data_of(name)), CANDIDATES) as out:
-        for rows in _rows(setup, *shard_rows(number, layout), layout):
+        for rows in _rows(setup, number, layout):
             out.write_table(rows, row_group_size=ROW_GROUP)
             tally.rows += len(rows)
     tally.kept = tally.rows
@@ -176,16 +157,13 @@ def write_shard(setup: CrawlSetup, number: int, layout: LayoutDocument) -> Shard
     return setup.mark(SHARDED, name, tally, outputs, time.monotonic() - began)
 
 
-def _rows(setup: CrawlSetup, start: int, stop: int, layout: LayoutDocument) -> Iterator[pa.Table]:
-    """The pairs [start, stop) of all that are left, a row group of a bucket at a time."""
-    common, names = Common(setup.root), CANDIDATES.names
-    for bucket, end in enumerate(accumulate(layout["kept"])):
-        base = end - layout["kept"][bucket]
-        if end <= start or base >= stop:
-            continue
+def _rows(setup: CrawlSetup, number: int, layout: LayoutDocument) -> Iterator[pa.Table]:
+    """The pairs of a shard, a row group of a bucket at a time."""
+    common, names, kept = Common(setup.root), CANDIDATES.names, layout["kept"]
+    for bucket, start, stop in in_buckets(kept, *range_of(number, layout["shards"], sum(kept))):
         with parquet(join(setup.root, pairs_of(setup.bucket_stem(bucket)))) as file:
             hashes = file.read([TEXT, PICTURE])
             masks = common.reasons(hashes[TEXT].to_numpy(), hashes[PICTURE].to_numpy())
-            left = np.flatnonzero(~(masks[0] | masks[1]))[max(0, start - base) : stop - base]
+            left = np.flatnonzero(~(masks[0] | masks[1]))[start:stop]
             for _, rows in rows_by_number(file, left, names):
                 yield rows.cast(CANDIDATES)

@@ -15,12 +15,13 @@ from operator import attrgetter
 from ..hub.origin import Patience
 from ..hub.transfer import Transfers
 from ..stage.engine import Done, Tell, Units
+from ..stage.spool import stem
 from ..towers.classifier import Classifier
 from .buckets import write_bucket
 from .hosts import DeniedHosts
 from .plan import FileUnit, ShardUnit
 from .read import FileReader
-from .shards import lay_out, shard_stem, write_shard
+from .shards import lay_out, write_shard
 from .spool import CrawlSetup
 
 
@@ -55,5 +56,5 @@ def shards(setup: CrawlSetup, units: Units, tell: Tell) -> Iterator[Done]:
     """Write the shards that come."""
     for unit in units:
         assert isinstance(unit, ShardUnit)
-        name = shard_stem(unit.number, unit.layout["shards"])
+        name = stem("train", unit.number, unit.layout["shards"])
         yield Done(unit.number, name, [write_shard(setup, unit.number, unit.layout)])

@@ -15,5 +15,6 @@ units over processes (`engine`), progress, Ctrl-C (`stop`). A stage of several p
 `Stage.passes`, the next once the last has every marker, and keeps those of pass n in ledger/NAME/<n>-<pass>/: "NAME/
 <n>-<pass>" is its name for `ledger`. What must happen once is a pass of one unit with a lock, which looks first
 whether another run has done it; where passes differ in what they do, work.py has a function for each.
-`plan` writes and compares plan.json; `shards` tells the shards of a root, of a rank, and those that lost a file.
+`spool` has what passes share; `plan` writes and compares plan.json; `shards` tells the shards of a root, of a rank, and
+those that lost a file.
 """

@@ -24,7 +24,7 @@ def test_a_page_of_long_addresses_is_written_by_their_characters(tmp_path: Path)
     records = [wat(page([*kept, *short], FAR), FAR), wat(languages("zho", url=FAR), FAR)]
     path, out, dropped = tmp_path / "a.warc.wat.gz", tmp_path / "out", tmp_path / "dropped"
     path.write_bytes(file(0, records))
-    setup = CrawlSetup(CrawlConfig(str(path), str(out), dropped=str(dropped)), tmp_path / "work", "hash", 1)
+    setup = CrawlSetup(str(out), tmp_path / "work", "hash", str(dropped), CrawlConfig(str(path), str(out)), 1)
     reader = FileReader(setup, DeniedHosts(()), CrawlFile(path.name, str(path), CRAWL, None, "wat"), 0)
     told = reader.read(path, lambda: None)
     assert (told.kept, told.rows, told.reasons) == (1200, 3600, {"short_text": 2400})

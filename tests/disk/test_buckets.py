@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.crawl.buckets import (
+from builder.crawl.buckets import repeated
+from builder.disk.buckets import (
     BUCKETS,
     PART_BYTES,
     PART_ROWS,
@@ -20,7 +21,6 @@ from builder.crawl.buckets import (
     gather,
     halves,
     parts_of,
-    repeated,
 )
 
 SCHEMA = pa.schema([pa.field("key", pa.binary(16)), pa.field("row", pa.int64())])
