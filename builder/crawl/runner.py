@@ -6,20 +6,19 @@ danqing crawl CC-MAIN-2025-30 ./candidates
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..console import Console
-from ..disk.files import is_local, join, local_path, write_atomic
+from ..disk.files import is_local, local_path
 from ..disk.ledger import Tally, read_plan, write_plan
 from ..disk.root import CRAWL, Earlier, earlier
 from ..errors import UsageError, need
 from ..stage import status
 from ..stage.doubt import doubt
 from ..stage.engine import Pass, Unit
-from ..stage.recipe import funnel_of
+from ..stage.funnels import write_funnel
 from ..stage.run import Result, Stage
 from ..stage.run import run as run_stage
 from ..stage.shards import check_files, of_rank
@@ -29,8 +28,6 @@ from .hosts import DeniedHosts
 from .plan import CrawlPlan, CrawlPreview, ShardUnit, later_units, make_plan, shards_done
 from .recipe import RECIPE
 from .spool import BUCKETED, FILES, LAYOUT, PASSES, STAGE, CrawlSetup, is_laid_out, read_layout
-
-FUNNEL = "funnel.json"
 
 
 def run(config: CrawlConfig, console: Console) -> Result:
@@ -118,16 +115,11 @@ class Crawl(Stage[CrawlConfig, CrawlPlan]):
         if done is None:
             return found
         (funnel,) = (one for one in found.funnels if one.stage == STAGE)
-        counted = funnel.counted
-        document = {
-            **funnel_of(RECIPE, counted.rows, counted.reasons),
-            "counters": dict(sorted(counted.counters.items())),
-        }
-        write_atomic(join(self.root, FUNNEL), json.dumps(document, indent=1, ensure_ascii=False).encode())
+        write_funnel(self.root, STAGE, RECIPE, funnel.counted)
         check_files(self.root, done)
         clear(self.root, STAGE, PASSES[:-1], [LAYOUT.rpartition("/")[2]])
         said = doubt(self.root, funnel.lost, given=f"--from {self.config.from_}")
-        return dataclasses.replace(found, failure=said or self._no_page(counted))
+        return dataclasses.replace(found, failure=said or self._no_page(funnel.counted))
 
     def _no_page(self, counted: Tally) -> str | None:
         """What is to be said where no page was looked at; None where one was."""

@@ -74,6 +74,7 @@ class PlanDocument(TypedDict):
     checkpoint: NotRequired[CheckpointRecord]
     made_from: NotRequired[dict[str, object]]
     recipe: NotRequired[dict[str, object]]
+    funnels: NotRequired[list[dict[str, object]]]  # of the stages before
 
 
 class ManifestRecord(TypedDict):

@@ -26,6 +26,7 @@ from ..errors import InputError, UsageError
 from ..manifest import Manifest, known_encoding, open_manifest
 from ..reasons import Reason
 from ..stage import plan as plans
+from ..stage.funnels import StageFunnel, earlier_funnels, funnels_of
 from ..stage.rows import ManifestShard, as_bytes, columns_of, lay_out, rows_of_shards
 from .config import RebuildConfig
 from .removed import rows_of
@@ -40,17 +41,21 @@ _WRITTEN = (
 
 @dataclass(frozen=True, slots=True)
 class RebuildPlan:
-    """The manifest, its shards in order, the options that decide their bytes, and the hash of all that does."""
+    """The manifest, its shards in order, the options that decide their bytes, and the hash of all that does.
+
+    funnels: of the stages that made the manifest.
+    """
 
     manifest: Manifest
     shards: tuple[ManifestShard, ...]
     config_hash: str
     config: dict[str, object]
+    funnels: list[StageFunnel]
 
     @property
     def document(self) -> PlanDocument:
         """What plan.json holds."""
-        return {
+        document: PlanDocument = {
             **plans.document(STAGE, self.shards),
             "config": self.config,
             "config_hash": self.config_hash,
@@ -59,6 +64,9 @@ class RebuildPlan:
                 "files": {file.url: file.as_json() for file in self.manifest.files},
             },
         }
+        if self.funnels:
+            document["funnels"] = [{**one} for one in self.funnels]
+        return document
 
 
 def make_plan(config: RebuildConfig) -> RebuildPlan:
@@ -71,9 +79,13 @@ def make_plan(config: RebuildConfig) -> RebuildPlan:
     old = _read_plan(config)
     known = {} if old is None else old["manifest"]["files"]
     manifest = open_manifest(config.input, columns_of(config), config.limit, known)
+    notes = [*manifest.notes]
+    funnels = funnels_of(old, STAGE) if old else []
+    funnels = funnels or earlier_funnels(config.input, sum(manifest.rows.values()), notes.append)
+    manifest = dataclasses.replace(manifest, notes=tuple(notes))
     options = plans.content(config)
     shards = lay_out(manifest.rows, config.shard_size)
-    plan = RebuildPlan(manifest, shards, plans.hash_of([options, manifest.fingerprint]), options)
+    plan = RebuildPlan(manifest, shards, plans.hash_of([options, manifest.fingerprint]), options, funnels)
     if config.verify_hash and manifest.hash_column is None:
         raise InputError(
             f"{config.input}: --verify-hash, but the manifest has no sha256 or md5 column; "

@@ -19,6 +19,7 @@ from builder.cli import main
 from builder.disk.schema import pair_key
 from builder.errors import EnvironmentProblem, InputError, UsageError
 from builder.manifest import ManifestOptions, open_manifest
+from builder.stage.funnels import earlier_funnels
 from tests import renames
 from tests.crawl.crawls import TEXTS, chinese, crawl, file, here, made, pairs, write
 from tests.crawl.made import image, members, response
@@ -107,6 +108,8 @@ def test_rows_in_are_rows_out_and_drops_by_reason(whole: Path) -> None:
     assert funnel["counters"]["pages"] == 120
     assert [one["row"] for one in funnel["paper"]] == [0, 1, 2]
     assert [one["found"] for one in funnel["paper"]] == pytest.approx([145 / 240, 0.0, 0.0])
+    assert (funnel.pop("before"), funnel["stage"]) == ([], "crawl")
+    assert earlier_funnels(str(whole), 95, pytest.fail) == [funnel]
 
 
 def test_of_equal_pairs_the_first_of_the_crawl_is_kept(whole: Path) -> None:

@@ -12,12 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from builder.crawl.recipe import RECIPE
 from builder.disk import ledger
+from builder.disk.ledger import Tally
 from builder.errors import InputError, UsageError
 from builder.rebuild.config import RebuildConfig
 from builder.rebuild.plan import make_plan
 from builder.rebuild.units import STAGE
 from builder.stage import plan as plans
+from builder.stage.funnels import write_funnel
 
 TEXTS = {
     "m.csv": 'url,text\nu,"a"\n',
@@ -144,3 +147,29 @@ def test_another_quoting_or_encoding_is_refused_by_name(tmp_path: Path) -> None:
         UsageError, match="--quoting 'auto' then, 'double' now; --encoding 'utf-8' then, 'gbk' now"
     ):
         make_plan(dataclasses.replace(config, quoting="double", encoding="gbk"))
+
+
+def test_the_funnel_of_candidates_goes_into_the_plan_and_decides_nothing(tmp_path: Path) -> None:
+    candidates = tmp_path / "candidates"
+    for folder in ("data", "ledger/crawl"):
+        (candidates / folder).mkdir(parents=True)
+    pq.write_table(
+        pa.table({"url": ["u", "v"], "alt_text": ["a", "b"]}),
+        candidates / "data/train-00000-of-00001.parquet",
+    )
+    (candidates / "ledger/crawl/plan.json").write_text("{}")
+    config = RebuildConfig(input=str(candidates), output=str(tmp_path / "root"))
+    bare = make_plan(config)
+    assert "funnels" not in bare.document
+    write_funnel(str(candidates), "crawl", RECIPE, Tally(5, 2, {"no_text": 3}))
+    begun(config, lambda plan: plan.pop("funnels"))  # as older builds wrote it
+    plan = make_plan(config)
+    assert plan.config_hash == bare.config_hash
+    assert plan.manifest.notes == bare.manifest.notes
+    (told,) = plan.document["funnels"]
+    assert (told["stage"], told["pairs"], told["kept"]) == ("crawl", 5, 2)
+    begun(config)
+    (candidates / "funnel.json").write_text("{")
+    assert make_plan(config).funnels == plan.funnels  # of the root, whatever became of the folder
+    (note,) = make_plan(dataclasses.replace(config, overwrite=True)).manifest.notes
+    assert note.startswith(f"{candidates}/funnel.json: no funnel of danqing")
