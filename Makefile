@@ -9,7 +9,7 @@ SETUP := setup.cfg pyproject.toml constraints.txt
 # The default editable install hides the module `danqing` behind a folder ./danqing; compat does not.
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt --config-settings editable_mode=compat
 
-.PHONY: demo test cover lint house docs wheel matrix bench peers cc2dataset daft clean
+.PHONY: demo test cover lint house docs wheel matrix bench peers cc2dataset daft posseg clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/danqing demo
@@ -51,11 +51,11 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/verdicts.py
 	$(BIN)/python benchmarks/release.py
 
-# `make peers cc2dataset daft`: what the benchmarks compare with, each in a virtual environment of its own.
+# `make peers cc2dataset daft posseg`: what the benchmarks compare with, each in a virtual environment of its own.
 peers: $(VENV)/pip.stamp
 	$(BIN)/python -m benchmarks.peers $(filter-out $@,$(MAKECMDGOALS))
 
-cc2dataset daft:
+cc2dataset daft posseg:
 	@:
 
 clean:
