@@ -18,7 +18,7 @@ from ..errors import VerificationError
 from ..reasons import Verdict
 from . import figures
 from .counts import CAPTIONS, MILLIONTHS, SIDE_STEP
-from .funnel import revision, steps
+from .funnel import before, beside, revision, steps
 from .words import PARTS, REASONS, SHARDS, STAGES, VERDICTS, described
 
 _NAMES = {"float": "float32", "double": "float64", "halffloat": "float16"}  # of types, as `datasets` has them
@@ -30,6 +30,7 @@ def facts(release: Release, schema: pa.Schema) -> dict[str, object]:
     """Fields of a card but its names; VerificationError where the funnel does not add up, or a column has no word."""
     counts, options = release.counts, release.funnel.get("options", {})
     decision, scored = release.funnel.get("decision", {}), sum(counts["histograms"].get("score", []))
+    made = before(release.funnel)
     main, of_danqing = release.splits[0], release.source == DANQING
     return {
         "release": release,
@@ -45,6 +46,11 @@ def facts(release: Release, schema: pa.Schema) -> dict[str, object]:
         "width": str(_median_side(counts["histograms"].get("resolution", []))),
         "columns": [_column(field, meaning) for field, meaning in described(release.what, schema)],
         "parts": _parts(release),
+        "before": made,
+        "refined": any(one["stage"] == "refine" for one in made),
+        "beside": beside(
+            made, release.funnel["manifest"] - release.funnel["pending"], release.funnel["fetched"]
+        ),
         "steps": steps(release),
         "stages": STAGES,
         "reasons": REASONS,

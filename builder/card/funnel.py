@@ -9,6 +9,7 @@ fetched     pairs that have a picture
 verdicts    of them, as judged; empty where the root was not re-validated
 left_out    of them dropped by re-validation: by verdict, or by min_score where that alone drops them
 decision    alpha, bound, pi0, tested, threshold, min_score, keep of the decision; empty likewise
+before      funnels of the stages that made the manifest, oldest first; where its plan has them
 options     of rebuild: how pictures were asked for and stored; empty for a root without a ledger of it
 removed     kept by its verdict, but taken out by the removal list (the release adds it)
 duplicates  left out as its key was there already (the release adds it where there are any)
@@ -17,14 +18,17 @@ revisions   releases before this one, oldest first: version, created_at, kept, d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..disk import ledger
 from ..disk.files import join, listdir
 from ..disk.release import Release, RevisionDocument
 from ..errors import VerificationError
+from ..stage.funnels import StageFunnel, checked_funnels
+from ..stage.recipe import beside_paper
 from ..stage.status import summary_of
+from .values import share
 
 ASKED = ("alpha", "bound", "decision", "keep", "min_score", "pi0", "suspects", "tested", "threshold")
 OPTIONS = ("encode", "ignore_opt_out", "image_size", "quality", "resize", "upscale")
@@ -46,6 +50,7 @@ def of_root(root: str, pairs: int) -> dict[str, object]:
         "left_out": _counts(judged.counted.reasons if decision and judged else {}),
         "decision": {name: decision.get(name) for name in ASKED} if decision else {},
         "options": {name: value for name, value in options.items() if name in OPTIONS},
+        **({"before": rebuilt.before} if rebuilt and rebuilt.before else {}),
     }
 
 
@@ -68,6 +73,25 @@ def revision(release: Release) -> RevisionDocument:
         "kept": release.counts.get("kept", 0),
         "dropped": dict(sorted(release.dropped.items())),
     }
+
+
+def before(funnel: Mapping[str, Any]) -> list[StageFunnel]:
+    """The funnels of the stages before the manifest, their shares counted anew; ValueError where they do not add up."""
+    return checked_funnels(funnel.get("before", []), funnel["manifest"])
+
+
+def beside(
+    funnels: Sequence[StageFunnel], asked: int, fetched: int, gap: str = " "
+) -> list[tuple[str, str, str]]:
+    """The rows of the paper that these stages and a rebuild answer: name, share dropped here, and in the paper."""
+    return [
+        (
+            f"{row['row']} {row['name']}",
+            share(row["found"], 1, gap),
+            share(row["share"], 1, gap) if row["row"] else "–",
+        )
+        for row in beside_paper(funnels, asked, fetched)
+    ]
 
 
 class Step(NamedTuple):

@@ -63,6 +63,7 @@ class FunnelDocument(TypedDict):
     duplicates: NotRequired[int]
     decision: NotRequired[Document]
     options: NotRequired[Document]
+    before: NotRequired[list[Document]]  # funnels of the stages that made the manifest
     revisions: NotRequired[list[RevisionDocument]]
     card: NotRequired[CardDocument]  # here, as earlier readers refuse what they do not know beside the funnel
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from ..card.funnel import before
 from ..disk import documents
 from ..disk.release import NAME, Release
 from ..reasons import Verdict
@@ -42,6 +43,7 @@ def check_funnel(release: Release, differences: Differences) -> None:
     if lacking := [name for name in _NEEDED if name not in funnel]:
         differences.add("funnel", f"{NAME}: funnel: {', '.join(lacking)} should be there")
         return
+    _check_before(funnel, differences)
     verdicts, left_out = funnel.get("verdicts", {}), funnel["left_out"]
     fetched = funnel["manifest"] - funnel["pending"] - sum(funnel["reasons"].values())
     left = funnel["fetched"] - sum(left_out.values()) - funnel.get("removed", 0) - funnel.get("duplicates", 0)
@@ -56,6 +58,20 @@ def check_funnel(release: Release, differences: Differences) -> None:
         differences.unequal("funnel", f"{NAME}: funnel: {what}", wanted, found)
     before = [one["version"] for one in funnel.get("revisions", ()) if one["version"] != release.version]
     differences.unequal("funnel", f"{NAME}: previous", before[-1] if before else None, release.previous)
+
+
+def _check_before(funnel: Mapping[str, Any], differences: Differences) -> None:
+    """Check that the stages before the manifest add up, and that their shares are those of their counts."""
+    try:
+        counted = before(funnel)
+    except ValueError as error:
+        differences.add("funnel", f"{NAME}: funnel.before: {error}")
+        return
+    for one, said in zip(counted, funnel.get("before", ()), strict=True):
+        if (one["steps"], one["paper"]) != (said["steps"], said["paper"]):
+            differences.add(
+                "funnel", f"{NAME}: funnel.before: the shares of {one['stage']} should be those of its counts"
+            )
 
 
 def _check_decision(release: Release, differences: Differences) -> None:

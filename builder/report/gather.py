@@ -32,6 +32,7 @@ from ..disk.schema import SCORES, said_by, tested, unlike_scores
 from ..errors import InputError
 from ..reasons import Cause, Verdict
 from ..stage.counts import HostCounts
+from ..stage.funnels import StageFunnel, funnels_of
 from ..stage.shards import find_shards
 from ..web.hostname import host_of
 from .samples import DAMAGED, Row, Smallest, as_bytes, decoded
@@ -62,6 +63,7 @@ class Numbers:
     )
     null: Counts | None = None  # of the scores of captions with pictures of other pairs
     samples: Mapping[str, list[Row]] = field(default_factory=dict)
+    before: list[StageFunnel] = field(default_factory=list)  # of the stages that made the manifest
 
     @property
     def rebuilt(self) -> int:
@@ -214,6 +216,7 @@ def _count_all_outcomes(root: str, numbers: Numbers, smallest: Smallest, bar: Ba
                 _count_outcomes(numbers, table, smallest, first, name)
                 bar.update(table.num_rows)
     plan = ledger.read_plan(root, "rebuild") if numbers.has_outcomes else None
+    numbers.before = [] if plan is None else funnels_of(plan, "rebuild")
     numbers.manifest = max(numbers.rebuilt if plan is None else sum(plan["rows"].values()), numbers.fetched)
     if numbers.rebuilt < numbers.scored:
         raise InputError(

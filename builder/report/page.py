@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..card import charts, values, words
+from ..card import charts, funnel, values, words
 from ..card.charts import BINS, EDGES, Chart, Counts, FunnelBar
 from ..disk.ledger import by_count
 from ..disk.schema import published
@@ -68,6 +68,7 @@ def render(root: str, numbers: Numbers, galleries: list[Gallery]) -> str:
         percent=percent,
         shown=SHOWN,
         losses=_losses(numbers),
+        beside=funnel.beside(numbers.before, numbers.fetched, numbers.rebuilt, gap=""),
         worst=_hosts(numbers.hosts.worst(HOSTS)),
         largest=_hosts(numbers.hosts.largest(HOSTS)),
         spreads=spreads,

@@ -8,7 +8,8 @@ compared: of all steps that answer a row, of the pairs that the rows before it w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import NotRequired, TypedDict
 
 from ..console import table
@@ -68,6 +69,10 @@ class RecipeFunnel(TypedDict):
     order: str
 
 
+# The row that rebuild answers, which has no recipe.
+DOWNLOAD = PaperDocument(row=3, name="download success", pairs=475_104_485, share=0.3271)
+
+
 def step(name: str, row: int | None, *reasons: Reason) -> StepDocument:
     """A step of a recipe. row: of the paper that it answers; reasons: with which it does."""
     told = StepDocument(name=name, reasons=[reason.value for reason in reasons])
@@ -117,18 +122,39 @@ def _order(steps: Sequence[FunnelStep]) -> str:
     return f"steps of row {', '.join(map(str, sorted(set(late))))} come after later rows here" if late else ""
 
 
-def funnel_lines(document: RecipeFunnel) -> list[str]:
-    """The funnel for people: its steps, then the paper's rows beside it."""
+def beside_paper(funnels: Iterable[RecipeFunnel], asked: int = 0, fetched: int = 0) -> list[FunnelRow]:
+    """The paper's rows that some stages answer, ascending; of several that answer one, what they leave is multiplied.
+
+    asked, fetched: pairs of a rebuild that has counted some, which answers the row of the download.
+    """
+    rows = [row for one in funnels for row in one["paper"]]
+    if asked:
+        rows.append(FunnelRow(**DOWNLOAD, found=1 - fetched / asked))
+    found: dict[int, FunnelRow] = {}
+    for row in sorted(rows, key=itemgetter("row")):
+        if before := found.get(row["row"]):
+            row = FunnelRow(**{**before, "found": 1 - (1 - before["found"]) * (1 - row["found"])})
+        found[row["row"]] = row
+    return [*found.values()]
+
+
+def paper_lines(rows: Iterable[FunnelRow]) -> list[str]:
+    """Rows of the paper beside ours, as a table."""
+    told = [
+        (f"{one['row']} {one['name']}", f"{one['found']:.2%}", f"{one['share']:.2%}" if one["row"] else "–")
+        for one in rows
+    ]
+    return table([("row of the paper", "dropped here", "in the paper"), *told])
+
+
+def funnel_lines(document: RecipeFunnel, before: Sequence[RecipeFunnel] = ()) -> list[str]:
+    """The funnel for people: its steps, then the paper's rows beside it and beside the stages before."""
     steps = [
         (one["name"], f"{one['pairs']:,}", f"{one['dropped']:,}", f"{one['share']:.1%}")
         for one in document["steps"]
     ]
-    rows = [
-        (f"{one['row']} {one['name']}", f"{one['found']:.2%}", f"{one['share']:.2%}" if one["row"] else "–")
-        for one in document["paper"]
-    ]
     lines = table([("step", "pairs", "dropped", "share"), *steps])
-    lines += ["", *table([("row of the paper", "dropped here", "in the paper"), *rows])]
+    lines += ["", *paper_lines(beside_paper([*before, document]))]
     return (
         [
             *lines,

@@ -22,7 +22,17 @@ from ..options import option
 from ..reasons import Verdict
 from .counts import HostCounts
 from .doubt import Lost, doubt
-from .recipe import RecipeDocument, RecipeFunnel, checked_recipe, funnel_lines, funnel_of
+from .funnels import StageFunnel, funnels_of
+from .recipe import (
+    FunnelRow,
+    RecipeDocument,
+    RecipeFunnel,
+    beside_paper,
+    checked_recipe,
+    funnel_lines,
+    funnel_of,
+    paper_lines,
+)
 from .shared import Shared
 
 HOSTS_SHOWN = 10
@@ -43,7 +53,8 @@ class StatusConfig(Shared):
 class Funnel:
     """One stage of a root. shards_total and rows_total: of the plan; counted: of shards done and in flight.
 
-    units: of a stage of several passes, how many are done of each kind, and of how many.
+    units: of a stage of several passes, how many are done of each kind, and of how many; before: the funnels of the
+    stages that made its manifest, as its plan has them.
     """
 
     stage: str
@@ -62,6 +73,7 @@ class Funnel:
     last_finished: str | None = None  # ISO 8601
     units: dict[str, tuple[int, int]] = field(default_factory=dict)
     recipe: RecipeDocument | None = None
+    before: list[StageFunnel] = field(default_factory=list)
 
     def add(self, one: ShardLedger, *, later: bool = False) -> None:
         """Count a shard that is done. later: of a pass whose pairs an earlier one has counted."""
@@ -114,6 +126,7 @@ class Funnel:
                 else {}
             ),
             **({"funnel": self._funnel} if self._funnel else {}),
+            **({"before": self.before} if self.before else {}),
         }
 
     def lines(self) -> list[str]:
@@ -132,7 +145,9 @@ class Funnel:
         lines += [*self._shares("outcome", outcomes), *self._verdicts(), *statuses, *self._hosts()]
         if self._funnel:
             counters = ", ".join(f"{name} {count:,}" for name, count in sorted(self.counted.counters.items()))
-            lines += ["", *funnel_lines(self._funnel), f"counted: {counters}"]
+            lines += ["", *funnel_lines(self._funnel, self.before), f"counted: {counters}"]
+        elif self.before:
+            lines += ["", *paper_lines(self._beside_paper)]
         return lines
 
     @property
@@ -145,6 +160,12 @@ class Funnel:
     def lost(self) -> Lost:
         """What was kept and lost so far."""
         return Lost(self.counted.rows, self.counted.kept, self.counted.reasons)
+
+    @property
+    def _beside_paper(self) -> list[FunnelRow]:
+        """The paper's rows that the stages before a stage without a recipe answer, and rebuild itself."""
+        rows, kept = self.counted.rows, self.counted.kept
+        return beside_paper(self.before, *((rows, kept) if self.stage == "rebuild" else ()))
 
     @property
     def _funnel(self) -> RecipeFunnel | None:
@@ -243,7 +264,8 @@ def _funnel(root: str, stage: str) -> Funnel | None:
     shards, rows = plan["shards"], plan["rows"]
     recipe = checked_recipe(plan["recipe"]) if "recipe" in plan else None
     hash_ = str(plan.get("config_hash", ""))
-    funnel = Funnel(stage, sum(shards.values()), sum(rows.values()), hash_, recipe=recipe)
+    before = funnels_of(plan, stage)
+    funnel = Funnel(stage, sum(shards.values()), sum(rows.values()), hash_, recipe=recipe, before=before)
     # Progress before markers: a shard that is finished in between is then counted once, by its marker.
     funnel.told_at, flight = ledger.read_progress(root, stage)
     passes = [name for name in listdir(join(root, "ledger", stage)) if _PASS.fullmatch(name)]

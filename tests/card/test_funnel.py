@@ -16,6 +16,7 @@ from builder.reasons import KEPT, Cause, Reason, Verdict
 
 from ..roots import make_root
 from ..scored import make_scored
+from ..stage.test_funnels import two
 from .published import Made, publish
 
 
@@ -64,6 +65,26 @@ def test_of_a_root_without_a_ledger_of_rebuild(scored: bool, tmp_path: Path) -> 
     told = funnel.of_root(str(tmp_path), 100)
     assert (told["manifest"], told["pending"], told["reasons"], told["fetched"]) == (100, 0, {}, 100)
     assert (told["options"], bool(told["left_out"])) == ({}, scored)
+
+
+def test_the_funnels_of_its_plan_come_with_it(tmp_path: Path) -> None:
+    make_root(tmp_path)
+    rebuilt(tmp_path)
+    assert "before" not in funnel.of_root(str(tmp_path), 100)
+    path = tmp_path / "ledger/rebuild/plan.json"
+    plan = json.loads(path.read_text()) | {"funnels": two()}
+    path.write_text(json.dumps(plan))
+    assert funnel.of_root(str(tmp_path), 100)["before"] == two()
+
+
+def test_the_rows_of_the_paper_are_told_by_number() -> None:
+    # 160 of 400 pairs are of another language, 40 of the 240 left are short, and later 48 of 200; 100 of 150 came.
+    assert funnel.beside(two(), 150, 100) == [
+        ("1 language", "40.0 %", "20.0 %"),
+        ("2 length", "36.7 %", "25.0 %"),  # 1 - 200/240 * 152/200
+        ("3 download success", "33.3 %", "32.7 %"),
+    ]
+    assert [name for name, _, _ in funnel.beside(two(), 0, 0)] == ["1 language", "2 length"]
 
 
 def test_steps_add_up_or_fail(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from builder.crawl.buckets import CANDIDATES
 from builder.disk.release import Release
 from builder.errors import InputError, VerificationError
 
+from ..stage.test_funnels import two
 from .published import Made, publish
 
 MADE = {
@@ -156,6 +157,24 @@ def test_the_funnel_is_told_step_by_step(tmp_path: Path) -> None:
     )
     assert left == release.counts["kept"] == whole - sum(lost.values())
     assert fetched == release.funnel["fetched"]
+
+
+def test_the_stages_before_the_manifest_are_told_beside_the_paper(tmp_path: Path) -> None:
+    release, _ = publish(tmp_path / "one")
+    bare = rendered(tmp_path / "two")
+    assert "row of the paper" not in bare
+    assert "danqing changes no caption" in bare
+    card = rendered(tmp_path / "three", funnel=release.funnel | {"before": two(times=10)})
+    rows = [line for line in card.splitlines() if line.startswith("|")]
+    assert "| crawl | 4,000 | 2,000 | 50.0 % |" in rows
+    assert "| refine | 2,000 | 1,520 | 76.0 % |" in rows
+    assert "| 1 language | 40.0 % | 20.0 % |" in rows
+    asked = release.funnel["manifest"] - release.funnel["pending"]
+    here = f"{1 - release.funnel['fetched'] / asked:.1%}".replace("%", " %")
+    assert f"| 3 download success | {here} | 32.7 % |" in rows
+    assert "danqing cleaned them before" in card
+    assert "danqing changes no caption" not in card
+    assert "danqing filters no content" not in card
 
 
 @pytest.mark.parametrize("name", ["manifest", "fetched", "removed"])

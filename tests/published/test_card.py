@@ -23,6 +23,7 @@ from builder.published.differences import Differences
 from builder.published.funnel import check_funnel
 from builder.published.verify import NOT
 
+from ..stage.test_funnels import two
 from . import made
 from .broken import KINDS, carded, instead, recounted
 
@@ -68,6 +69,12 @@ def foreign(config: str) -> Callable[[Path], None]:
     return carded(r"configs:\n", f"configs:\n{config}")
 
 
+def shared() -> dict[str, Any]:
+    """A funnel of which a share is another than its counts make it."""
+    told: dict[str, Any] = {**two()[0]}
+    return told | {"paper": [one | {"found": 0.3} for one in told["paper"]]}
+
+
 FOREIGN = "- config_name: more\n  data_files: hf://datasets/other/data/*.parquet\n"
 OTHER_PART = "- config_name: changes\n  data_files:\n  - split: train\n    path: data/*.parquet\n"
 SHARD = r"images/train-00000-of-00002\.\w+"
@@ -96,6 +103,27 @@ EDITS: dict[str, tuple[tuple[str, ...], Callable[[Path], None], str]] = {
         SCORED,
         said("funnel", "verdicts", "same", value=5),
         r"funnel: sum of verdicts should be \d+, it is",
+    ),
+    "before": (
+        ALL,
+        said("funnel", "before", value=two()),
+        instead("danqing made that manifest too", "### Text"),
+    ),
+    "before-none": (ALL, said("funnel", "before", value=[{}]), r"funnel\.before: without counters"),
+    "before-sum": (
+        ALL,
+        said("funnel", "before", value=[two()[0] | {"kept": 7}]),
+        r"funnel\.before: kept: 7, by",
+    ),
+    "before-less": (
+        ALL,
+        said("funnel", "before", value=two()[::-1]),
+        r"funnel\.before: refine kept 152 pairs",
+    ),
+    "before-share": (
+        ALL,
+        said("funnel", "before", value=[shared()]),
+        r"shares of crawl should be those of its",
     ),
     "no-funnel": (
         ALL,
@@ -370,6 +398,16 @@ def deep(folder: Path) -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_what_danqing_writes_holds(real: dict[str, Path], name: str) -> None:
     assert check(str(real[name]), "full", Console(quiet=True)).differences == []
+
+
+@pytest.mark.parametrize("name", ["images", "manifest-unscored"])
+def test_the_stages_before_the_manifest_are_part_of_the_card(tmp_path: Path, name: str) -> None:
+    release = made.make(tmp_path, KINDS[name])
+    made.seal(tmp_path, KINDS[name], funnel=release.funnel | {"before": two()})
+    assert "| 2 length | 36.7 % | 25.0 % |" in (tmp_path / "README.md").read_text()
+    assert documents_of(tmp_path, name) == []
+    carded(r"\| crawl \| 400", "| crawl | 500")(tmp_path)
+    assert "crawl | 400" in " ".join(documents_of(tmp_path, name))
 
 
 def documents_of(folder: Path, name: str) -> list[str]:

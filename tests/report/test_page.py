@@ -14,6 +14,7 @@ import pytest
 from builder.cli import main
 from builder.reasons import Cause
 from tests.scored import DECISION, MIX, Scoring
+from tests.stage.test_funnels import two
 
 from . import planted
 from .conftest import LOST, Made
@@ -39,6 +40,27 @@ def test_every_row_of_the_manifest_has_one_verdict(made: Made, page: Page) -> No
     total = pairs.pop("manifest")
     assert pairs == planted_
     assert sum(pairs.values()) == total == made.manifest
+
+
+def test_the_stages_before_the_manifest_stand_beside_the_paper(
+    made: Made, page: Page, tmp_path: Path
+) -> None:
+    assert not {"before", "paper"} & page.tables.keys()
+    shutil.copytree(made.root, tmp_path / "root")
+    path = tmp_path / "root" / "ledger" / "rebuild" / "plan.json"
+    funnels = two()
+    funnels[0]["paper"][0]["name"] = planted.SCRIPT[:40]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"funnels": funnels}))
+    told = report(tmp_path / "root", tmp_path / "page.html")
+    before, paper = (
+        [[*map(str.strip, row)] for row in told.tables[name][1:]] for name in ("before", "paper")
+    )
+    assert before == [["crawl", "400", "200", "50.0%"], ["refine", "200", "152", "76.0%"]]
+    assert paper == [
+        [f"1 {planted.SCRIPT[:40]}", "40.0%", "20.0%"],
+        ["2 length", "36.7%", "25.0%"],
+        ["3 download success", f"{LOST / made.manifest:.1%}", "32.7%"],
+    ]
 
 
 def test_what_is_lost_is_lost_for_one_reason(made: Made, page: Page) -> None:

@@ -23,10 +23,22 @@ from builder.stage.funnels import (
     funnels_of,
     write_funnel,
 )
+from builder.stage.recipe import RecipeDocument, funnel_of
 from tests.stage.test_recipe import TWO
 
 COUNTED = Tally(100, 24, {"short": 20, "other": 50, "copy": 5, "twin": 1}, {"pages": 7})
 AGAIN = Tally(24, 18, {"short": 6})
+
+
+def two(times: int = 1) -> list[StageFunnel]:
+    """The funnels of a crawl that kept 200 of 400 pairs, and of what refined them to 152; or so many times that."""
+    before: list[StageFunnel] = []
+    recipe = RecipeDocument(steps=TWO["steps"][:1], paper=TWO["paper"][1:])
+    told = [("crawl", TWO, 400, {"other": 160, "short": 40}), ("refine", recipe, 200, {"short": 48})]
+    for stage, steps, pairs, reasons in told:
+        many = {reason: times * count for reason, count in reasons.items()}
+        before.append(StageFunnel(**funnel_of(steps, times * pairs, many), stage=stage, counters={}))
+    return before
 
 
 def begun(folder: Path, stage: str = "crawl") -> Path:

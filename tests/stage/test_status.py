@@ -10,6 +10,8 @@ from builder.disk import ledger
 from builder.disk.ledger import ShardLedger, Tally, WrittenFile
 from builder.reasons import Reason
 from builder.stage.status import StatusConfig, summary_of
+from tests.stage.test_funnels import two
+from tests.stage.test_recipe import TWO
 
 
 def tally(kept: int, **dropped: int) -> Tally:
@@ -128,6 +130,58 @@ def test_several_stages_stand_one_below_the_other(root: Path) -> None:
     told = summary_of(str(root))
     assert list(told.as_dict()["stages"]) == ["rebuild", "revalidate"]
     assert "\n\nrevalidate: 0 of 1 shards done" in "\n".join(told.lines())
+
+
+def planned(root: Path, stage: str, **told: object) -> None:
+    path = root / "ledger" / stage / "plan.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plan = json.loads(path.read_text()) if path.exists() else {"rows": {}, "shards": {}}
+    path.write_text(json.dumps(plan | told))
+
+
+def test_the_rows_of_the_paper_of_all_stages_stand_in_one_table(root: Path) -> None:
+    without = summary_of(str(root)).lines()
+    planned(root, "rebuild", funnels=two())
+    told = summary_of(str(root))
+    assert told.lines()[: len(without)] == without
+    assert told.lines()[len(without) :] == [  # 19 of 24 were fetched
+        "",
+        "row of the paper    dropped here  in the paper",
+        "1 language                40.00%        20.00%",
+        "2 length                  36.67%        25.00%",
+        "3 download success        20.83%        32.71%",
+    ]
+    assert told.as_dict()["stages"]["rebuild"]["before"] == two()
+
+
+def test_a_rebuild_that_has_counted_nothing_answers_no_row(tmp_path: Path) -> None:
+    planned(tmp_path, "rebuild", funnels=two())
+    assert [line.split()[0] for line in summary_of(str(tmp_path)).lines()[-3:]] == ["row", "1", "2"]
+
+
+def test_a_stage_with_a_recipe_shows_the_rows_before_beside_its_own(tmp_path: Path) -> None:
+    crawl, refine = two()
+    recipe = {"steps": TWO["steps"][:1], "paper": TWO["paper"][1:]}
+    planned(tmp_path, "refine", funnels=[crawl], recipe=recipe)
+    counts = Tally(200, 152, {"short": 48})
+    ShardLedger.of(
+        "refine/1-steps", "rows-00000-of-00001", counts, outputs={}, config="c", seconds=1.0
+    ).write(str(tmp_path))
+    told = summary_of(str(tmp_path))
+    assert told.as_dict()["stages"]["refine"]["funnel"]["paper"] == refine["paper"]
+    lines = told.lines()
+    assert lines[lines.index("row of the paper  dropped here  in the paper") + 1 :][:2] == [
+        "1 language              40.00%        20.00%",
+        "2 length                36.67%        25.00%",
+    ]
+
+
+def test_funnels_of_a_plan_that_are_none_are_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    planned(root, "rebuild", funnels=[{**two()[0], "kept": 7}])
+    assert main(["status", str(root)]) == 3
+    assert capsys.readouterr().err == (
+        "danqing: ledger/rebuild/plan.json: its funnels are none (kept: 7, by its steps 200); restore it\n"
+    )
 
 
 @pytest.fixture
