@@ -11,11 +11,13 @@ import fsspec
 import pyarrow.parquet as pq
 import pytest
 
+from builder.cli import main
 from builder.disk import removals
 from builder.disk.files import Lock
 from builder.reasons import Cause
 from tests.release.roots import FROM, SOME, planned, read, release, released, scored_root, tree, with_ledger
 from tests.roots import make_root, pair
+from tests.stage.test_funnels import two
 
 SHIFTED = (*SOME[:-1], Cause.UNRELATED)
 DATE = "1795000000"  # 2026-11-18
@@ -65,6 +67,16 @@ def test_a_release_holds_the_kept_pairs_and_says_so(root: Path, tmp_path: Path, 
     assert found.counts["kept"] == found.counts["rows"] == len(kept)
     assert set(found.files) == set(tree(out)) - {"release.json"}
     assert (found.license, found.source) == ("cc-by-nc-4.0", "DeepGlint-AI/DanQing100M")
+
+
+def test_the_stages_before_the_manifest_go_into_card_and_document(root: Path, tmp_path: Path) -> None:
+    with_ledger(root)
+    path = root / "ledger/rebuild/plan.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"funnels": two(times=10)}))
+    assert release(root, tmp_path / "out") == 0
+    assert released(tmp_path / "out").funnel["before"] == two(times=10)
+    assert "| refine | 2,000 | 1,520 | 76.0 % |" in (tmp_path / "out/README.md").read_text()
+    assert main(["verify", str(tmp_path / "out"), "--quiet"]) == 0
 
 
 def test_nothing_is_left_beside_the_release(root: Path, tmp_path: Path) -> None:
