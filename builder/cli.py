@@ -50,6 +50,12 @@ STAGES: Mapping[str, Row] = {
         "builder.crawl.config:CrawlConfig",
         "builder.crawl.runner:run",
     ),
+    "refine": Row(
+        "clean the texts of a manifest and drop those that say nothing: a manifest again",
+        "builder.refine.config:RefineConfig",
+        "builder.refine.runner:run",
+        {"OPENBLAS_NUM_THREADS": "1"},
+    ),
     "rebuild": Row(
         "fetch the pictures of a manifest and account for every row",
         "builder.rebuild.config:RebuildConfig",

@@ -29,8 +29,8 @@ FLOORS = (
     STAGES, ("demo",), ("cli",),
 )  # fmt: skip
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
-# Of a stage, what decides and does; what these do not import is its plumbing. live: the work, for a reader.
-WORK = ("work", "live", "recipe", "rules", "config")
+# Of a stage, what decides and does, also for a reader (live) or in memory (pilot); the rest is its plumbing.
+WORK = ("work", "live", "pilot", "recipe", "rules", "config")
 BUILDER = sorted((ROOT / "builder").rglob("*.py"))
 PARTS = [path for part in ("cards", "benchmarks") for path in (ROOT / part).rglob("*.py")]
 SOURCES = [*sorted([*BUILDER, *(path for path in PARTS if "out" not in path.parts)]), ROOT / "danqing.py"]

@@ -82,6 +82,7 @@ def test_json_is_one_object(stages: Mapping[str, Row], capsys: pytest.CaptureFix
 # What each command is asked that it cannot do.
 MISSING = {
     "crawl": ["gone.wat.gz", "out"],
+    "refine": ["gone.parquet", "out"],
     "rebuild": ["gone.parquet", "out"],
     "revalidate": ["gone"],
     "release": ["gone", "out", "--license", "mit"],
@@ -184,8 +185,8 @@ def test_debug_adds_the_traceback(stages: Mapping[str, Row], capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "which stage? there are crawl, rebuild, revalidate, "),
-        (["rebiuld", "a", "b"], "rebiuld: no such stage; there are crawl, rebuild, revalidate, "),
+        ([], "which stage? there are crawl, refine, rebuild, "),
+        (["rebiuld", "a", "b"], "rebiuld: no such stage; there are crawl, refine, rebuild, "),
         (["--quiet"], "unrecognized arguments: --quiet; see danqing --help"),
         (["rebuild", "a"], "the following arguments are required: OUTPUT; see danqing rebuild --help"),
         (["rebuild", "a", "b", "--image-sise", "3"], "unrecognized arguments: --image-sise 3"),

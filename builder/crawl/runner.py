@@ -77,13 +77,13 @@ class Crawl(Stage[CrawlConfig, CrawlPlan]):
             self.root, work, plan.config_hash, self.config.dropped, self.config, len(plan.files)
         )
         files = plan.units
-        yield from over(setup, "builder.crawl.work:1-files", files, self.config, counted="files")
+        yield from over(setup, "builder.crawl.work:1-files", files, self.config, "files")
         if todo(self.root, FILES, files)[0]:
             return
         self._write(plan)
         setup = dataclasses.replace(setup, buckets=later_units(self.root, len(plan.files))["bucket"])
         buckets = {setup.bucket_stem(number): Unit(number) for number in range(setup.buckets)}
-        yield from over(setup, "builder.crawl.work:2-buckets", buckets, self.config, counted="buckets")
+        yield from over(setup, "builder.crawl.work:2-buckets", buckets, self.config, "buckets")
         if todo(self.root, BUCKETED, buckets)[0]:
             return
         if not is_laid_out(self.root):
@@ -95,7 +95,7 @@ class Crawl(Stage[CrawlConfig, CrawlPlan]):
         shards: dict[str, Unit] = {stem("train", one, count): ShardUnit(one, layout) for one in range(count)}
         mine, total = of_rank(shards.values(), self.config.place), sum(layout["kept"])
         rows = sum(stop - start for start, stop in (range_of(one.number, count, total) for one in mine))
-        yield from over(setup, "builder.crawl.work:4-shards", shards, self.config, rows=rows)
+        yield from over(setup, "builder.crawl.work:4-shards", shards, self.config, rows)
 
     def facts(self, counts: Tally, before: Tally, seconds: float) -> Mapping[str, Any]:
         """Pages and pairs, the share kept, the speed of reading and the commonest reasons."""

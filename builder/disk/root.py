@@ -29,7 +29,7 @@ _SHARD = re.compile(r"(\w+)-(\d{5,})")
 # What a stage writes into its ledger beside markers, what a killed run leaves in its work folder beside spools, and
 # what that folder holds before there is a plan.
 _LEDGER = re.compile(
-    r"(?:plan|decision|layout|progress-\d+)\.json|panel\.npz|(?:removals|hosts|common)\.parquet"
+    r"(?:plan|decision|layout|thresholds|progress-\d+)\.json|panel\.npz|(?:removals|hosts|common|words)\.parquet"
 )
 _LEFT = re.compile(
     r"\w+-\d{5,}-of-\d+\.(?:(?:images|outcomes)\.tmp|reopened)|.+\.copy|[0-9a-f]{16}\.[0-9a-f]*\.part|"
@@ -44,7 +44,7 @@ class Footprint:
 
     work: the name of its work folder, cached: what that begins with in the cache of this machine, for a root on a
     store; swept: the folders in which killed writes leave something; upon: the stages whose root it may write into;
-    files: that it writes beside its folders.
+    files: that it writes beside its folders; written: files as it writes them, which no manifest may match.
     """
 
     stages: tuple[str, ...]
@@ -55,11 +55,18 @@ class Footprint:
     swept: tuple[str, ...] = ()
     upon: tuple[str, ...] = ("rebuild",)
     files: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
 
 
 # The scores of pictures go with the pictures.
 _FOLDERS = ("images", "outcomes", "scores", "embeddings")
-REBUILD = Footprint(("rebuild", "revalidate"), _FOLDERS, (*_FOLDERS, "ledger", CARD), ".spool")
+REBUILD = Footprint(
+    ("rebuild", "revalidate"), _FOLDERS, (*_FOLDERS, "ledger", CARD), ".spool",
+    written=(
+        "images/train-00000-of-00001.parquet", "images/train-00000-of-00001.tar",
+        "outcomes/train-00000-of-00001.parquet", "ledger/rebuild/plan.json", "ledger/rebuild/train-00000.json", CARD,
+    ),
+)  # fmt: skip
 REVALIDATE = Footprint(
     ("revalidate",),
     _FOLDERS[2:],
@@ -68,18 +75,27 @@ REVALIDATE = Footprint(
     "revalidate-",
     ("scores",),
 )
-_PASSES = tuple(f"crawl/{name}" for name in ("1-files", "2-buckets", "3-layout", "4-shards"))
-_SPOOL = tuple(f"ledger/crawl/spool/{name}" for name in ("rows", "pairs", "hashes", "hosts"))
-CRAWL = Footprint(
-    ("crawl", *_PASSES, "crawl/spool"),
-    (*_SPOOL, "data"),
-    ("data", "ledger/crawl", "funnel.json"),
-    ".crawl",
-    "crawl-",
-    ("data", *(f"ledger/{one}" for one in _PASSES), "ledger/crawl/spool", *_SPOOL),
-    upon=(),
-    files=("funnel.json",),
-)
+
+
+def _of_passes(stage: str, passes: Sequence[str], spool: Sequence[str]) -> Footprint:
+    """The footprint of a stage that makes a manifest in several passes. spool: folders between them."""
+    ledgers = tuple(f"{stage}/{number}-{name}" for number, name in enumerate(passes, 1))
+    between = tuple(f"ledger/{stage}/spool/{name}" for name in spool)
+    return Footprint(
+        (stage, *ledgers, f"{stage}/spool"),
+        (*between, "data"),
+        ("data", f"ledger/{stage}", "funnel.json"),
+        f".{stage}",
+        f"{stage}-",
+        ("data", *(f"ledger/{one}" for one in ledgers), f"ledger/{stage}/spool", *between),
+        upon=(),
+        files=("funnel.json",),
+        written=("data/train-00000-of-00001.parquet", f"ledger/{stage}/plan.json", "funnel.json"),
+    )
+
+
+CRAWL = _of_passes("crawl", ("files", "buckets", "layout", "shards"), ("rows", "pairs", "hashes", "hosts"))
+REFINE = _of_passes("refine", ("steps", "thresholds", "buckets", "shards"), ("rows", "words", "pairs"))
 
 
 @dataclass(frozen=True, slots=True)

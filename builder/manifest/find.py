@@ -8,6 +8,7 @@ Splits are read from file and folder names with the words of `datasets`.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -33,7 +34,7 @@ ROOT = re.compile(r"^(|.*/)ledger/(?:[^/]+/)+[^/]+\.json$")  # a file that only 
 MADE = re.compile(
     r"ledger/(crawl|refine)/plan\.json"
 )  # of candidates: such a root is a manifest until it is rebuilt
-_SHARD = re.compile(r"data/train-\d{5,}-of-(\d{5,})\.parquet")
+_SHARD = re.compile(rf"data/({'|'.join(SPLITS)})-\d{{5,}}-of-(\d{{5,}})\.parquet")
 DOCUMENTS = (".json", ".md", ".txt", ".yaml", ".yml", ".html", ".lock", ".py")
 NAMED = 5  # how many names an error lists
 
@@ -126,13 +127,13 @@ def _entries(
 
 def _of_candidates(names: dict[str, str], stage: str, source: str) -> list[FoundFile]:
     """The shards of candidates, of which every one must be there."""
-    shards = [name for name in names if _SHARD.fullmatch(name)]
-    counts = {match[1] for match in map(_SHARD.fullmatch, shards) if match}
-    if not shards or counts != {f"{len(shards):05d}"}:
+    shards = {name: match for name in names if (match := _SHARD.fullmatch(name))}
+    found = Counter(match[1] for match in shards.values())  # a shard says of how many of its split it is one
+    if not shards or any(int(match[2]) != found[match[1]] for match in shards.values()):
         raise InputError(
             f"{source}: danqing {stage} is not done with it, as {len(shards)} shards are in data/: run it to its end"
         )
-    return [FoundFile(names[name], name, "train") for name in shards]
+    return [FoundFile(names[name], name, match[1]) for name, match in shards.items()]
 
 
 def _of_release(names: dict[str, str], source: str) -> list[FoundFile]:

@@ -10,33 +10,20 @@ long as it is in no folder of the root's own: what a rebuild writes must not be 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fsspec.utils import glob_translate
-
-from ..console import in_words
-from ..disk.files import filesystem, is_within, resolved
 from ..disk.ledger import PlanDocument, read_plan
-from ..disk.reading import WEB, reading, type_of
 from ..disk.removals import Removals
-from ..disk.root import CARD, REBUILD, Earlier
 from ..errors import InputError, UsageError
 from ..manifest import Manifest, known_encoding, open_manifest
 from ..reasons import Reason
 from ..stage import plan as plans
 from ..stage.funnels import StageFunnel, earlier_funnels, funnels_of
-from ..stage.rows import ManifestShard, as_bytes, columns_of, lay_out, rows_of_shards
+from ..stage.rows import ManifestShard, as_bytes, columns_of, lay_out, record_of, rows_of_shards
 from .config import RebuildConfig
 from .removed import rows_of
 from .units import STAGE, Task
-
-# Files as a rebuild writes them, which no pattern of the manifest may match.
-_WRITTEN = (
-    "images/train-00000-of-00001.parquet", "images/train-00000-of-00001.tar", "outcomes/train-00000-of-00001.parquet",
-    "ledger/rebuild/plan.json", "ledger/rebuild/train-00000.json", CARD,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +46,7 @@ class RebuildPlan:
             **plans.document(STAGE, self.shards),
             "config": self.config,
             "config_hash": self.config_hash,
-            "manifest": {
-                "fingerprint": self.manifest.fingerprint,
-                "files": {file.url: file.as_json() for file in self.manifest.files},
-            },
+            "manifest": record_of(self.manifest),
         }
         if self.funnels:
             document["funnels"] = [{**one} for one in self.funnels]
@@ -124,71 +108,6 @@ def _same(root: str, old: PlanDocument, plan: RebuildPlan) -> None:
         raise InputError(
             f"the manifest has changed since {root} was begun: restore it, use another root, or --overwrite"
         )
-
-
-def check_apart(source: str, output: str) -> None:
-    """Raise UsageError where manifest and root are in each other's way."""
-    if source.startswith(WEB):
-        return
-    fs, path = filesystem(source)
-    manifest, root = resolved(source), resolved(output)
-    with reading(source):
-        kind = type_of(fs, path)
-    if any(is_within(manifest, f"{root}/{name}") for name in REBUILD.names):
-        why = "the manifest lies among the files of the root"
-    elif kind == "directory" and manifest == root:
-        why = "the root is the folder of the manifest"
-    elif kind is None and any(re.match(glob_translate(manifest), f"{root}/{name}") for name in _WRITTEN):
-        why = "the files of the root would be taken for the manifest"
-    else:
-        return
-    raise UsageError(f"{output}: {why}, {source}; name another folder for the root")
-
-
-@dataclass(frozen=True, slots=True)
-class PlanSummary:
-    """What --dry-run prints."""
-
-    plan: RebuildPlan
-    config: RebuildConfig
-    pending: int
-    removals: Removals | None
-    earlier: Earlier | None
-
-    def as_dict(self) -> dict[str, object]:
-        """The plan as JSON."""
-        return {
-            "manifest": self.config.input,
-            "files": len(self.plan.manifest.files),
-            "rows": self.plan.manifest.rows,
-            "shards": len(self.plan.shards),
-            "shards_to_do": self.pending,
-            "root": self.config.output,
-            "options": self.plan.config,
-            "removals": None if self.removals is None else len(self.removals),
-            **({} if self.earlier is None else {"overwritten": self.earlier.names}),
-        }
-
-    def lines(self) -> list[str]:
-        """The plan for people."""
-        files = self.plan.manifest.files
-        size = in_words(sum(file.size for file in files))
-        rows = ", ".join(f"{split} {count:,}" for split, count in self.plan.manifest.rows.items())
-        options = ", ".join(
-            f"{name} {value}" for name, value in self.plan.config.items() if value not in (None, 0, False)
-        )
-        removals = (
-            [] if self.removals is None else [f"removals  {len(self.removals):,} entries: never asked for"]
-        )
-        return [
-            f"manifest  {self.config.input}: {len(files)} files, {size}, rows: {rows}",
-            f"columns   {', '.join(self.plan.manifest.schema.names)}",
-            f"root      {self.config.output}: {len(self.plan.shards)} shards, {self.pending} to do",
-            f"options   {options}",
-            *removals,
-            *(self.earlier.lines() if self.earlier else []),
-            "nothing was written: --dry-run",
-        ]
 
 
 def tasks(

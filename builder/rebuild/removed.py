@@ -22,6 +22,7 @@ from ..disk.release import Release
 from ..disk.removals import Removals, read
 from ..errors import InputError
 from ..manifest.source import kind_of
+from ..stage.preview import More
 from .assemble import keys_of
 from .config import RebuildConfig
 from .units import STAGE
@@ -30,6 +31,13 @@ from .units import STAGE
 def snapshot(root: str) -> str:
     """Where a root has the list that its rebuild honours."""
     return join(root, "ledger", STAGE, "removals.parquet")
+
+
+def told(known: Removals | None) -> More:
+    """What --dry-run tells of the list."""
+    if known is None:
+        return More("removals", None)
+    return More("removals", len(known), f"{len(known):,} entries: never asked for")
 
 
 def look(config: RebuildConfig) -> Removals | None:

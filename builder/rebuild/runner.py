@@ -22,13 +22,14 @@ from ..disk.schema import carried
 from ..reasons import Reason
 from ..stage import shards, status
 from ..stage.engine import Pass
-from ..stage.rows import ManifestShard
+from ..stage.preview import ManifestPreview
+from ..stage.rows import ManifestShard, check_apart
 from ..stage.run import Result, Stage
 from ..stage.run import run as run_stage
 from . import removed
 from .assemble import Setup
 from .config import RebuildConfig
-from .plan import PlanSummary, RebuildPlan, check_apart, make_plan, tasks
+from .plan import RebuildPlan, make_plan, tasks
 from .rules import judged, loosened
 from .units import STAGE
 
@@ -48,7 +49,7 @@ def run(config: RebuildConfig, console: Console) -> Result:
         config, input=read_from(config.input, console.info), removals=",".join(lists)
     )
     with environment(f"cannot use {config.output}"):
-        check_apart(config.input, config.output)
+        check_apart(config.input, config.output, REBUILD)
     return run_stage(Rebuild(config, console))
 
 
@@ -79,11 +80,12 @@ class Rebuild(Stage[RebuildConfig, RebuildPlan]):
             self.console.warn(TARS)
         return plan
 
-    def preview(self, plan: RebuildPlan, before: Earlier | None) -> PlanSummary:
+    def preview(self, plan: RebuildPlan, before: Earlier | None) -> ManifestPreview:
         """The plan, with how many shards of this rank are to do."""
         if not self.config.overwrite:
             self.done = shards.markers(self.root, STAGE)
-        return PlanSummary(plan, self.config, len(self._todo(plan)), self.removals, before)
+        todo, more = self._todo(plan), removed.told(self.removals)
+        return ManifestPreview(self.config, plan.manifest, plan.config, todo, plan.shards, before, more)
 
     def begin(self, plan: RebuildPlan, work: Path) -> RebuildPlan:
         """Remove what --overwrite does, write plan, card and removal list, and find out what is to do."""

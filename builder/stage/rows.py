@@ -7,12 +7,19 @@ A text file is read from its beginning, so the parent process reads, and hands t
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
+from fsspec.utils import glob_translate
 
+from ..disk.files import filesystem, is_within, resolved
+from ..disk.ledger import ManifestRecord
+from ..disk.reading import WEB, reading, type_of
+from ..disk.root import Footprint
+from ..errors import UsageError
 from ..manifest import Manifest, ManifestOptions, known_encoding
 from .shards import shard_count
 from .shared import OfManifest
@@ -63,6 +70,14 @@ def columns_of(config: OfManifest) -> ManifestOptions:
     return ManifestOptions(config.schema, config.url_column, config.caption_column, config.quoting, encoding)
 
 
+def record_of(manifest: Manifest) -> ManifestRecord:
+    """What plan.json says of a manifest."""
+    return {
+        "fingerprint": manifest.fingerprint,
+        "files": {file.url: file.as_json() for file in manifest.files},
+    }
+
+
 def rows_of_shards(
     manifest: Manifest, shards: Iterable[ManifestShard]
 ) -> Iterator[tuple[ManifestShard, pa.Table]]:
@@ -81,3 +96,22 @@ def as_bytes(rows: pa.Table) -> bytes:
     with pa.ipc.new_stream(sink, rows.schema) as stream:
         stream.write_table(rows)
     return sink.getvalue().to_pybytes()
+
+
+def check_apart(source: str, output: str, place: Footprint) -> None:
+    """Raise UsageError where a manifest and what a stage makes of it are in each other's way."""
+    if source.startswith(WEB):
+        return
+    fs, path = filesystem(source)
+    manifest, root = resolved(source), resolved(output)
+    with reading(source):
+        kind = type_of(fs, path)
+    if any(is_within(manifest, f"{root}/{name}") for name in place.names):
+        why = "the manifest lies among the files of the root"
+    elif kind == "directory" and manifest == root:
+        why = "the root is the folder of the manifest"
+    elif kind is None and any(re.match(glob_translate(manifest), f"{root}/{name}") for name in place.written):
+        why = "the files of the root would be taken for the manifest"
+    else:
+        return
+    raise UsageError(f"{output}: {why}, {source}; name another folder for the root")

@@ -38,7 +38,7 @@ DROPPED = pa.schema(
     [
         pa.field("url", pa.string()),
         pa.field("alt_text", pa.string()),
-        pa.field("page_url", pa.string(), nullable=False),
+        pa.field("page_url", pa.string()),
         pa.field("reason", pa.string(), nullable=False),
     ]
 )
@@ -124,10 +124,17 @@ def todo(
 
 
 def over(
-    setup: PassSetup, work: str, units: Mapping[str, Unit], config: Sharded, rows: int = 0, counted: str = ""
+    setup: PassSetup,
+    work: str,
+    units: Mapping[str, Unit],
+    config: Sharded,
+    end: int | str,
+    filled: Callable[[list[Unit]], Iterator[Unit]] = iter,
 ) -> Iterator[Pass]:
     """The pass over the units of this rank that are to do, if there are any.
 
+    end: pairs of this rank, or the counter by which the bar goes; filled: gives the units what they need beside their
+    number, one by one.
     work: "module:name-of-pass", as in "builder.crawl.work:1-files", whose function is that without its number.
     """
     module, _, name = work.partition(":")
@@ -135,8 +142,9 @@ def over(
     left, done = todo(setup.root, f"{stage}/{name}", units, config.place)
     if left:
         count = min(config.workers or len(os.sched_getaffinity(0)), len(left))
-        function, end = f"{module}:{name.partition('-')[2]}", rows or len(left) + len(done)
-        yield Pass(function, setup, iter(left), rows=end, done=done, processes=count, counted=counted)
+        function, counted = f"{module}:{name.partition('-')[2]}", end if isinstance(end, str) else ""
+        rows = end if isinstance(end, int) else len(left) + len(done)
+        yield Pass(function, setup, filled(left), rows=rows, done=done, processes=count, counted=counted)
 
 
 def clear(root: str, stage: str, passes: Iterable[str], more: Iterable[str] = ()) -> None:

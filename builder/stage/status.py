@@ -17,6 +17,7 @@ from ..console import Console, in_words, shares, table
 from ..disk import ledger
 from ..disk.files import join, listdir
 from ..disk.ledger import DecisionDocument, ShardLedger, Tally, by_count
+from ..disk.schema import SPLITS
 from ..errors import InputError
 from ..options import option
 from ..reasons import Verdict
@@ -37,7 +38,12 @@ from .shared import Shared
 
 HOSTS_SHOWN = 10
 _PASS = re.compile(r"\d-\w+")
-_KINDS = {"file": "files", "bucket": "buckets", "train": "shards"}  # of units, as people call many of them
+_KINDS = {
+    "file": "files",
+    "input": "units",
+    "bucket": "buckets",
+    "train": "shards",
+}  # of units, as people call many of them
 HOSTS_TOLD = 50  # in JSON
 
 
@@ -153,7 +159,9 @@ class Funnel:
     @property
     def is_done(self) -> bool:
         """Whether every shard of the plan is done."""
-        laid_out = not self.units or "train" in self.units  # of several passes the last one makes the shards
+        laid_out = not self.units or not self.units.keys().isdisjoint(
+            SPLITS
+        )  # the last of several passes makes shards
         return laid_out and self.shards_done >= self.shards_total
 
     @property
@@ -303,7 +311,7 @@ def _add_passes(funnel: Funnel, root: str, passes: Sequence[str], shards: Mappin
                 done.add(one.shard)
                 kinds[one.split] += 1
     in_order = dict.fromkeys(
-        [*kinds, *sorted(shards, key="train".__eq__)]
+        [*kinds, *sorted(shards, key=SPLITS.__contains__)]
     )  # of the passes, the last one makes shards
     funnel.units = {kind: (kinds[kind], shards[kind]) for kind in in_order}
     return done

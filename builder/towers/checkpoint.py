@@ -159,6 +159,22 @@ def _downloaded(model: str, revision: str | None, files: Sequence[str]) -> Path:
         raise EnvironmentProblem(f"{model}: download failed: {error}; run the command again") from error
 
 
+def tokenizer_file(name: str) -> Path:
+    """The tokenizer.json that a name means: itself, the one of a folder, or that of a repository on the Hub.
+
+    Raises InputError where there is none, and EnvironmentProblem without a network.
+    """
+    local = Path(name).expanduser()
+    if local.is_file():
+        return local
+    folder = local if local.is_dir() else _downloaded(name, None, [_TOKENIZERS[0]])
+    if not (folder / _TOKENIZERS[0]).is_file():
+        raise InputError(
+            f"{name}: holds no {_TOKENIZERS[0]}; give one that was saved by transformers or tokenizers"
+        )
+    return folder / _TOKENIZERS[0]
+
+
 def _kind(config: Mapping[str, object], model: str) -> bool:
     """Whether a whole SigLIP is NaFlex. Raises InputError for anything else."""
     kind = config.get("model_type")

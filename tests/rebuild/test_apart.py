@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from builder.cli import main
+from builder.disk.root import REBUILD
 from builder.errors import UsageError
-from builder.rebuild.plan import check_apart
+from builder.stage.rows import check_apart
 from tests.faulthost import FaultHost
 
 from .runs import names, rebuild, write_manifest
@@ -53,7 +54,7 @@ def test_a_root_in_the_way_of_its_manifest_is_refused(place: Path, source: str, 
 
     fsspec.filesystem("memory").pipe_file("/a/m/images/train.csv", b"url,caption\n")
     with pytest.raises(UsageError, match="name another folder"):
-        check_apart(source.format(here=place), output)
+        check_apart(source.format(here=place), output, REBUILD)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_a_root_in_the_way_of_its_manifest_is_refused(place: Path, source: str, 
     ],
 )
 def test_a_root_beside_its_manifest_is_well(place: Path, source: str, output: str) -> None:
-    check_apart(source, output)
+    check_apart(source, output, REBUILD)
 
 
 def test_a_root_in_the_folder_of_its_manifest_goes_on(threaded_host: FaultHost, tmp_path: Path) -> None:

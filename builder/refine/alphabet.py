@@ -1,0 +1,131 @@
+"""What the characters of texts say: a class for each, looked up for all texts of a batch at once.
+
+texts ─▶ one array of code points ─▶ classes ─▶ classes_in: which classes each text holds; cleaned: texts without what
+has no place in a caption
+
+Most rules look at few texts: these are told by their characters in a hundredth of the time that the rule takes.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from functools import cache
+from itertools import accumulate
+
+import numpy as np
+import numpy.typing as npt
+import opencc
+
+from ..stage.chinese import CHINESE_ALONE, HAN, HANGUL, JAPANESE_ALONE, KANA
+
+Classes = npt.NDArray[np.uint16]
+BROKEN = "\ufffd"  # what a decoder writes for what it cannot read
+# Symbols that captions write words with; all others of their kind are ornaments: ★ ● ■ ♥ and emoji.
+KEPT = frozenset("°℃℉№℡™©®℗㏄㏎㏑㏒㏕Ω℧♂♀")
+# Of simplified texts as well, though t2s would change them, as in 毕昇, 文徵明, 乾隆: names, or words of their own.
+BOTH = frozenset("乾吒夥徵拚捱摺榘菸薹袷醣麴昇陞迺甯祕")
+_SEPARATOR = ord("\n")
+_BLANK = ord(" ")
+
+
+class Class:
+    """What a character is; a text has those of its characters."""
+
+    KANA = 1
+    HANGUL = 2
+    HAN = 4
+    CHINESE = 8  # of Chinese alone, by the codecs of Chinese and Japanese
+    JAPANESE = 16  # of Japanese alone
+    TRADITIONAL = 32  # t2s changes it, and it is in no simplified text
+    BLANK = 64
+    ORNAMENT = 128  # stands for nothing that is said: a blank takes its place
+    INVISIBLE = 256  # control characters and such: nothing takes its place
+    BROKEN = 512
+
+
+def classes_in(texts: Sequence[str]) -> Classes:
+    """The classes that the characters of each text have, (n,)."""
+    points, starts = points_of(texts)
+    if not len(starts):
+        return np.zeros(0, np.uint16)
+    found: Classes = np.bitwise_or.reduceat(_classes()[points], starts)
+    return found
+
+
+def cleaned(texts: Sequence[str], *, whole: bool = True) -> list[str]:
+    """The texts with their blanks made one, and none at the ends; whole: without ornaments and invisible characters."""
+    points, starts = points_of(texts)
+    kinds = _classes()[points]
+    separators = np.zeros(len(points), np.bool_)
+    separators[starts[1:] - 1] = True
+    separators[-1:] = True
+    if whole:
+        stays = (kinds & Class.INVISIBLE == 0) | separators
+        points, kinds, separators = points[stays], kinds[stays], separators[stays]
+    blank = kinds & (Class.BLANK | Class.ORNAMENT if whole else Class.BLANK) != 0
+    points[blank] = _BLANK
+    points[separators] = _SEPARATOR
+    blank &= ~separators
+    after = np.concatenate([[True], (blank | separators)[:-1]])  # a blank, or the end of a text, comes before
+    points, separators, blank = (one[~(blank & after)] for one in (points, separators, blank))
+    before = np.concatenate([separators[1:], [True]])
+    made: str = points[~(blank & before)].tobytes().decode("utf-32-le")
+    return made.split("\n")[: len(texts)]
+
+
+def simplified(texts: Sequence[str]) -> list[str]:
+    """The texts, which hold no line break, in simplified script."""
+    converted: list[str] = _converter().convert("\n".join([*texts, ""])).split("\n")
+    assert len(converted) == len(texts) + 1
+    return converted[:-1]
+
+
+def points_of(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.intp]]:
+    """The code points of all texts, a separator behind each, and where each text begins."""
+    points = np.frombuffer(bytearray("\n".join([*texts, ""]).encode("utf-32-le")), "<u4").astype(
+        np.uint32, copy=False
+    )
+    starts = [*accumulate((len(text) + 1 for text in texts), initial=0)][:-1]
+    return points, np.array(starts, np.intp)
+
+
+@cache
+def _converter() -> opencc.OpenCC:
+    return opencc.OpenCC("t2s")
+
+
+@cache
+def _classes() -> Classes:
+    """The classes of every code point. The separator has none: a line break inside a text is a blank all the same."""
+    table = np.zeros(0x110000, np.uint16)
+    every = "".join(chr(point) for point in range(0x110000) if not 0xD800 <= point < 0xE000)
+    for kind, form in ((Class.KANA, KANA), (Class.HANGUL, HANGUL), (Class.HAN, HAN)):
+        table[[ord(one) for one in form.findall(every)]] |= kind
+    table[[ord(one) for one in CHINESE_ALONE]] |= Class.CHINESE
+    table[[ord(one) for one in JAPANESE_ALONE]] |= Class.JAPANESE
+    han = HAN.findall(every)
+    changed = [one for one, other in zip(han, simplified(han), strict=True) if one != other]
+    table[[ord(one) for one in changed if one not in BOTH]] |= Class.TRADITIONAL
+    for one in every:
+        if kind := _shape(one):
+            table[ord(one)] |= kind
+    return table
+
+
+def _shape(one: str) -> int:
+    """Whether a character is a blank, an ornament or invisible; 0 for what a text is written with."""
+    kind = unicodedata.category(one)
+    if one == BROKEN:
+        return Class.BROKEN
+    if one.isspace():
+        return Class.BLANK
+    if kind in ("Cc", "Cf", "Co", "Me") or "\ufe00" <= one <= "\ufe0f":
+        return Class.INVISIBLE
+    # What a newer Unicode than this Python's assigns is an emoji, or Han of the planes 2 and 3, which stay.
+    unknown = kind == "Cn" and not 0x20000 <= ord(one) < 0x40000
+    squared = "\u3300" <= one <= "\u33ff"  # ㎡, ㎏
+    ornament = (
+        (kind == "So" and one not in KEPT and not squared) or "\U0001f3fb" <= one <= "\U0001f3ff" or unknown
+    )
+    return Class.ORNAMENT if ornament else 0

@@ -1,0 +1,173 @@
+"""The first pass: rows of the manifest ─▶ the steps that a text goes through by itself ─▶ pairs, dealt to key buckets.
+
+Beside them it writes how often each word comes in their texts. Memory holds the rows of one unit, whatever the
+manifest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as compute
+
+from ..disk.buckets import KEY, Scatter, first_bytes
+from ..disk.files import leave_if_orphaned
+from ..disk.ledger import ShardLedger, Tally
+from ..disk.schema import SPLITS, pair_key
+from ..manifest import Manifest
+from ..reasons import Reason
+from ..stage.engine import Unit
+from ..stage.rows import ManifestShard, as_bytes, rows_of_shards
+from ..stage.spool import DROPPED
+from .columns import RAW, SOURCE, fingerprints
+from .entropy import counted
+from .recipe import LONGEST_READ
+from .spool import READ, RefineSetup, rows_of, words_of
+from .steps import Refined, Steps
+from .words import CAPACITY, Hashes, Words
+
+ROWS, BYTES = 8192, 64 << 20  # of a batch; pairs that are held have as many bytes
+CHARACTERS = CAPACITY // 4  # of a batch, and one more text
+
+pc: Any = compute  # its stubs know no mix of column and constant
+
+
+@dataclass(frozen=True, slots=True)
+class RefineTask(Unit):
+    """Rows of the manifest. rows: these, as an Arrow IPC stream."""
+
+    shard: ManifestShard
+    rows: bytes
+
+
+def tasks(manifest: Manifest, inputs: Sequence[ManifestShard], todo: Sequence[Unit]) -> Iterator[RefineTask]:
+    """Some units with their rows, read as they are asked for. inputs: all units."""
+    for shard, rows in rows_of_shards(manifest, [inputs[one.number] for one in todo]):
+        yield RefineTask(shard.number, shard=shard, rows=as_bytes(rows))
+
+
+class RowsReader:
+    """The refinement of the rows of one unit. told: its counts so far."""
+
+    def __init__(self, setup: RefineSetup, steps: Steps, task: RefineTask) -> None:
+        self._setup, self._steps, self._task = setup, steps, task
+        self._parts = [setup.spooled.empty_table()]
+        self._words: list[Hashes] = []
+        self.told = Tally()
+
+    def read(self, look: Callable[[], None]) -> ShardLedger:
+        """Refine them, and write what is left and then the marker."""
+        began, setup, name = time.monotonic(), self._setup, self._setup.input_stem(self._task.number)
+        leave_if_orphaned()
+        self._steps.counters.clear()
+        with pa.ipc.open_stream(self._task.rows) as stream:
+            rows = stream.read_all()
+        scatter = Scatter(setup.temporary(rows_of(name)), setup.spooled, setup.root)
+        with setup.dropping(READ, name) as tell:
+            for part in batches(rows):
+                look()
+                refined = self._steps.refine(part["alt_text"].to_pylist(), languages(part))
+                self._count(refined)
+                if setup.dropped:
+                    tell(told_of(part, refined.reasons))
+                self._parts.append(self._pairs(part, refined))
+                if sum(one.nbytes for one in self._parts) > BYTES:
+                    self._scatter(scatter)
+            self._scatter(scatter)
+        scatter.close()
+        self.told.counters |= {"inputs": 1, **self._steps.counters}
+        outputs = {
+            rows_of(name): setup.publish(rows_of(name), self.told.kept),
+            words_of(name): setup.write(words_of(name), counted(self._words)),
+        }
+        return setup.mark(READ, name, self.told, outputs, time.monotonic() - began)
+
+    def _count(self, refined: Refined) -> None:
+        for reason, count in Counter(refined.reasons).items():
+            self.told.rows += count
+            if reason is None:
+                self.told.kept += count
+            else:
+                self.told.reasons[reason.value] = self.told.reasons.get(reason.value, 0) + count
+
+    def _pairs(self, rows: pa.Table, refined: Refined) -> pa.Table:
+        """The pairs that are left, as they go on."""
+        setup, left = self._setup, rows.take(refined.rows)
+        urls, raws = left["url"].to_pylist(), left["alt_text"].to_pylist()
+        sources = [*map(pair_key, urls, raws)]
+        same = zip(urls, refined.texts, raws, sources, strict=True)
+        keys = [source if text == raw else pair_key(url, text) for url, text, raw, source in same]
+        made: dict[str, Any] = {name: left[field] for name, field in setup.names.items()}
+        made["alt_text"] = pa.array(refined.texts, pa.string())
+        made[RAW] = pc.coalesce(made[RAW], left["alt_text"]) if RAW in made else left["alt_text"]
+        told = pa.array(sources, pa.string())
+        made[SOURCE] = pc.coalesce(made[SOURCE], told) if SOURCE in made else told
+        pairs = pa.Table.from_arrays([made[name] for name in setup.columns.names], schema=setup.columns)
+        self._words.append(refined.words.spoken[0])
+        split = SPLITS.index(self._task.shard.split)
+        # Of copies that of a later split stays: what a benchmark holds is not to be trained on.
+        order = np.uint64((len(SPLITS) - split) << 62) | fingerprints(pairs) >> np.uint64(2)
+        columns = [
+            pa.array([bytes.fromhex(key) for key in keys], pa.binary(16)),
+            pa.array(order),
+            pa.array(np.full(len(keys), split, np.uint8)),
+            pa.array(refined.words.stop),
+            lists_of(refined.words),
+            pairs.to_struct_array().combine_chunks()
+            if len(keys)
+            else pa.array([], pa.struct([*setup.columns])),
+        ]
+        return pa.Table.from_arrays(columns, schema=setup.spooled)
+
+    def _scatter(self, scatter: Scatter) -> None:
+        """Deal the pairs that are held to key buckets."""
+        pairs = pa.concat_tables(self._parts)
+        keys: Any = pairs[KEY].to_pylist()
+        scatter.write(pairs, first_bytes(np.frombuffer(b"".join(keys), "S16")))
+        self._parts = self._parts[:1]
+
+
+def lists_of(words: Words) -> pa.ListArray[Any]:
+    """The hashes of the words of each text."""
+    hashes, counts = words.spoken
+    offsets: Any = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    lists: pa.ListArray[Any] = pa.ListArray.from_arrays(offsets, pa.array(hashes))
+    return lists
+
+
+def batches(rows: pa.Table) -> Iterator[pa.Table]:
+    """The rows in parts of at most ROWS and some BYTES, whose texts are together not much longer than CHARACTERS."""
+    most = max(1, min(ROWS, BYTES * len(rows) // max(rows.nbytes, 1)))
+    lengths = pc.fill_null(pc.utf8_length(rows["alt_text"]), 0).to_numpy()
+    ends = np.cumsum(np.minimum(lengths, LONGEST_READ), dtype=np.int64)
+    start = 0
+    while start < len(rows):
+        before = int(ends[start - 1]) if start else 0
+        stop = min(start + most, 1 + int(np.searchsorted(ends, before + CHARACTERS)))
+        yield rows.slice(start, stop - start)
+        start = min(stop, len(rows))
+
+
+def languages(rows: pa.Table) -> list[str | None]:
+    """The languages of the pages, where the manifest has them as text."""
+    if "page_lang" in rows.column_names and pa.types.is_string(rows["page_lang"].type):
+        langs: list[str | None] = rows["page_lang"].to_pylist()
+        return langs
+    return [None] * len(rows)
+
+
+def told_of(rows: pa.Table, reasons: list[Reason | None]) -> pa.Table:
+    """The table of dropped pairs that --dropped asks for; of personal data the text is left out."""
+    (some,) = np.nonzero([reason is not None for reason in reasons])
+    words = [str(reasons[place]) for place in some]
+    lost = rows.take(some)
+    personal = pa.array([word == Reason.PII for word in words], pa.bool_())
+    texts = pc.if_else(personal, None, lost["alt_text"])
+    pages = lost["page_url"] if "page_url" in lost.column_names else pa.nulls(len(lost), pa.string())
+    return pa.Table.from_arrays([lost["url"], texts, pages, pa.array(words, pa.string())], schema=DROPPED)
