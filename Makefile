@@ -72,7 +72,7 @@ $(VENV)/core.stamp: $(VENV)/pip.stamp $(SETUP)
 	@touch $@
 
 $(VENV)/demo.stamp: $(VENV)/core.stamp
-	$(INSTALL) -e '.[crawl,siglip2,report,release]'
+	$(INSTALL) -e '.[crawl,refine,siglip2,report,release]'
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/core.stamp

@@ -1,7 +1,7 @@
 """`danqing demo`: the main job on real files without a network, and the proof that it did what it should.
 
-    small web of pictures ─▶ pages that name them, as Common Crawl has them ─▶ danqing crawl ─▶ manifest
-    the manifest, and a loopback host that also misbehaves ─▶ danqing rebuild ─▶ load_dataset("danqing")
+    small web of pictures ─▶ pages that name them, as Common Crawl has them ─▶ danqing crawl ─▶ danqing refine
+    the refined manifest, and a loopback host that also misbehaves ─▶ danqing rebuild ─▶ load_dataset("danqing")
     the same web a year later ─▶ danqing rebuild ─▶ danqing revalidate ─▶ danqing report, load_dataset("danqing")
     both roots ─▶ danqing release, to folders ─▶ danqing verify, stock load_dataset, danqing rebuild --verify-hash
 

@@ -1,28 +1,23 @@
-"""The first part of `danqing demo`: a small Common Crawl, the candidates in it, and the manifest that they become.
+"""The first part of `danqing demo`: a small Common Crawl, and the candidates in it.
 
     folder/crawl/*                        WAT files, and the WARC of the last
     folder/candidates, candidates-warc    what a crawl of each makes; folder/dropped: what it dropped
-    folder/manifest/*                     the candidates with recaptions, and a list of somebody else
 
 Every link of every page is held against what was planted, and what was crawled is what the demo goes on with.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..console import table
-from ..disk.schema import pair_key
 from . import archive
 from .drive import Demo
 from .pages import FILES, Mention, PlantedLink, WebPage, pages
-from .truth import Fate, differences, read_rows
-from .web import LIST, MANIFEST
+from .truth import Fate, as_planted, differences, read_rows
 
 WATS, WARCS = "candidates", "candidates-warc"  # folders of candidates
 NEEDED = ("fastwarc", "orjson", "pycld2", "selectolax")
@@ -81,16 +76,15 @@ def compare(demo: Demo, output: str, links: Sequence[tuple[str, PlantedLink]], *
     """
     found = came_out(demo.folder, output)
     fates = {mention: reason for mention, _, reason in found}
-    names, counts = {}, dict[tuple[str, str], list[bool]]()
+    names, right = {}, list[tuple[str, str, bool]]()
     planted = list[Fate[Mention]]()
     for page_url, link in links:
         mention, wanted = link.told(page_url), link.reason or link.source
         names[mention] = link.planted
         planted.append((mention, "dropped" if link.reason else "kept", wanted))
-        counts.setdefault((link.planted, wanted), []).append(fates.get(mention) == wanted)
+        right.append((link.planted, wanted, fates.get(mention) == wanted))
     if told:
-        rows = [(*one, f"{len(right):,}", f"{sum(right):,}") for one, right in counts.items()]
-        demo.show(*table([("planted", "wanted", "links", "as planted"), *rows]))
+        demo.show(*as_planted(right))
     wrong = differences(planted, found, lambda one: f"{one[1]} on {one[0]} ({names.get(one, 'no link')})")
     demo.differ(wrong, f"all {len(planted):,} links as planted")
 
@@ -109,27 +103,8 @@ def came_out(folder: Path, output: str) -> list[Fate[Mention]]:
     ]
 
 
-def make_the_manifest(demo: Demo) -> None:
-    """Put the recaptions beside the candidates, as their captioner would, and somebody's list beside both."""
-    folder = demo.folder / "manifest"
-    folder.mkdir()
-    recaptions = {row.truth["key"]: row.manifest["recaption"] for row in demo.web}
-    for output in (WATS, WARCS):
-        for path in sorted((demo.folder / output / "data").glob("*.parquet")):
-            rows = pq.read_table(path)
-            pairs = zip(rows["url"].to_pylist(), rows["alt_text"].to_pylist(), strict=True)
-            said = [recaptions.get(pair_key(url, text)) for url, text in pairs]
-            rows = rows.append_column("recaption", pa.array(said, pa.string()))
-            pq.write_table(rows, folder / f"{output}-{path.stem.split('-')[1]}.parquet")
-    listed = [row.manifest for row in demo.web if row.place == LIST]
-    pq.write_table(pa.Table.from_pylist(listed, MANIFEST), folder / "list.parquet")
-    counts = Counter({path.name: pq.read_metadata(path).num_rows for path in sorted(folder.iterdir())})
-    demo.count(counts)
-
-
 STEPS: tuple[tuple[str, Callable[[Demo], None]], ...] = (
     ("Write a small Common Crawl of pages that name them", write),
     ("Crawl it for candidates, through a kill -9", crawl),
     ("Crawl whole pages, for what their WAT does not tell", crawl_whole_pages),
-    ("Make a manifest: the candidates, with recaptions, and a list of somebody else", make_the_manifest),
 )

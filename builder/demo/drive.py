@@ -48,6 +48,11 @@ class Demo:
     verdicts: dict[str, int] = field(default_factory=dict)  # of what was rebuilt a year later
 
     @property
+    def refined(self) -> Path:
+        """The manifest that the demo rebuilds, its texts refined."""
+        return self.folder / "refined"
+
+    @property
     def root(self) -> Path:
         """The data set that the demo rebuilds."""
         return self.folder / "danqing"
@@ -92,7 +97,7 @@ class Demo:
         """
         options = f"--image-size 256 --min-side 32 --timeout {TIMEOUT} --retries 1 --allow-private".split()
         shard = max(50, -(-self.config.pairs // 6))
-        source, *more = manifest or (str(self.folder / "manifest"), "--validation", "0.05")
+        source, *more = manifest or (str(self.refined), "--validation", "0.05")
         return ["rebuild", source, str(root), *options, "--shard-size", str(shard), *more]
 
     def open(self, root: Path, split: str, **options: Any) -> Any:

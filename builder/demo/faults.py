@@ -74,3 +74,20 @@ FORMS: tuple[tuple[float, str], ...] = (
     (0.03, "  http://{host}/photo/{name} "),
     (0.02, "http://{host}/photo/{name}#原图"),
 )  # fmt: skip
+
+# Ways in which captions stand on pages and in lists, and which a refinement undoes: TRADITIONAL, or with {text}.
+TRADITIONAL = "traditional script"
+_SCRIPTS = str.maketrans("红黄绿蓝圆环纯条纹点两个侧画图爱于", "紅黃綠藍圓環純條紋點兩個側畫圖愛於")
+WRITINGS: tuple[tuple[float, str], ...] = (
+    (0.84, "{text}"),
+    (0.06, TRADITIONAL),
+    (0.03, "★{text}★"),
+    (0.03, "{text} \U0001f338\ufe0f"),
+    (0.02, "\u200b{text}\u200b"),
+    (0.02, "{text}\u3000 ■"),
+)
+
+
+def written(text: str, form: str) -> str:
+    """A caption in one of the forms of WRITINGS."""
+    return text.translate(_SCRIPTS) if form == TRADITIONAL else form.format(text=text)

@@ -127,7 +127,7 @@ def _naming(rows: Sequence[WebRow], file: int, *, lazy: bool = False) -> list[We
     logo = PlantedLink(LOGO, None, "no text", LOGO, reason=Reason.NO_TEXT.value)
     links = [
         PlantedLink(
-            row.src, row.manifest["alt_text"], "picture", row.manifest["url"], sources[number % len(sources)],
+            row.src, row.text, "picture", row.manifest["url"], sources[number % len(sources)],
             lazy=lazy,
         )
         for number, row in enumerate(rows)

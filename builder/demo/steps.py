@@ -1,4 +1,4 @@
-"""The steps of `danqing demo` in order: crawl.py before, here those of the rebuild, later.py and release.py after.
+"""The steps of `danqing demo` in order: crawl.py and refine.py, here those of the rebuild, later.py and release.py.
 
 Each step tells what it does, drives danqing by its command line or its public module, and adds a line to
 `differences` for whatever came out otherwise than planted.
@@ -18,7 +18,7 @@ from typing import Any
 from ..console import Console, in_time, table
 from ..disk.files import environment
 from ..errors import InputError, VerificationError, need
-from . import crawl, later, release, sheet, web
+from . import crawl, later, refine, release, sheet, web
 from .config import DemoConfig
 from .drive import PATIENCE, Demo, end
 from .host import Host
@@ -26,7 +26,7 @@ from .truth import Truth, outcomes_of
 
 MARK = ".danqing-demo"  # what tells a folder of the demo from a user's
 MADE = (
-    "web", "crawl", "candidates", "candidates-warc", "dropped", "manifest",
+    "web", "crawl", "candidates", "candidates-warc", "dropped", "manifest", "blocklist.txt", "refined",
     "danqing", "danqing-killed", "truth.parquet", "pairs.png",
     "web-later", "danqing-later", "truth-later.parquet", "report.html",
     "released", "takedown.txt", "danqing-again",
@@ -83,7 +83,7 @@ def write_the_web(demo: Demo) -> None:
 
 
 def rebuild(demo: Demo) -> None:
-    """Rebuild the data set from the manifest, politely, from hosts that misbehave."""
+    """Rebuild the data set from the refined manifest, politely, from hosts that misbehave."""
     demo.host.forget()
     demo.run(demo.rebuild(demo.root), shown=2)
     demo.requests = demo.host.served()
@@ -154,7 +154,8 @@ def kill_and_resume(demo: Demo) -> None:
 STEPS: tuple[tuple[str, Callable[[Demo], None]], ...] = (
     ("Write a small web of pictures with Chinese captions", write_the_web),
     *crawl.STEPS,
-    ("Rebuild the data set from the manifest", rebuild),
+    *refine.STEPS,
+    ("Rebuild the data set from the refined manifest", rebuild),
     ("Compare every row with what was planted", compare),
     ("Ask for the status of the root", status),
     ("Stream pairs into a training script", stream),
@@ -169,6 +170,7 @@ def run(config: DemoConfig, console: Console) -> DemoSummary:
     VerificationError when something came out otherwise than planted, InputError for the folder.
     """
     need("crawl", crawl.NEEDED)
+    need("refine", refine.NEEDED)
     began = time.monotonic()
     folder = prepare(Path(config.output))
     missing = later.missing()

@@ -104,6 +104,15 @@ def differences(planted: Iterable[Fate[K]], found: Iterable[Fate[K]], name: Call
     ]
 
 
+def as_planted(found: Iterable[tuple[str, str, bool]]) -> list[str]:
+    """A table of what was planted, what was wanted of it, and how often that came out."""
+    counts: dict[tuple[str, str], list[bool]] = {}
+    for planted, wanted, right in found:
+        counts.setdefault((planted, wanted), []).append(right)
+    rows = [(*one, f"{len(right):,}", f"{sum(right):,}") for one, right in counts.items()]
+    return table([("planted", "wanted", "all", "as planted"), *rows])
+
+
 def _fate(counts: Mapping[Fate[K], int], key: K) -> str:
     """The outcomes of `key` in words; `nothing` where there is none."""
     return ", ".join(reason or outcome for of, outcome, reason in counts if of == key) or "nothing"

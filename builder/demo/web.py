@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +27,10 @@ from PIL import Image, ImageDraw
 from ..crawl.recipe import TEXT_PAIRS
 from ..disk.schema import pair_key
 from ..reasons import Reason
-from .faults import FAULTS, FORMS, Fault
+from .faults import FAULTS, FORMS, WRITINGS, Fault, written
 from .host import Host, Route
 from .pictures import File, file, file_of, png, save
+from .scene import COMMA
 
 WAT, WARC, LIST = "wat", "warc", "list"  # where a row comes from
 PLACES = (*(WAT,) * 6, WARC, LIST)  # of the rows by turns
@@ -59,15 +60,16 @@ class PlantedRow(TypedDict):
 
 
 class WebRow(NamedTuple):
-    """A row of the manifest, its truth, and the routes of the host that belong to it.
+    """A row of the refined manifest, its truth, and the routes of the host that belong to it.
 
-    src: its address as it is written down; place: where it comes from, WAT, WARC or LIST.
+    src, text: its address and its alt text as they are written down; place: where it comes from, WAT, WARC or LIST.
     """
 
     manifest: dict[str, str | None]
     truth: PlantedRow
     routes: dict[str, Route]
     src: str | None
+    text: str
     place: str = LIST
 
     def crawled(self, place: str) -> WebRow:
@@ -94,9 +96,9 @@ def routes_of(rows: Iterable[WebRow]) -> dict[str, Route]:
 
 def _placed(rows: Iterable[WebRow]) -> Iterator[WebRow]:
     """The rows where they come from: what a crawl would drop, as no picture or for its text, is left to the list."""
-    texts: Counter[str | None] = Counter()
+    texts: Counter[str] = Counter()
     for number, row in enumerate(rows):
-        place, text = PLACES[number % len(PLACES)], row.manifest["alt_text"]
+        place, text = PLACES[number % len(PLACES)], row.text
         lost = row.truth["reason"] in LISTED and not row.routes
         if place == LIST or lost or texts[text] == TEXT_PAIRS:
             yield row
@@ -170,9 +172,14 @@ class _RowMaker:
         """Draw scene `index`, write its file and plant the fault."""
         made = file_of("jpeg", index, self.seed) if fault.body == "half" else file(index, self.seed)
         url, reason = self._url(index, fault, made), fault.reason
+        text = made.scene.alt_text
+        if not (url or "").strip():
+            text += (
+                f"{COMMA}第{index}张"  # without an address nothing else tells it from one of the same text
+            )
         path, seen = self._store(index, fault, made)
         truth: PlantedRow = {
-            "key": pair_key(url, made.scene.alt_text),
+            "key": pair_key(url, text),
             "url": url,
             "fault": fault.name or None,
             "kind": made.kind if seen is made.seen else None,
@@ -181,9 +188,9 @@ class _RowMaker:
             "thumbnail": None if reason or seen is None else thumbnail(seen),
             "change": None,
         }
-        manifest = {"url": url, "alt_text": made.scene.alt_text, "recaption": made.scene.recaption}
+        manifest = {"url": url, "alt_text": text, "recaption": made.scene.recaption}
         routes = self._routes(index, target_of(url), fault, path, made) if url and not fault.urls else {}
-        return WebRow(manifest, truth, routes, url)
+        return WebRow(manifest, truth, routes, url, written(text, self._chosen(index, 23, WRITINGS)))
 
     def _url(self, index: int, fault: Fault, made: File) -> str | None:
         """The address of row `index` in one of the usual forms, or one that the fault is in."""
@@ -192,13 +199,19 @@ class _RowMaker:
             return url and url.format(index=index, refused=self.host.refused_port)
         *usual, limited = self.host.netlocs  # the last is the limited one's
         hosts = [limited] if fault.act == "limited" or not usual else usual
-        weights, forms = np.array([weight for weight, _ in FORMS]), [form for _, form in FORMS]
-        chosen = np.random.default_rng((self.seed, index, 13)).choice(len(FORMS), p=weights / weights.sum())
-        return forms[int(chosen)].format(
+        return self._chosen(index, 13, FORMS).format(
             host=hosts[index % len(hosts)],
             name=f"{index:06d}.{made.extension}",
             words=made.scene.attributes.colour + made.scene.attributes.shape,
         )
+
+    def _chosen(self, index: int, stream: int, forms: Sequence[tuple[float, str]]) -> str:
+        """One of several forms, by their weights."""
+        weights = np.array([weight for weight, _ in forms])
+        chosen = np.random.default_rng((self.seed, index, stream)).choice(
+            len(forms), p=weights / weights.sum()
+        )
+        return forms[int(chosen)][1]
 
     def _store(self, index: int, fault: Fault, made: File) -> tuple[Path, Image.Image | None]:
         """Write what the row's route serves; returns its path and what is seen in it."""

@@ -40,7 +40,7 @@ from .work import passes
 
 def run(config: RefineConfig, console: Console) -> Result:
     """Refine the texts of a manifest; the funnel of the whole of it."""
-    need("crawl", ("ahocorasick", "opencc", "pycld2", "rjieba"))
+    need("refine", ("ahocorasick", "opencc", "pycld2", "rjieba"))
     config.check()
     config = dataclasses.replace(config, input=read_from(config.input, console.info))
     with environment(f"cannot use {config.output}"):

@@ -12,7 +12,6 @@ from builder.cli import main
 from builder.demo import crawl
 from builder.demo.config import DemoConfig
 from builder.demo.drive import Demo
-from builder.disk.schema import pair_key
 from builder.manifest import ManifestOptions, open_manifest
 
 from .conftest import PAIRS, Site
@@ -33,17 +32,6 @@ def test_every_link_comes_out_as_planted(crawled: Demo) -> None:
     assert len(crawl.came_out(crawled.folder, crawl.WATS)) == sum(
         len(page.links) for each in crawled.pages for page in crawl.looked_at(each)
     )
-
-
-def test_the_manifest_holds_every_row_of_the_truth_with_its_recaption(crawled: Demo) -> None:
-    found = open_manifest(str(crawled.folder / "manifest"), ManifestOptions())
-    assert found.rows == {"train": PAIRS}
-    (table,) = found.tables("train", [(0, PAIRS)])
-    rows = table.to_pylist()
-    keys = {pair_key(row["url"], row["alt_text"]): row["recaption"] for row in rows}
-    assert keys == {row.truth["key"]: row.manifest["recaption"] for row in crawled.web}
-    assert {row["text_source"] for row in rows} == {"alt", "figcaption", None}
-    assert {row["crawl"] for row in rows} == {"CC-MAIN-2025-30", None}
 
 
 def test_a_folder_of_candidates_is_a_manifest(crawled: Demo) -> None:

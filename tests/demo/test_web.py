@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opencc import OpenCC
 from PIL import Image
 
 from builder.crawl.recipe import TEXT_PAIRS
 from builder.demo import web
-from builder.demo.faults import FAULTS, FORMS
+from builder.demo.faults import FAULTS, FORMS, WRITINGS
 from builder.demo.truth import TOLERANCE, distance
 from builder.disk.schema import pair_key
 from builder.reasons import Reason
@@ -67,6 +68,7 @@ def test_the_truth_knows_the_key_of_every_row(site: Site) -> None:
     assert [row.truth for row in site.rows] == site.truth.rows
     keys = [pair_key(row.manifest["url"], row.manifest["alt_text"]) for row in site.rows]
     assert keys == [row["key"] for row in site.truth.rows]
+    assert len({*keys}) == len(keys)
     assert any("/图片/" in (row.src or "") for row in site.rows)
     assert any(" 副本 " in (row.src or "") for row in site.rows)
 
@@ -81,10 +83,22 @@ def test_most_rows_come_by_a_crawl_and_those_that_none_lets_through_by_the_list(
     assert all(url.startswith("http://127.") and url.isascii() and " " not in url for url in crawled)
 
 
+def test_some_captions_are_written_as_a_refinement_undoes_it(site: Site) -> None:
+    written = Counter(row.text != row.manifest["alt_text"] for row in site.rows)
+    assert written[False] > 4 * written[True] > 20
+    script = OpenCC("t2s")
+    for row in site.rows:
+        text = script.convert(row.text).strip("★■\u200b \u3000\U0001f338\ufe0f")
+        assert text == row.manifest["alt_text"]
+    assert {"背景", "圓"} <= {part for row in site.rows for part in ("背景", "圓") if part in row.text}
+    assert sum(share for share, _ in WRITINGS) == pytest.approx(1)
+
+
 def test_a_text_that_many_rows_have_is_left_to_the_list() -> None:
     truth: Any = {"key": "", "url": "", "reason": None}
     many = [
-        web.WebRow({"alt_text": "红色圆形图片"}, truth, {}, f"http://h/{index}.jpg") for index in range(40)
+        web.WebRow({"alt_text": "红色圆形图片"}, truth, {}, f"http://h/{index}.jpg", "红色圆形图片")
+        for index in range(40)
     ]
     crawled = [row for row in web._placed(many) if row.place != web.LIST]
     assert len(crawled) == TEXT_PAIRS
