@@ -17,7 +17,6 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..disk.schema import pair_key
 from ..reasons import Reason
 from ..stage.chinese import LONGEST
 from .crawl import WARCS, WATS
@@ -25,7 +24,6 @@ from .drive import Demo
 from .truth import Fate, as_planted, differences, read_rows
 from .web import LIST, MANIFEST
 
-NEEDED = ("ahocorasick", "opencc", "pycld2", "rjieba")
 BLOCKED = "琉璃瓦"
 # Calibrated thresholds drop as many as the paper, whatever they are. These part what is planted from other captions: of
 # 108,000 scenes in demos of 100, 1,200 and 20,000 none is more than 64 % function words, nor tells less than 0.17 bits.
@@ -95,19 +93,21 @@ def make_the_manifest(demo: Demo) -> None:
     """Put the recaptions beside the candidates, as their captioner would, and two lists beside both."""
     folder = demo.folder / "manifest"
     folder.mkdir()
-    recaptions = {pair_key(row.manifest["url"], row.text): row.manifest["recaption"] for row in demo.web}
+    recaptions = {row.manifest["url"]: row.manifest["recaption"] for row in demo.web}
     for output in (WATS, WARCS):
         for path in sorted((demo.folder / output / "data").glob("*.parquet")):
             rows = pq.read_table(path)
-            pairs = zip(rows["url"].to_pylist(), rows["alt_text"].to_pylist(), strict=True)
-            said = [recaptions.get(pair_key(url, text)) for url, text in pairs]
-            rows = rows.append_column("recaption", pa.array(said, pa.string()))
+            said = pa.array([recaptions[url] for url in rows["url"].to_pylist()], pa.string())
+            rows = rows.append_column("recaption", said)
             pq.write_table(rows, folder / f"{output}-{path.stem.split('-')[1]}.parquet")
     # CLD2 takes 2 of 20,000 captions for Japanese that a language of their page would tell to be Chinese.
     listed = [
         {**row.manifest, "alt_text": row.text, "page_lang": "zh"} for row in demo.web if row.place == LIST
     ]
-    others = [{"url": one.url, "alt_text": one.text} for one in [*captions(demo)][len(demo.web) :]]
+    others = [
+        {"url": one.url, "alt_text": one.text, "recaption": recaptions.get(one.url)}
+        for one in [*captions(demo)][len(demo.web) :]
+    ]
     schema = MANIFEST.append(pa.field("page_lang", pa.string()))
     for name, made in (("list", listed), ("captions", others)):
         pq.write_table(pa.Table.from_pylist(made, schema), folder / f"{name}.parquet")

@@ -18,6 +18,7 @@ from typing import Any
 from ..console import Console, in_time, table
 from ..disk.files import environment
 from ..errors import InputError, VerificationError, need
+from ..refine.config import EXTRA
 from . import crawl, later, refine, release, sheet, web
 from .config import DemoConfig
 from .drive import PATIENCE, Demo, end
@@ -170,7 +171,7 @@ def run(config: DemoConfig, console: Console) -> DemoSummary:
     VerificationError when something came out otherwise than planted, InputError for the folder.
     """
     need("crawl", crawl.NEEDED)
-    need("refine", refine.NEEDED)
+    need("refine", EXTRA)
     began = time.monotonic()
     folder = prepare(Path(config.output))
     missing = later.missing()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..errors import UsageError
+from ..errors import UsageError, need
 from ..options import option
 from ..stage.shared import OfManifest
 
+EXTRA = ("ahocorasick", "opencc", "pycld2", "rjieba")
 CALIBRATE = "calibrate"
 # The steps that --skip can leave out, in the order of the recipe.
 STEPS = (
@@ -88,11 +89,12 @@ class RefineConfig(OfManifest):
         return _threshold("--entropy", self.entropy, math.inf)
 
     def check(self) -> None:
-        """Raise UsageError where a value is out of its range or two of them contradict each other."""
+        """Raise UsageError where values make no sense, EnvironmentProblem where the extra is missing."""
         self.check_shared(BOUNDS)
         if self.min_length > self.max_length:
             raise UsageError(f"--min-length {self.min_length}: more than --max-length {self.max_length}")
         _ = self.skipped, self.stop_share, self.least_entropy
+        need("refine", EXTRA)  # here, as the modules of the run import them
 
 
 def _threshold(flag: str, text: str, most: float) -> float | None:

@@ -16,7 +16,6 @@ from ..disk.files import environment
 from ..disk.ledger import Tally, read_plan, write_plan
 from ..disk.location import read_from
 from ..disk.root import REFINE, Earlier, earlier
-from ..errors import need
 from ..stage import status
 from ..stage.doubt import doubt
 from ..stage.engine import Pass
@@ -40,7 +39,6 @@ from .work import passes
 
 def run(config: RefineConfig, console: Console) -> Result:
     """Refine the texts of a manifest; the funnel of the whole of it."""
-    need("refine", ("ahocorasick", "opencc", "pycld2", "rjieba"))
     config.check()
     config = dataclasses.replace(config, input=read_from(config.input, console.info))
     with environment(f"cannot use {config.output}"):

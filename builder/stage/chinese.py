@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 
-import pycld2
-
 SHORTEST, LONGEST = 5, 60  # characters; the paper says words, and its captions are 6 to 59 characters long
 UNTOLD = "und"
 # Neither ・ nor ー, which Chinese texts borrow for a dot and a dash, nor the marks of voice of kaomoji.
@@ -69,5 +67,7 @@ def _score(han: str, hint: str) -> float:
     A hint adds the same to whatever it names, so each language gets its own. With "zh" alone 38 of 98 traditional
     captions came out as Japanese and 10 of 84 Japanese ones as Chinese; with none, most short nouns as Japanese.
     """
+    import pycld2  # of the extras crawl and refine, which name it where it is missing
+
     _, _, found = pycld2.detect(han, bestEffort=True, hintLanguage=hint, isPlainText=True)
     return float(found[0][3]) if str(found[0][1]).startswith(hint[:2]) else 0.0
