@@ -16,7 +16,10 @@ import pytest
 from builder.cli import STAGES, parse
 from builder.disk import removals
 from builder.disk.schema import CHANGES, IMAGES, OUTCOMES, SCORES
-from builder.reasons import CRAWL_REASONS, REBUILD_REASONS, Verdict
+from builder.reasons import CRAWL_REASONS, REBUILD_REASONS, REFINE_REASONS, Verdict
+from builder.refine.config import STEPS as SKIPPABLE
+from builder.refine.recipe import LAST
+from builder.refine.recipe import STEPS as REFINE_STEPS
 from tests.flags import MARKED, written
 from tests.house import tree_of
 from tests.roots import make_root
@@ -148,14 +151,21 @@ def test_a_page_is_short(page: str, most: int) -> None:
 
 def test_the_pages_name_every_reason_and_verdict() -> None:
     rows = {stage: re.findall(r"^\| (`\w+`.*?) \|", text_of(ROOT / "docs" / f"{stage}.md"), re.MULTILINE)
-            for stage in ("crawl", "rebuild", "revalidate")}  # fmt: skip
+            for stage in ("crawl", "refine", "rebuild", "revalidate")}  # fmt: skip
     named = {
         stage: {name for row in found for name in re.findall(r"`(\w+)`", row)}
         for stage, found in rows.items()
     }
     assert named["rebuild"] >= {reason.value for reason in REBUILD_REASONS}
     assert named["crawl"] >= {reason.value for reason in CRAWL_REASONS}
+    assert named["refine"] >= {reason.value for reason in REFINE_REASONS}
+    assert named["refine"] >= {reason for one in (*REFINE_STEPS.values(), LAST) for reason in one["reasons"]}
     assert named["revalidate"] >= {verdict.value for verdict in Verdict}
+
+
+def test_the_page_of_refine_names_every_step_that_can_be_skipped() -> None:
+    steps = set(re.findall(r"`([a-z-]+)`", text_of(ROOT / "docs/refine.md")))
+    assert steps >= {*SKIPPABLE}
 
 
 def test_the_house_names_what_is_there() -> None:
