@@ -2,9 +2,8 @@
 
 texts ─▶ find ─▶ which of them
 
-A word of a page inside a caption says nothing against it: 二维码支付终端机 is a thing, 情侣动漫头像 a picture that
-people look for. So a text is dropped where nothing else is in it, or where the whole has the form of what a page
-writes.
+A word of a page inside a caption says nothing against it: 二维码支付终端机 is a thing, 情侣动漫头像 a picture that is
+looked for. So a text is dropped where nothing else is in it, or where the whole has the form of what a page writes.
 """
 
 from __future__ import annotations

@@ -47,8 +47,7 @@ _ISSUER = re.compile(
 )
 # The name behind @ is what tells; icon@2x.png is a file.
 _EMAIL = re.compile(
-    r"(?<=[A-Za-z\d_%+-])@(?!\dx\.)(?:[a-z\d](?:[a-z\d-]{0,62}+)\.){1,6}+[a-z]{2,24}+(?![a-z\d-])"
-    r"|(?<=[A-Za-z\d_%+-])@(?!\dx\.)(?:[a-z\d](?:[a-z\d-]{0,62}+)\.){1,6}[a-z]{2,24}+(?![a-z\d-])",
+    r"(?<=[A-Za-z\d_%+-])@(?!\dx\.)(?:[a-z\d][a-z\d-]{0,62}+\.){1,6}[a-z]{2,24}+(?![a-z\d-])",
     re.I,
 )
 _ACCOUNT = r"(?:[a-z](?=[a-z_-]{0,18}+\d|[a-z-]{0,18}+_)[a-z\d_-]{5,19}|[1-9]\d{4,10})(?![a-z\d_-])"
