@@ -50,6 +50,8 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/revalidate.py
 	$(BIN)/python benchmarks/verdicts.py
 	$(BIN)/python benchmarks/release.py
+	$(BIN)/python -m benchmarks.peers posseg
+	$(BIN)/python benchmarks/refine.py
 
 # `make peers cc2dataset daft posseg`: what the benchmarks compare with, each in a virtual environment of its own.
 peers: $(VENV)/pip.stamp

@@ -35,7 +35,7 @@ KANA = re.compile(
 )
 HANGUL = re.compile("[\u1100-\u11ff\u3131-\u318e\ua960-\ua97f\uac00-\ud7ff\uffa1-\uffdc]")
 HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
-NOUNS = ("n", "nr", "ns", "nt", "nz", "vn", "an")
+NOUNS = ("vn", "an")
 FUNCTIONS = frozenset("upcyeordmqx")
 
 
@@ -77,13 +77,13 @@ class Refiner:
         self.japanese = encoded("shift_jis") - encoded("gb2312", "big5")
         self.simplified = opencc.OpenCC("t2s")
         self.characters = Characters(rules["symbols"])
-        self.boilerplate = re.compile(rules["boilerplate"])
-        self.pii = re.compile(rules["pii"])
-        self.pictured = frozenset(rules["picture_words"])
+        self.boilerplate = [re.compile(*one) for one in rules["boilerplate"]]
+        self.pii = [re.compile(*one) for one in rules["pii"]]
+        self.pictures, self.no_things = frozenset(rules["pictures"]), frozenset(rules["no_things"])
         self.blocked = ahocorasick.Automaton()
         for reason in ("unsafe_text", "advert"):
             for word in rules[reason]:
-                self.blocked.add_word(word, (reason, len(word)))
+                self.blocked.add_word(word.lower(), (reason, len(word)))
         self.blocked.make_automaton()
         jieba.initialize()
 
@@ -118,19 +118,21 @@ class Refiner:
             return "long_text", text, [], 0.0
         if not self.is_chinese(text, page_lang):
             return "not_chinese", text, [], 0.0
-        if self.pii.search(text):
+        if any(one.search(text) for one in self.pii):
             return "pii", text, [], 0.0
         text = self.simplified.convert(text)
-        if self.boilerplate.search(text):
+        if any(one.search(text) for one in self.boilerplate):
             return "boilerplate", text, [], 0.0
         pairs = [(pair.word, pair.flag) for pair in jieba.posseg.cut(text)]
         words = [word for word, _ in pairs]
         if reason := self.forbidden(text, words):
             return reason, text, words, 0.0
-        if not any(self.is_noun(word, tag) for word, tag in pairs):
+        if not any(self.is_thing(word, tag) for word, tag in pairs):
             return "no_noun", text, words, 0.0
-        functions = sum(len(word) for word, tag in pairs if tag[0] in FUNCTIONS and word.strip())
-        return "", text, words, functions / len(text)
+        functions = sum(len(word) for word, tag in pairs if is_function(word, tag))
+        spoken = sum(not one.isspace() for one in text)
+        told = [word for word, tag in pairs if tag[0] != "x" or HAN.search(word)]
+        return "", text, told, functions / spoken
 
     def forbidden(self, text: str, words: list[str]) -> str:
         """Why a text may not stay: a word of the lists that begins and ends where words do."""
@@ -138,14 +140,22 @@ class Refiner:
         for word in words:
             place += len(word)
             bounds.add(place)
-        for end, (reason, length) in self.blocked.iter(text):
+        for end, (reason, length) in self.blocked.iter(text.lower()):
             if end + 1 in bounds and end + 1 - length in bounds:
                 return str(reason)
         return ""
 
-    def is_noun(self, word: str, tag: str) -> bool:
+    def is_thing(self, word: str, tag: str) -> bool:
         """Whether a word names a thing."""
-        return tag in NOUNS or (tag == "eng" and len(word) > 1) or word in self.pictured
+        if word in self.no_things:
+            return False
+        return tag[0] == "n" or tag in NOUNS or (tag == "eng" and len(word) > 1) or word in self.pictures
+
+
+def is_function(word: str, tag: str) -> bool:
+    """Whether a word is none of content."""
+    strange = tag[0] == "x" and HAN.search(word) is not None
+    return tag != "eng" and tag[0] in FUNCTIONS and not strange and not word.isspace()
 
 
 def score(han: str, hint: str) -> float:
