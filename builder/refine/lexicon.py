@@ -1,7 +1,7 @@
 """The words of refine's own: what is unsafe, advertising or of a page, and what the dictionary's tags get wrong.
 
 Each list is for texts in simplified script. A word is on none where captions that are right have it: 办证 is in
-办证大厅, 赌场 in views of Macau, 洗钱 in 反洗钱宣传, 刷单 in warnings of the police, 包邮 in half of all shop titles.
+办证大厅, 娱乐城 in views of Macau, 洗钱 in 反洗钱宣传, 刷单 in warnings of the police, 包邮 in half of all shop titles.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ UNSAFE = _words(
     # pornography
     "色情 裸聊 约炮 援交 一夜情 自慰 自慰器 飞机杯 春药 催情药 性爱 做爱 口交 乱伦 AV女优 成人电影 色情电影 三级片",
     # gambling: what is offered on line, and not the places
-    "博彩 百家乐 六合彩 时时彩 赌球 送彩金 娱乐城 真人荷官 私彩 投注网",
+    "博彩 百家乐 六合彩 时时彩 赌球 送彩金 线上娱乐城 在线娱乐城 真人荷官 私彩 投注网",
     # drugs and weapons
-    "迷药 听话水 冰毒 摇头丸 海洛因 仿真枪 出售枪支 猎枪出售 猎枪专卖 气枪专卖",
+    "迷药 听话水 摇头丸 出售冰毒 仿真枪专卖 仿真枪出售 出售枪支 猎枪出售 猎枪专卖 气枪专卖",
     # fraud
     "高仿人民币 出售假币 办假证 购买文凭 代办文凭 黑客接单",
 )
 ADVERTS = _words(
-    "代开发票 代开增值税 办证刻章 刻章办证 代办证件 代写论文 论文代写 代发论文 代写作业 替考",
+    "代开发票 代开增值税 办证刻章 刻章办证 代办证件 代写论文 论文代写 代发论文 代写作业",
     "加微信 加我微信 加V信 加vx 加QQ群 微信同号 扫码加群",
-    "兼职刷单 兼职刷单日结 刷单佣金 淘宝刷单 刷粉 刷粉刷赞 买粉丝 网赚 日入过千 日赚",
+    "兼职刷单 兼职刷单日结 刷单佣金 淘宝刷单 刷粉 刷粉刷赞 买粉丝 网赚 日入过千",
     "无抵押贷款 黑户贷款 不看征信 当天放款 秒下款 信用卡套现 提额套现 代还信用卡",
-    "广告位招租 广告位出租 广告招租 关键词排名 关键词快速排名 外链代发 私服 私服发布网 游戏代练",
+    "广告位招租 广告位出租 广告招租 关键词排名 关键词快速排名 外链代发 传奇私服 私服发布网 游戏代练",
 )
 # What pages are operated with. A text of nothing else says nothing of its picture.
 INTERFACE = _words(

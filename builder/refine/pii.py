@@ -20,9 +20,10 @@ from itertools import accumulate
 # Full-width letters, digits and blanks as the plain ones that NFKC makes of them: one for one, unlike NFKC.
 _PLAIN = {0xFF01 + place: 0x21 + place for place in range(94)} | {0x3000: 0x20}
 # What every kind has one of: nine digits with at most two others between them, an @, or the name of a messenger.
+# One class comes first, which is skipped to: alternatives are tried at each character.
 _SUSPECT = re.compile(
-    r"(?<!\d)\d(?:[ \-\u3000－]?\d){8}|[@＠]|微信|[薇V]信|企[鹅鵝]|扣扣"
-    r"|[QqＱｑ](?:[QqＱｑ]|[群裙])|[VvWwＶｖＷｗ][XxＸｘ]|[Ll][Ii][Nn][Ee]",
+    r"[\d@＠微薇企扣QqVvWwLlＱｑＶｖＷｗ](?:(?<=\d)(?:[ \-\u3000－]?\d){8}|(?<=[@＠])|(?<=[微薇VvＶｖ])信|(?<=企)[鹅鵝]"
+    r"|(?<=扣)扣|(?<=[QqＱｑ])[QqＱｑ群裙]|(?<=[VvWwＶｖＷｗ])[XxＸｘ]|(?<=[Ll])[Ii][Nn][Ee])"
 )
 _START, _END = r"(?<![A-Za-z\d_])(?<!\d[-.+ ])", r"(?![A-Za-z\d_]|[-.]\d)"
 # Mainland: 11 digits, whole or 3-4-4. Of Hong Kong, Macau and Taiwan only with the code of the country, or Taiwan's

@@ -76,3 +76,15 @@ def test_each_picture_word_is_one_that_the_dictionary_has_as_no_noun(word: str) 
 @pytest.mark.parametrize("word", sorted(NO_THINGS))
 def test_each_word_that_names_nothing_is_one_that_the_dictionary_has_as_a_noun(word: str) -> None:
     assert is_noun(word)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "澳门银河娱乐城夜景", "明星私服搭配街拍", "冰毒检测试剂盒", "仿真枪玩具模型", "反洗钱宣传折页",
+        "防范刷单诈骗海报",
+        "办证大厅外景", "添加微信好友的步骤图", "黑色情侣装", "替考者被抓", "可开发票的打印机", "特价包邮的毛巾",
+    ],
+)  # fmt: skip
+def test_captions_with_words_like_those_are_kept(text: str) -> None:
+    assert listed(text) == set()
