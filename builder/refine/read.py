@@ -32,7 +32,7 @@ from .spool import READ, RefineSetup, rows_of, words_of
 from .steps import Refined, Steps
 from .words import CAPACITY, Hashes, Words
 
-ROWS, BYTES = 8192, 64 << 20  # of a batch; pairs that are held have as many bytes
+ROWS, BYTES = 32_768, 64 << 20  # of a batch; pairs that are held have as many bytes
 CHARACTERS = CAPACITY // 4  # of a batch, and one more text
 
 pc: Any = compute  # its stubs know no mix of column and constant

@@ -3,8 +3,8 @@
 texts ─▶ Dictionary.words ─▶ Words: for each text its words as numbers, what share of it is function words, whether one
 names a thing; and where words begin, for the lists
 
-A word and its tag are looked at once, and told by their number from then on: to look at each of 11 words of a text
-again takes as long as to segment it.
+A word is tagged and looked at once, and told by its number from then on: to do so for each of 11 words of a text takes
+as long as to cut it. So the tag of a word does not depend on the text; of 1.3 M words 851 have another by that.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import rjieba
 import xxhash
 
@@ -26,7 +27,7 @@ FUNCTION = frozenset("upcyeordmqx")  # first letters of tags of function words, 
 SCALE = 10_000  # steps of the share of function words
 HASHES = 1 << 24  # words are counted by this many hashes
 CAPACITY = 1 << 21  # words that are known at once, some 200 MB
-_BREAK = ("\n", "x")
+_BREAK = "\n"
 
 Hashes = npt.NDArray[np.uint32]
 
@@ -69,8 +70,8 @@ class Words:
         return self.hashes[self.told], sums(self.told, self.counts)
 
 
-class Dictionary(dict[tuple[str, str], int]):
-    """The numbers of words and tags that were met, and what is known of each; CAPACITY of them at most.
+class Dictionary(dict[str, int]):
+    """The numbers of words that were met, and what is known of each; CAPACITY of them at most.
 
     It is emptied when it is half full: a number is of one batch alone.
     """
@@ -84,10 +85,10 @@ class Dictionary(dict[tuple[str, str], int]):
         self._hashes = np.zeros(CAPACITY, np.uint32)
         self._told = np.zeros(CAPACITY, np.bool_)  # whether it is a word and no punctuation
 
-    def __missing__(self, tagged: tuple[str, str]) -> int:
+    def __missing__(self, word: str) -> int:
         """A number for a word that is met first."""
-        word, tag = tagged
-        number = self[tagged] = len(self)
+        number, tag = len(self), tag_of(word)
+        self[word] = number
         strange = tag[0] == "x" and HAN.search(word) is not None  # a name that the dictionary lacks
         self._lengths[number] = len(word)
         self._weights[number] = 0 if word.isspace() else len(word)
@@ -102,8 +103,9 @@ class Dictionary(dict[tuple[str, str], int]):
         if len(self) > CAPACITY // 2:
             self.clear()
         end = self[_BREAK]
-        tagged = rjieba.tag("\n".join([*texts, ""]))  # a break behind each
-        numbers = np.fromiter(map(self.__getitem__, tagged), np.intp, len(tagged))
+        met: Any = pa.array(rjieba.cut("\n".join([*texts, ""]))).dictionary_encode()  # a break behind each
+        known = np.array([self[word] for word in met.dictionary.to_pylist()], np.intp)
+        numbers = known[met.indices.to_numpy()]
         stops = np.flatnonzero(numbers == end)
         assert len(stops) == len(texts)
         counts = np.diff(stops, prepend=-1) - 1
@@ -120,6 +122,12 @@ class Dictionary(dict[tuple[str, str], int]):
             stop.astype(np.uint16),
             things,
         )
+
+
+def tag_of(word: str) -> str:
+    """The part of speech of a word, whatever stands beside it; of one that is cut in two by itself, that of its end."""
+    tag: str = rjieba.tag(word)[-1][1]
+    return tag
 
 
 def is_thing(word: str, tag: str) -> bool:

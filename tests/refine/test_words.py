@@ -8,7 +8,7 @@ import rjieba
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.refine.words import CAPACITY, Dictionary, is_thing, sums
+from builder.refine.words import CAPACITY, Dictionary, is_thing, sums, tag_of
 
 TEXTS = st.lists(st.text("我的相机在北京拍了三张照片，非常好 a1.", max_size=20), max_size=6)
 WORDS = Dictionary()
@@ -17,13 +17,13 @@ WORDS = Dictionary()
 @given(TEXTS)
 def test_texts_are_cut_together_as_each_by_itself(texts: list[str]) -> None:
     found = WORDS.words(texts)
-    cut = [rjieba.tag(text) for text in texts]
+    cut = [rjieba.cut(text) for text in texts]
     assert found.counts.tolist() == [len(words) for words in cut]
-    assert found.lengths.tolist() == [len(word) for words in cut for word, _ in words]
-    assert found.things.tolist() == [any(is_thing(*one) for one in words) for words in cut]
+    assert found.lengths.tolist() == [len(word) for words in cut for word in words]
+    assert found.things.tolist() == [any(is_thing(word, tag_of(word)) for word in words) for words in cut]
     joined, borders = "\n".join(texts), {0}
     for words in cut:
-        for word, _ in words:
+        for word in words:
             borders.add(max(borders) + len(word))
         borders.add(max(borders) + 1)
     if texts:
@@ -78,7 +78,7 @@ def test_a_full_dictionary_is_begun_anew() -> None:
     words = Dictionary()
     before = words.words(["北京的春天"])
     for number in range(CAPACITY // 2 + 1):
-        words[f"w{number}", "x"] = number % 7
+        words[f"w{number}"] = number % 7
     assert np.array_equal(words.words(["北京的春天"]).hashes, before.hashes)
     assert len(words) < 10
 
