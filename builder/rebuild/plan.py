@@ -116,4 +116,6 @@ def tasks(
     """The shards of `todo`, with the reasons to fetch rows again for, and their rows, read as they are asked for."""
     chosen = {shard.number: again for shard, again in todo}
     for shard, rows in rows_of_shards(plan.manifest, [shard for shard, _ in todo]):
-        yield Task(shard.number, shard, as_bytes(rows), chosen[shard.number], rows_of(removals, rows))
+        yield Task(
+            shard.number, shard, as_bytes(rows.schema, [rows]), chosen[shard.number], rows_of(removals, rows)
+        )

@@ -62,7 +62,7 @@ def pilot(config: RefineConfig, plan: RefinePlan, console: Console) -> Pilot:
     steps.refine(["春天的花"], [None])  # tables are made, and the dictionary read
     steps.costs = {name: Cost() for name in STEPS}
     ((_, rows),) = rows_of_shards(plan.manifest, plan.inputs[:1])
-    for part in batches(rows):
+    for part in batches([rows]):
         refined = steps.refine(part["alt_text"].to_pylist(), languages(part))
         reasons.update(reason.value for reason in refined.reasons if reason)
         hashes.append(refined.words.spoken[0])

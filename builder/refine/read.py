@@ -6,10 +6,12 @@ manifest.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,7 @@ from ..reasons import Reason
 from ..stage.engine import Unit
 from ..stage.rows import ManifestShard, as_bytes, rows_of_shards
 from ..stage.spool import DROPPED
-from .columns import RAW, SOURCE, fingerprints
+from .columns import RAW, SOURCE, fingerprints, pages_of
 from .entropy import counted
 from .recipe import LONGEST_READ
 from .spool import READ, RefineSetup, rows_of, words_of
@@ -47,9 +49,15 @@ class RefineTask(Unit):
 
 
 def tasks(manifest: Manifest, inputs: Sequence[ManifestShard], todo: Sequence[Unit]) -> Iterator[RefineTask]:
-    """Some units with their rows, read as they are asked for. inputs: all units."""
-    for shard, rows in rows_of_shards(manifest, [inputs[one.number] for one in todo]):
-        yield RefineTask(shard.number, shard=shard, rows=as_bytes(rows))
+    """Some units with their rows, read as they are asked for and held ROWS at a time. inputs: all units."""
+    parts = [
+        dataclasses.replace(shard, start=start, stop=min(start + ROWS, shard.stop))
+        for shard in (inputs[one.number] for one in todo)
+        for start in range(shard.start, max(shard.stop, shard.start + 1), ROWS)
+    ]
+    for number, some in groupby(rows_of_shards(manifest, parts), key=lambda one: one[0].number):
+        rows = as_bytes(manifest.schema, (table for _, table in some))
+        yield RefineTask(number, shard=inputs[number], rows=rows)
 
 
 class RowsReader:
@@ -66,11 +74,9 @@ class RowsReader:
         began, setup, name = time.monotonic(), self._setup, self._setup.input_stem(self._task.number)
         leave_if_orphaned()
         self._steps.counters.clear()
-        with pa.ipc.open_stream(self._task.rows) as stream:
-            rows = stream.read_all()
         scatter = Scatter(setup.temporary(rows_of(name)), setup.spooled, setup.root)
-        with setup.dropping(READ, name) as tell:
-            for part in batches(rows):
+        with setup.dropping(READ, name) as tell, pa.ipc.open_stream(self._task.rows) as stream:
+            for part in batches(pa.Table.from_batches([one]) for one in stream):
                 look()
                 refined = self._steps.refine(part["alt_text"].to_pylist(), languages(part))
                 self._count(refined)
@@ -141,8 +147,13 @@ def lists_of(words: Words) -> pa.ListArray[Any]:
     return lists
 
 
-def batches(rows: pa.Table) -> Iterator[pa.Table]:
-    """The rows in parts of at most ROWS and some BYTES, whose texts are together not much longer than CHARACTERS."""
+def batches(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Rows in parts of at most ROWS and some BYTES, whose texts are together not much longer than CHARACTERS."""
+    for rows in tables:
+        yield from _batches(rows)
+
+
+def _batches(rows: pa.Table) -> Iterator[pa.Table]:
     most = max(1, min(ROWS, BYTES * len(rows) // max(rows.nbytes, 1)))
     lengths = pc.fill_null(pc.utf8_length(rows["alt_text"]), 0).to_numpy()
     ends = np.cumsum(np.minimum(lengths, LONGEST_READ), dtype=np.int64)
@@ -169,5 +180,6 @@ def told_of(rows: pa.Table, reasons: list[Reason | None]) -> pa.Table:
     lost = rows.take(some)
     personal = pa.array([word == Reason.PII for word in words], pa.bool_())
     texts = pc.if_else(personal, None, lost["alt_text"])
-    pages = lost["page_url"] if "page_url" in lost.column_names else pa.nulls(len(lost), pa.string())
-    return pa.Table.from_arrays([lost["url"], texts, pages, pa.array(words, pa.string())], schema=DROPPED)
+    return pa.Table.from_arrays(
+        [lost["url"], texts, pages_of(lost), pa.array(words, pa.string())], schema=DROPPED
+    )
