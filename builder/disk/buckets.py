@@ -20,8 +20,10 @@ import pyarrow.ipc as ipc
 
 from .digests import Bools, Digests
 from .files import filesystem, is_local, local_path
+from .reading import reading
 
 BUCKETS = 256
+DAMAGED = "damaged; remove it, and the same command makes it anew"
 PART_ROWS = 250_000  # of a part that is held in memory; of more than 64 M rows a part is a bucket
 PART_BYTES = 48 << 20  # of its rows as they lie between the passes; memory holds some five times as many
 Numbers = npt.NDArray[np.uint64]
@@ -152,7 +154,7 @@ def first_bytes(keys: Digests | npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 @contextlib.contextmanager
 def _opened(url: str, columns: Sequence[str] | None) -> Iterator[ipc.RecordBatchFileReader]:
-    with contextlib.ExitStack() as stack:
+    with reading(url, damaged=DAMAGED), contextlib.ExitStack() as stack:
         if is_local(url):
             source: Any = stack.enter_context(pa.memory_map(str(local_path(url))))
         else:

@@ -16,6 +16,7 @@ from ..disk.ledger import ShardLedger, Tally
 from ..disk.schema import SPLITS
 from ..reasons import Reason
 from ..stage.spool import DROPPED
+from .columns import pages_of
 from .spool import BUCKETED, PAIR, SPLIT, RefineSetup, pairs_of
 from .thresholds import Judge
 
@@ -67,6 +68,10 @@ def _count(tally: Tally, reason: Reason, pairs: int) -> None:
 def _told(pairs: pa.Table, reason: Reason) -> pa.Table:
     """The table of dropped pairs that --dropped asks for, with their texts as they were found."""
     made = pa.Table.from_struct_array(pairs[PAIR])
-    pages = made["page_url"] if "page_url" in made.column_names else pa.nulls(len(made), pa.string())
-    columns = [made["url"], made["alt_text_raw"], pages, pa.array([reason.value] * len(made), pa.string())]
+    columns = [
+        made["url"],
+        made["alt_text_raw"],
+        pages_of(made),
+        pa.array([reason.value] * len(made), pa.string()),
+    ]
     return pa.Table.from_arrays(columns, schema=DROPPED)

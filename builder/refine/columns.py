@@ -48,6 +48,13 @@ def fingerprints(rows: pa.Table) -> Numbers:
     return np.array([xxhash.xxh3_64_intdigest(row) for row in joined.to_pylist()], np.uint64)
 
 
+def pages_of(rows: pa.Table) -> Any:
+    """The column page_url where it is of text, else nulls."""
+    place = rows.schema.get_field_index("page_url")
+    text = place >= 0 and types.is_string(rows.schema.field(place).type)
+    return rows.column(place) if text else pa.nulls(len(rows), pa.string())
+
+
 def _as_bytes(column: Any) -> Any:
     """The values of a column written as bytes."""
     if types.is_binary(column.type):

@@ -16,6 +16,7 @@ from ..disk.files import environment
 from ..disk.ledger import Tally, read_plan, write_plan
 from ..disk.location import read_from
 from ..disk.root import REFINE, Earlier, earlier
+from ..reasons import Reason
 from ..stage import status
 from ..stage.doubt import doubt
 from ..stage.engine import Pass
@@ -35,6 +36,12 @@ from .recipe import advice, recipe_of
 from .shards import shards_done
 from .spool import PASSES, READ, STAGE, RefineSetup, read_thresholds
 from .work import passes
+
+# What mends it where the manifest is not of our crawl, or texts are lost that this passed.
+MENDED: Mapping[str | None, str] = dict.fromkeys(
+    (Reason.NO_TEXT, Reason.BROKEN_TEXT),
+    "refine anew with --caption-column NAME, or what the captions are written in as --encoding, into another folder",
+)
 
 
 def run(config: RefineConfig, console: Console) -> Result:
@@ -108,7 +115,8 @@ class Refine(Stage[RefineConfig, RefinePlan]):
         went = funnel_of(recipe, funnel.counted.rows, funnel.counted.reasons)
         for said in advice(went, decided["calibrated"], funnel.counted.counters_of("unknown")):
             self.console.warn(said)
-        return dataclasses.replace(found, failure=doubt(self.root, funnel.lost))
+        mend = MENDED.get(funnel.lost.reason)
+        return dataclasses.replace(found, failure=doubt(self.root, funnel.lost, mend=mend))
 
     def _write(self, plan: RefinePlan, units: Mapping[str, int] | None = None) -> None:
         """Write plan.json, with what is known of the later passes; without `units` what was known stays."""

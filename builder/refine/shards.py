@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from ..disk.buckets import parts_of
+from ..disk.buckets import DAMAGED, parts_of
 from ..disk.files import join, leave_if_orphaned
 from ..disk.ledger import ShardLedger, Tally, read_plan
 from ..disk.parquet import parquet, rows_by_number, writer
@@ -112,6 +112,6 @@ def _rows(setup: RefineSetup, shard: RefineShard) -> Iterator[pa.Table]:
     earlier = SPLITS[: SPLITS.index(shard.split)]
     for bucket, start, stop in in_buckets(shard.kept[shard.split], *shard.pairs):
         base = sum(shard.kept[split][bucket] for split in earlier if split in shard.kept)
-        with parquet(join(setup.root, pairs_of(setup.bucket_stem(bucket)))) as file:
+        with parquet(join(setup.root, pairs_of(setup.bucket_stem(bucket))), DAMAGED) as file:
             for _, rows in rows_by_number(file, np.arange(base + start, base + stop), setup.columns.names):
                 yield rows.cast(setup.columns)

@@ -37,6 +37,7 @@ THRESHOLDS = "ledger/refine/thresholds.json"
 # Columns of a pair on its way, beside KEY and ORDER: the place of its split in SPLITS, its share of function words, the
 # hashes of its words, and what will be written of it.
 SPLIT, STOP, TOLD, PAIR = "split", "stop", "words", "pair"
+MOST = {"stop_words": 1.0, "entropy": 1e6}  # of thresholds: a text of 10,000 words has 5,300 bits at most
 
 
 class Values(TypedDict):
@@ -81,6 +82,9 @@ def read_thresholds(root: str) -> ThresholdsDocument | None:
     try:
         document = documents.parse(data)
         documents.check(document, ThresholdsDocument)
+        for name, value in document["used"].items():
+            if not 0 <= value <= MOST[name]:
+                raise ValueError(f"{name} {value:g} out of its range")
     except ValueError as error:
         raise InputError(
             f"{join(root, THRESHOLDS)}: no thresholds ({error}); remove it, and run it again"

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..disk.buckets import gather
+from ..disk.buckets import DAMAGED, gather
 from ..disk.digests import Bools
 from ..disk.files import join
 from ..disk.ledger import ShardLedger, Tally
@@ -110,7 +110,7 @@ def judge_of(setup: RefineSetup, document: ThresholdsDocument) -> Judge:
 
 
 def _table(setup: RefineSetup, path: str) -> pa.Table:
-    with parquet(join(setup.root, path)) as file:
+    with parquet(join(setup.root, path), DAMAGED) as file:
         return file.read()
 
 

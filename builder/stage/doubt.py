@@ -52,10 +52,10 @@ LIKELY: Mapping[str, Likely] = {
     Reason.HASH_MISMATCH: Likely(
         "the recorded hashes are not of what the hosts serve, but of resized copies?", "no --verify-hash", True
     ),
-    Reason.NO_TEXT: Likely("hardly a picture of these pages has a text", "--from warc", True),
+    Reason.NO_TEXT: Likely("hardly a picture has a text", "--from warc", True),
     Reason.NO_URL: Likely("the pages load their pictures later", "--from warc", True),
     Reason.PLACEHOLDER_URL: Likely("the pages load their pictures later", "--from warc", True),
-    Reason.BROKEN_TEXT: Likely("the pages were decoded wrongly", "--from warc", True),
+    Reason.BROKEN_TEXT: Likely("the texts were decoded wrongly", "--from warc", True),
     Reason.SHORT_TEXT: Likely("the recipe wants longer texts"),
     Reason.LONG_TEXT: Likely("the recipe wants shorter texts"),
     Reason.NOT_CHINESE: Likely("the pages are not Chinese"),

@@ -20,8 +20,12 @@ from builder.disk.schema import pair_key
 from builder.errors import EnvironmentProblem, InputError, UsageError
 from builder.manifest import ManifestOptions, open_manifest
 from builder.refine.config import RefineConfig
+from builder.refine.read import ROWS, tasks
 from builder.refine.runner import run
+from builder.refine.spool import read_thresholds
+from builder.stage.engine import Unit
 from builder.stage.funnels import earlier_funnels
+from builder.stage.rows import lay_out
 from tests import renames
 from tests.crawl import crawls
 from tests.forked import Forked
@@ -446,3 +450,79 @@ def test_types_that_a_manifest_may_have(tmp_path: Path) -> None:
     ]  # fmt: skip
     here(write(tmp_path / "m.parquet", some, schema), tmp_path / "out", skip="stop-words,entropy")
     assert [one["vector"] for one in pairs(tmp_path / "out")] == [[1.0, 2.0]] * 3
+
+
+@pytest.mark.parametrize("pages", [["a", "b"], 7, None])
+def test_a_column_page_url_that_is_no_text_is_left_out_of_the_lists(tmp_path: Path, pages: object) -> None:
+    some = [one | {"page_url": pages} for one in [*rows(20), *rows(5)]]
+    here(write(tmp_path / "m.parquet", some), tmp_path / "out", dropped=str(tmp_path / "lost"))
+    lost = [row for path in (tmp_path / "lost").rglob("*.parquet") for row in pq.read_table(path).to_pylist()]
+    assert {"not_chinese", "duplicate"} <= {one["reason"] for one in lost}
+    assert {one["page_url"] for one in lost} == {None}
+
+
+def test_rows_are_sent_compressed_and_no_more_at_once_than_a_batch(tmp_path: Path) -> None:
+    """20,000 texts of 27 KB, which a dictionary makes a file of 200 KB."""
+    long = "北京的春天很美丽" * 1124
+    some = [{"url": f"http://h.example/{n}.jpg", "alt_text": long} for n in range(20_000)]
+    manifest = open_manifest(str(write(tmp_path / "m.parquet", some)), ManifestOptions())
+    inputs = lay_out(manifest.rows, 20_000)
+    (task,) = tasks(manifest, inputs, [Unit(0)])
+    assert len(task.rows) < 8 << 20
+    with pa.ipc.open_stream(task.rows) as stream:
+        counts = [len(one) for one in stream]
+    assert sum(counts) == 20_000
+    assert max(counts) <= ROWS
+
+
+def test_a_split_without_rows_is_a_unit_all_the_same(tmp_path: Path) -> None:
+    write(tmp_path / "m" / "train.parquet", rows(20))
+    schema = pa.schema([("url", pa.string()), ("alt_text", pa.string()), ("number", pa.int64())])
+    write(tmp_path / "m" / "test.parquet", [], schema)
+    here(tmp_path / "m", tmp_path / "out", skip="stop-words,entropy")
+    assert len(pairs(tmp_path / "out")) == 18
+
+
+@pytest.mark.parametrize(("point", "name"), [
+    ("2-thresholds/thresholds-00000.json", "rows/input-00001-of-00003.arrow"),
+    ("2-thresholds/thresholds-00000.json", "words/input-00001-of-00003.parquet"),
+    ("4-shards/train-00002.json", "pairs/bucket-00000-of-00001.parquet"),
+])  # fmt: skip
+def test_what_lies_between_the_passes_is_named_where_it_is_damaged_and_made_anew(
+    source: Path, whole: Path, tmp_path: Path, point: str, name: str
+) -> None:
+    def crash(path: str) -> None:
+        if path.endswith(point):
+            raise OSError(28, "No space left on device", path)
+
+    renames.before = crash
+    with pytest.raises(EnvironmentProblem):
+        here(source, tmp_path / "out")
+    renames.before = None
+    damaged = tmp_path / "out" / "ledger" / "refine" / "spool" / name
+    damaged.write_bytes(bytes(damaged.stat().st_size))
+    with pytest.raises(InputError, match=f"{name}: damaged; remove it, and the same command makes it anew"):
+        here(source, tmp_path / "out")
+    damaged.unlink()
+    here(source, tmp_path / "out")
+    assert made(tmp_path / "out") == made(whole)
+
+
+def test_a_manifest_without_texts_is_not_to_be_crawled_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some = [{"url": f"http://h.example/{n}", "alt_text": " "} for n in range(9)]
+    assert refine(write(tmp_path / "m.parquet", some), tmp_path / "out") == 1
+    told = capsys.readouterr().err
+    assert "9 of them no_text: hardly a picture has a text; refine anew with --caption-column NAME" in told
+
+
+@pytest.mark.parametrize("used", [{"entropy": 1e308}, {"stop_words": -0.5}, {"stop_words": 1.5}])
+def test_thresholds_out_of_their_range_are_none(whole: Path, tmp_path: Path, used: dict[str, float]) -> None:
+    shutil.copytree(whole, tmp_path / "out")
+    path = tmp_path / "out" / "ledger" / "refine" / "thresholds.json"
+    path.write_text(json.dumps(thresholds(whole) | {"used": used}))
+    with pytest.raises(
+        InputError, match=r"thresholds\.json: no thresholds \(.* out of its range\); remove it"
+    ):
+        read_thresholds(str(tmp_path / "out"))

@@ -61,6 +61,4 @@ def test_a_flag_that_the_run_had_is_no_advice() -> None:
     assert str(doubt("./r", lost, given="--from wat")).endswith(
         "; crawl anew with --from warc, into another folder"
     )
-    assert str(doubt("./r", lost, given="--from warc")).endswith(
-        ": hardly a picture of these pages has a text"
-    )
+    assert str(doubt("./r", lost, given="--from warc")).endswith(": hardly a picture has a text")
