@@ -18,7 +18,6 @@ import numpy.typing as npt
 import xxhash
 
 from ..disk.digests import Bools
-from ..disk.files import read_bytes
 from ..reasons import Reason
 from ..stage.chinese import is_chinese
 from ..towers.classifier import Classifier
@@ -169,9 +168,9 @@ class Steps:
 
 def made_with(config: RefineConfig) -> dict[str, str]:
     """Fingerprints of the files and models that options name, by option."""
-    listed = xxhash.xxh3_128_hexdigest(read_bytes(config.blocklist) or b"") if config.blocklist else ""
+    listed = "\n".join(read_blocklist(config.blocklist)) if config.blocklist else ""
     return {
-        "blocklist": listed,
+        "blocklist": xxhash.xxh3_128_hexdigest(listed.encode()) if listed else "",
         "tokenizer": Pieces(config.tokenizer).fingerprint if config.tokenizer else "",
         "text-classifier": Classifier(config.text_classifier).fingerprint if config.text_classifier else "",
     }

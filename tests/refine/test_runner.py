@@ -526,3 +526,9 @@ def test_thresholds_out_of_their_range_are_none(whole: Path, tmp_path: Path, use
         InputError, match=r"thresholds\.json: no thresholds \(.* out of its range\); remove it"
     ):
         read_thresholds(str(tmp_path / "out"))
+
+
+def test_a_blocklist_that_is_none_is_refused_before_anything_is_written(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"list\.txt: no such file"):
+        here(source, tmp_path / "out", blocklist=str(tmp_path / "list.txt"))
+    assert not (tmp_path / "out").exists()
