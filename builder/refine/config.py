@@ -11,6 +11,7 @@ from ..stage.shared import OfManifest
 
 EXTRA = ("ahocorasick", "opencc", "pycld2", "rjieba")
 CALIBRATE = "calibrate"
+MOST_BITS = 1e6  # of --entropy: a text of 10,000 words has 5,300 at most
 # The steps that --skip can leave out, in the order of the recipe.
 STEPS = (
     "cleaning", "length", "chinese", "pii", "simplified", "boilerplate",
@@ -86,7 +87,7 @@ class RefineConfig(OfManifest):
     @property
     def least_entropy(self) -> float | None:
         """The threshold of --entropy, in bits; None where it is calibrated."""
-        return _threshold("--entropy", self.entropy, math.inf)
+        return _threshold("--entropy", self.entropy, MOST_BITS)
 
     def check(self) -> None:
         """Raise UsageError where values make no sense, EnvironmentProblem where the extra is missing."""
@@ -105,8 +106,6 @@ def _threshold(flag: str, text: str, most: float) -> float | None:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not (0 <= number <= most and math.isfinite(number)):
-        raise UsageError(
-            f"{flag} {text}: neither {CALIBRATE} nor a number from 0 on" + (" to 1" if most == 1 else "")
-        )
+    if not 0 <= number <= most:
+        raise UsageError(f"{flag} {text}: neither {CALIBRATE} nor a number from 0 to {most:g}")
     return number

@@ -21,7 +21,7 @@ from ..disk.buckets import KEY, ORDER
 from ..disk.files import join, read_bytes, write_atomic
 from ..errors import InputError
 from ..stage.spool import PassSetup, stem
-from .config import RefineConfig
+from .config import MOST_BITS, RefineConfig
 
 STAGE = "refine"
 READ, WEIGHED, BUCKETED, SHARDED = (
@@ -37,7 +37,7 @@ THRESHOLDS = "ledger/refine/thresholds.json"
 # Columns of a pair on its way, beside KEY and ORDER: the place of its split in SPLITS, its share of function words, the
 # hashes of its words, and what will be written of it.
 SPLIT, STOP, TOLD, PAIR = "split", "stop", "words", "pair"
-MOST = {"stop_words": 1.0, "entropy": 1e6}  # of thresholds: a text of 10,000 words has 5,300 bits at most
+MOST = {"stop_words": 1.0, "entropy": MOST_BITS}  # of thresholds
 
 
 class Values(TypedDict):
