@@ -16,6 +16,7 @@ from ..disk.files import environment
 from ..disk.ledger import Tally, read_plan, write_plan
 from ..disk.location import read_from
 from ..disk.root import REFINE, Earlier, earlier
+from ..errors import InputError
 from ..reasons import Reason
 from ..stage import status
 from ..stage.doubt import doubt
@@ -34,7 +35,7 @@ from .pilot import pilot
 from .plan import RefinePlan, make_plan
 from .recipe import advice, recipe_of
 from .shards import shards_done
-from .spool import PASSES, READ, STAGE, RefineSetup, read_thresholds
+from .spool import PASSES, READ, STAGE, THRESHOLDS, RefineSetup, read_thresholds
 from .work import passes
 
 # What mends it where the manifest is not of our crawl, or texts are lost that this passed.
@@ -106,8 +107,10 @@ class Refine(Stage[RefineConfig, RefinePlan]):
         if done is None:
             return found
         (funnel,) = (one for one in found.funnels if one.stage == STAGE)
-        decided = read_thresholds(self.root)
-        assert decided is not None  # it is written before there are shards
+        if (decided := read_thresholds(self.root)) is None:
+            raise InputError(
+                f"{self.root}: {THRESHOLDS} is not there: restore it, or refine anew with --overwrite"
+            )
         recipe = recipe_of(plan.skipped, decided["used"])
         write_funnel(self.root, STAGE, recipe, funnel.counted, plan.funnels)
         check_files(self.root, done)

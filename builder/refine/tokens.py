@@ -44,7 +44,7 @@ class Pieces:
         }
         if not self._unknown:
             raise InputError(
-                f"{name}: knows every character, so no text has an unknown piece; leave --tokenizer out"
+                f"{name}: has neither [UNK] nor pieces of bytes, so nothing is unknown to it; leave --tokenizer out"
             )
         self._states = np.zeros(0x110000, np.uint8)
 

@@ -39,11 +39,9 @@ from .shared import Shared
 HOSTS_SHOWN = 10
 _PASS = re.compile(r"\d-\w+")
 _KINDS = {
-    "file": "files",
-    "input": "units",
-    "bucket": "buckets",
-    "train": "shards",
-}  # of units, as people call many of them
+    "file": "files", "input": "units", "bucket": "buckets",
+    "train": "shards", "validation": "shards of validation", "test": "shards of test",
+}  # fmt: skip
 HOSTS_TOLD = 50  # in JSON
 
 

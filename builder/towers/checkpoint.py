@@ -167,6 +167,8 @@ def tokenizer_file(name: str) -> Path:
     local = Path(name).expanduser()
     if local.is_file():
         return local
+    if not local.is_dir() and (local.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1):
+        raise InputError(f"{name}: no such file or folder; give a tokenizer.json, its folder, or a Hub id")
     folder = local if local.is_dir() else _downloaded(name, None, [_TOKENIZERS[0]])
     if not (folder / _TOKENIZERS[0]).is_file():
         raise InputError(

@@ -418,12 +418,16 @@ def test_unsafe_texts_by_a_classifier_whose_weights_are_part_of_the_plan(tmp_pat
         here(source, tmp_path / "out", **options)
 
 
-def test_an_empty_pair_of_thresholds_that_cannot_be_read_is_told(
-    source: Path, whole: Path, tmp_path: Path
+def test_thresholds_that_are_gone_or_cannot_be_read_are_told(
+    source: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(whole, tmp_path / "out")
     (tmp_path / "out" / "ledger" / "refine" / "thresholds.json").write_text('{"used": {"entropy": "much"}}')
     assert again(source, tmp_path / "out") == 3
+    assert "thresholds.json: no thresholds" in capsys.readouterr().err
+    (tmp_path / "out" / "ledger" / "refine" / "thresholds.json").unlink()
+    assert again(source, tmp_path / "out") == 3
+    assert "thresholds.json is not there: restore it" in capsys.readouterr().err
 
 
 def test_a_row_far_beyond_the_paper_is_told_with_the_number_that_would_do(

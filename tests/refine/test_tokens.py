@@ -70,7 +70,9 @@ def test_what_is_no_tokenizer_is_told(tmp_path: Path, data: bytes, said: str) ->
 
 def test_a_tokenizer_that_knows_everything_is_told(tmp_path: Path) -> None:
     Tokenizer(models.BPE({"a": 0}, [])).save(str(tmp_path / "t.json"))
-    with pytest.raises(InputError, match="knows every character"):
+    with pytest.raises(InputError, match="nothing is unknown to it"):
         Pieces(str(tmp_path / "t.json"))
+    with pytest.raises(InputError, match="no such file or folder"):
+        Pieces(str(tmp_path / "gone.json"))
     with pytest.raises(InputError, match=r"holds no tokenizer\.json"):
         Pieces(str(tmp_path))
