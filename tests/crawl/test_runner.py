@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +16,13 @@ import pytest
 
 from builder.cli import main
 from builder.disk.schema import pair_key
-from builder.errors import EnvironmentProblem, InputError, UsageError
+from builder.errors import InputError, UsageError
 from builder.manifest import ManifestOptions, open_manifest
 from builder.stage.funnels import earlier_funnels
-from tests import renames
 from tests.crawl.crawls import TEXTS, chinese, crawl, file, here, made, pairs, write
 from tests.crawl.made import image, members, response
 from tests.forked import Forked
+from tests.passes import PassContract, full_disk_at
 from tests.towers import test_classifier as classifiers
 
 POINTS = [
@@ -62,14 +61,11 @@ def whole(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    yield
-    renames.before = None
-
-
 def again(source: Path, output: Path, *flags: str) -> int:
     return crawl(source, output, "--shard-size", "20", *flags)
+
+
+CONTRACT = PassContract("crawl", "tests.crawl.crawls", here, again, made, "train-00001-of-00005.parquet")
 
 
 def test_the_candidates_are_sorted_by_key_and_each_is_told_whence(whole: Path) -> None:
@@ -136,55 +132,28 @@ def test_the_order_of_files_workers_and_ranks_makes_no_odds(
 def test_a_full_disk_anywhere_ends_in_the_same_bytes(
     source: Path, whole: Path, tmp_path: Path, point: str
 ) -> None:
-    def crash(path: str) -> None:
-        if path.endswith(point):
-            raise OSError(28, "No space left on device", path)
-
-    renames.before = crash
-    with pytest.raises(EnvironmentProblem, match="No space left on device; nothing is lost"):
-        here(source, tmp_path / "out")
-    renames.before = None
-    here(source, tmp_path / "out")
-    assert made(tmp_path / "out") == made(whole)
-
-
-KILLED = """
-import os, signal, sys
-from tests import renames
-from tests.crawl.crawls import here
-source, output, point = sys.argv[1:]
-renames.before = lambda path: path.endswith(point) and os.kill(os.getpid(), signal.SIGKILL)
-here(source, output)
-"""
+    CONTRACT.full_disk(source, whole, tmp_path / "out", point)
 
 
 @pytest.mark.parametrize("point", POINTS)
 def test_kill_9_anywhere_ends_in_the_same_bytes(
     source: Path, whole: Path, tmp_path: Path, forked: Forked, point: str
 ) -> None:
-    ended = forked(KILLED, [str(source), str(tmp_path / "out"), point])
-    assert ended.returncode == -signal.SIGKILL
-    here(source, tmp_path / "out")
-    assert made(tmp_path / "out") == made(whole)
+    CONTRACT.kill(forked, source, whole, tmp_path / "out", point)
 
 
-def test_a_second_run_does_nothing(source: Path, whole: Path, tmp_path: Path) -> None:
-    here(source, tmp_path / "out")
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*-0*")}
-    assert crawl(source, tmp_path / "out", "--shard-size", "20") == 0
-    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*-0*")}
-    assert not (tmp_path / "out" / "ledger" / "crawl" / "spool").exists()
-    assert not (tmp_path / "out" / ".crawl").exists()
+def test_a_second_run_does_nothing(source: Path, tmp_path: Path) -> None:
+    CONTRACT.second_run(source, tmp_path / "out")
 
 
 def test_a_lost_shard_is_told_and_made_anew(source: Path, whole: Path, tmp_path: Path) -> None:
-    here(source, tmp_path / "out")
-    (tmp_path / "out" / "data" / "train-00001-of-00005.parquet").unlink()
-    with pytest.raises(InputError, match=r"train-00001-of-00005\.parquet: is not there"):
-        here(source, tmp_path / "out")
-    (tmp_path / "out" / "ledger" / "crawl" / "4-shards" / "train-00001.json").unlink()
-    here(source, tmp_path / "out")
-    assert made(tmp_path / "out") == made(whole)
+    CONTRACT.lost_shard(source, whole, tmp_path / "out")
+
+
+def test_overwrite_removes_what_a_run_made_and_nothing_else(
+    source: Path, whole: Path, tmp_path: Path
+) -> None:
+    CONTRACT.overwrite(source, whole, tmp_path / "out")
 
 
 def test_other_options_and_other_files_are_refused(source: Path, tmp_path: Path) -> None:
@@ -195,18 +164,6 @@ def test_other_options_and_other_files_are_refused(source: Path, tmp_path: Path)
         here(source, tmp_path / "out", gate="none", shard_size=30)
     with pytest.raises(InputError, match="was begun with other files, 3 then, 2 now"):
         here(source, tmp_path / "out", limit_files=2)
-
-
-def test_overwrite_removes_what_a_crawl_made_and_nothing_else(
-    source: Path, whole: Path, tmp_path: Path
-) -> None:
-    here(source, tmp_path / "out", shard_size=50)
-    mine = tmp_path / "out" / "data" / "mine.parquet"
-    mine.write_bytes(b"mine")
-    here(source, tmp_path / "out", overwrite=True)
-    assert mine.read_bytes() == b"mine"
-    mine.unlink()
-    assert made(tmp_path / "out") == made(whole)
 
 
 def test_a_folder_of_somebody_else_is_refused(source: Path, tmp_path: Path) -> None:
@@ -350,14 +307,8 @@ def test_unsafe_texts_by_a_classifier_whose_weights_are_part_of_the_plan(
 def test_a_layout_that_is_not_whole_is_made_anew(
     source: Path, whole: Path, tmp_path: Path, lost: str
 ) -> None:
-    def crash(path: str) -> None:
-        if path.endswith("4-shards/train-00001.json"):
-            raise OSError(28, "No space left on device", path)
-
-    renames.before = crash
-    with pytest.raises(EnvironmentProblem):
+    with full_disk_at("4-shards/train-00001.json"):
         here(source, tmp_path / "out")
-    renames.before = None
     spool = tmp_path / "out" / "ledger" / "crawl" / "spool"
     (spool / lost).unlink() if lost == "common.parquet" else (spool / lost).write_text(
         '{"kept": [], "shards": 0}'

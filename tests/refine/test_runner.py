@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 import shutil
-import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 from builder.cli import main
 from builder.console import Console
 from builder.disk.schema import pair_key
-from builder.errors import EnvironmentProblem, InputError, UsageError
+from builder.errors import InputError, UsageError
 from builder.manifest import ManifestOptions, open_manifest
 from builder.refine.config import RefineConfig
 from builder.refine.read import ROWS, tasks
@@ -26,9 +25,9 @@ from builder.refine.spool import read_thresholds
 from builder.stage.engine import Unit
 from builder.stage.funnels import earlier_funnels
 from builder.stage.rows import lay_out
-from tests import renames
 from tests.crawl import crawls
 from tests.forked import Forked
+from tests.passes import PassContract, full_disk_at
 from tests.refine.refinements import here, made, pairs, refine, rows, write
 from tests.towers import test_classifier as classifiers
 
@@ -75,12 +74,6 @@ def whole(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    yield
-    renames.before = None
-
-
 def thresholds(output: Path) -> dict[str, dict[str, float]]:
     """What a run decided."""
     found: dict[str, dict[str, float]] = json.loads((output / "ledger/refine/thresholds.json").read_text())
@@ -89,6 +82,11 @@ def thresholds(output: Path) -> dict[str, dict[str, float]]:
 
 def again(source: Path, output: Path, *flags: str) -> int:
     return refine(source, output, "--shard-size", "400", *flags)
+
+
+CONTRACT = PassContract(
+    "refine", "tests.refine.refinements", here, again, made, "train-00001-of-00005.parquet"
+)
 
 
 def test_the_pairs_are_sorted_by_the_key_of_the_refined_text(whole: Path) -> None:
@@ -145,55 +143,28 @@ def test_the_order_of_files_workers_and_ranks_makes_no_odds(
 def test_a_full_disk_anywhere_ends_in_the_same_bytes(
     source: Path, whole: Path, tmp_path: Path, point: str
 ) -> None:
-    def crash(path: str) -> None:
-        if path.endswith(point):
-            raise OSError(28, "No space left on device", path)
-
-    renames.before = crash
-    with pytest.raises(EnvironmentProblem, match="No space left on device; nothing is lost"):
-        here(source, tmp_path / "out")
-    renames.before = None
-    here(source, tmp_path / "out")
-    assert made(tmp_path / "out") == made(whole)
-
-
-KILLED = """
-import os, signal, sys
-from tests import renames
-from tests.refine.refinements import here
-source, output, point = sys.argv[1:]
-renames.before = lambda path: path.endswith(point) and os.kill(os.getpid(), signal.SIGKILL)
-here(source, output)
-"""
+    CONTRACT.full_disk(source, whole, tmp_path / "out", point)
 
 
 @pytest.mark.parametrize("point", POINTS)
 def test_kill_9_anywhere_ends_in_the_same_bytes(
     source: Path, whole: Path, tmp_path: Path, forked: Forked, point: str
 ) -> None:
-    ended = forked(KILLED, [str(source), str(tmp_path / "out"), point])
-    assert ended.returncode == -signal.SIGKILL
-    here(source, tmp_path / "out")
-    assert made(tmp_path / "out") == made(whole)
+    CONTRACT.kill(forked, source, whole, tmp_path / "out", point)
 
 
 def test_a_second_run_does_nothing(source: Path, tmp_path: Path) -> None:
-    here(source, tmp_path / "out")
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*-0*")}
-    assert again(source, tmp_path / "out") == 0
-    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*-0*")}
-    assert not (tmp_path / "out" / "ledger" / "refine" / "spool").exists()
-    assert not (tmp_path / "out" / ".refine").exists()
+    CONTRACT.second_run(source, tmp_path / "out")
 
 
 def test_a_lost_shard_is_told_and_made_anew(source: Path, whole: Path, tmp_path: Path) -> None:
-    here(source, tmp_path / "out")
-    (tmp_path / "out" / "data" / "train-00001-of-00005.parquet").unlink()
-    with pytest.raises(InputError, match=r"train-00001-of-00005\.parquet: is not there"):
-        here(source, tmp_path / "out")
-    (tmp_path / "out" / "ledger" / "refine" / "4-shards" / "train-00001.json").unlink()
-    here(source, tmp_path / "out")
-    assert made(tmp_path / "out") == made(whole)
+    CONTRACT.lost_shard(source, whole, tmp_path / "out")
+
+
+def test_overwrite_removes_what_a_run_made_and_nothing_else(
+    source: Path, whole: Path, tmp_path: Path
+) -> None:
+    CONTRACT.overwrite(source, whole, tmp_path / "out")
 
 
 def test_other_options_and_other_manifests_are_refused(source: Path, tmp_path: Path) -> None:
@@ -210,18 +181,6 @@ def test_other_options_and_other_manifests_are_refused(source: Path, tmp_path: P
     (tmp_path / "words.txt").write_text("小路\n")
     with pytest.raises(InputError, match="--blocklist: has changed since"):
         here(source, tmp_path / "listed", blocklist=str(tmp_path / "words.txt"))
-
-
-def test_overwrite_removes_what_a_refinement_made_and_nothing_else(
-    source: Path, whole: Path, tmp_path: Path
-) -> None:
-    here(source, tmp_path / "out", shard_size=900)
-    mine = tmp_path / "out" / "data" / "mine.parquet"
-    mine.write_bytes(b"mine")
-    here(source, tmp_path / "out", overwrite=True)
-    assert mine.read_bytes() == b"mine"
-    mine.unlink()
-    assert made(tmp_path / "out") == made(whole)
 
 
 def test_the_folder_of_the_candidates_and_one_of_somebody_else_are_refused(
@@ -495,14 +454,8 @@ def test_a_split_without_rows_is_a_unit_all_the_same(tmp_path: Path) -> None:
 def test_what_lies_between_the_passes_is_named_where_it_is_damaged_and_made_anew(
     source: Path, whole: Path, tmp_path: Path, point: str, name: str
 ) -> None:
-    def crash(path: str) -> None:
-        if path.endswith(point):
-            raise OSError(28, "No space left on device", path)
-
-    renames.before = crash
-    with pytest.raises(EnvironmentProblem):
+    with full_disk_at(point):
         here(source, tmp_path / "out")
-    renames.before = None
     damaged = tmp_path / "out" / "ledger" / "refine" / "spool" / name
     damaged.write_bytes(bytes(damaged.stat().st_size))
     with pytest.raises(InputError, match=f"{name}: damaged; remove it, and the same command makes it anew"):
