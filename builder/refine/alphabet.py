@@ -11,7 +11,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
-from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -86,8 +85,8 @@ def points_of(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint32], npt.NDArray
     points = np.frombuffer(bytearray("\n".join([*texts, ""]).encode("utf-32-le")), "<u4").astype(
         np.uint32, copy=False
     )
-    starts = [*accumulate((len(text) + 1 for text in texts), initial=0)][:-1]
-    return points, np.array(starts, np.intp)
+    lengths = np.fromiter(map(len, texts), np.intp, len(texts)) + 1
+    return points, np.cumsum(lengths) - lengths
 
 
 @cache

@@ -32,10 +32,10 @@ from .entropy import counted
 from .recipe import LONGEST_READ
 from .spool import READ, RefineSetup, rows_of, words_of
 from .steps import Refined, Steps
-from .words import CAPACITY, Hashes, Words
+from .words import Hashes, Words
 
 ROWS, BYTES = 32_768, 64 << 20  # of a batch; pairs that are held have as many bytes
-CHARACTERS = CAPACITY // 4  # of a batch, and one more text
+CHARACTERS = 1 << 19  # of a batch, and one more text
 
 pc: Any = compute  # its stubs know no mix of column and constant
 
@@ -118,7 +118,9 @@ class RowsReader:
         self._words.append(refined.words.spoken[0])
         split = SPLITS.index(self._task.shard.split)
         # Of copies that of a later split stays: what a benchmark holds is not to be trained on.
-        order = np.uint64((len(SPLITS) - split) << 62) | fingerprints(pairs) >> np.uint64(2)
+        order = np.uint64((len(SPLITS) - split) << 62) | fingerprints(
+            pairs.drop_columns(["url", "alt_text"])
+        ) >> np.uint64(2)
         columns = [
             pa.array([bytes.fromhex(key) for key in keys], pa.binary(16)),
             pa.array(order),

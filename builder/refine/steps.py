@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
@@ -56,9 +57,9 @@ class TextBatch:
     def drop(self, mask: Bools) -> None:
         """Leave texts out."""
         stays = ~mask
-        places = np.flatnonzero(stays)
-        self.texts = [self.texts[place] for place in places]
-        self.langs = [self.langs[place] for place in places]
+        left = stays.tolist()
+        self.texts = [*compress(self.texts, left)]
+        self.langs = [*compress(self.langs, left)]
         self.rows = self.rows[stays]
         self._words = self._words and self._words.filter(stays)
 

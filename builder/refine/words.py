@@ -3,7 +3,7 @@
 texts ─▶ Dictionary.words ─▶ Words: for each text its words as numbers, what share of it is function words, whether one
 names a thing; and where words begin, for the lists
 
-A word is tagged and looked at once, and told by its number from then on: to do so for each of 11 words of a text takes
+A word is tagged and looked at once, and known from then on: to do so for each of 11 words of a text takes
 as long as to cut it. So the tag of a word does not depend on the text; of 1.3 M words 851 have another by that.
 """
 
@@ -26,8 +26,10 @@ from .lexicon import NO_THINGS, PICTURES
 FUNCTION = frozenset("upcyeordmqx")  # first letters of tags of function words, by the paper's silence ours
 SCALE = 10_000  # steps of the share of function words
 HASHES = 1 << 24  # words are counted by this many hashes
-CAPACITY = 1 << 21  # words that are known at once, some 200 MB
-_BREAK = "\n"
+CAPACITY = 1 << 20  # words that are known at once, some 150 MB
+# Where a number has what is known of a word, behind the 24 bits of its hash: its length, and whether it is no blank, a
+# function word, a name of a thing, no punctuation, a line break.
+_LENGTH, _SPOKEN, _FUNCTION, _THING, _TOLD, _BREAK = 24, 40, 41, 42, 43, 44
 
 Hashes = npt.NDArray[np.uint32]
 
@@ -71,57 +73,53 @@ class Words:
 
 
 class Dictionary(dict[str, int]):
-    """The numbers of words that were met, and what is known of each; CAPACITY of them at most.
-
-    It is emptied when it is half full: a number is of one batch alone.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._lengths = np.zeros(CAPACITY, np.uint16)
-        self._weights = np.zeros(CAPACITY, np.uint16)  # characters that are not blank
-        self._function = np.zeros(CAPACITY, np.bool_)
-        self._things = np.zeros(CAPACITY, np.bool_)
-        self._hashes = np.zeros(CAPACITY, np.uint32)
-        self._told = np.zeros(CAPACITY, np.bool_)  # whether it is a word and no punctuation
+    """What is known of words that were met, each packed in one number; emptied when it holds CAPACITY of them."""
 
     def __missing__(self, word: str) -> int:
-        """A number for a word that is met first."""
-        number, tag = len(self), tag_of(word)
-        self[word] = number
+        """A word that is met first: its hash, its length, and what holds of it, a bit each."""
+        tag = tag_of(word)
         strange = tag[0] == "x" and HAN.search(word) is not None  # a name that the dictionary lacks
-        self._lengths[number] = len(word)
-        self._weights[number] = 0 if word.isspace() else len(word)
-        self._function[number] = tag != "eng" and tag[0] in FUNCTION and not strange
-        self._things[number] = is_thing(word, tag)
-        self._hashes[number] = xxhash.xxh3_64_intdigest(word.encode()) % HASHES
-        self._told[number] = tag[0] != "x" or strange
-        return number
+        packed = (
+            xxhash.xxh3_64_intdigest(word.encode()) % HASHES
+            | len(word) << _LENGTH
+            | (not word.isspace()) << _SPOKEN
+            | (tag != "eng" and tag[0] in FUNCTION and not strange) << _FUNCTION
+            | is_thing(word, tag) << _THING
+            | (tag[0] != "x" or strange) << _TOLD
+            | (word == "\n") << _BREAK
+        )
+        self[word] = packed
+        return packed
 
     def words(self, texts: Sequence[str]) -> Words:
-        """The words of texts, which hold no line break, and no more than CAPACITY / 2 characters in all."""
-        if len(self) > CAPACITY // 2:
+        """The words of texts, which hold no line break."""
+        if len(self) > CAPACITY:
             self.clear()
-        end = self[_BREAK]
         met: Any = pa.array(rjieba.cut("\n".join([*texts, ""]))).dictionary_encode()  # a break behind each
-        known = np.array([self[word] for word in met.dictionary.to_pylist()], np.intp)
-        numbers = known[met.indices.to_numpy()]
-        stops = np.flatnonzero(numbers == end)
-        assert len(stops) == len(texts)
-        counts = np.diff(stops, prepend=-1) - 1
-        numbers = np.delete(numbers, stops)
-        weights = self._weights[numbers]
+        different = met.dictionary.to_pylist()
+        words = np.fromiter(map(self.__getitem__, different), np.int64, len(different))[
+            met.indices.to_numpy()
+        ]
+        breaks = np.flatnonzero(words >> _BREAK)
+        assert len(breaks) == len(texts)
+        counts = np.diff(breaks, prepend=-1) - 1
+        words = np.delete(words, breaks)
+        lengths = words >> _LENGTH & 0xFFFF
+        weights = lengths * _bit(words, _SPOKEN)  # blanks do not count
         spoken = np.maximum(sums(weights, counts), 1)
-        stop = SCALE * sums(weights * self._function[numbers], counts) // spoken
-        things = sums(self._things[numbers], counts) > 0
+        stop = SCALE * sums(weights * _bit(words, _FUNCTION), counts) // spoken
         return Words(
-            self._hashes[numbers],
-            self._told[numbers],
-            self._lengths[numbers],
+            (words % HASHES).astype(np.uint32),
+            _bit(words, _TOLD) > 0,
+            lengths.astype(np.uint16),
             counts,
             stop.astype(np.uint16),
-            things,
+            sums(_bit(words, _THING), counts) > 0,
         )
+
+
+def _bit(words: npt.NDArray[np.int64], place: int) -> npt.NDArray[np.int64]:
+    return words >> place & 1
 
 
 def tag_of(word: str) -> str:

@@ -77,7 +77,7 @@ def test_punctuation_tells_nothing_and_equal_words_hash_alike() -> None:
 def test_a_full_dictionary_is_begun_anew() -> None:
     words = Dictionary()
     before = words.words(["北京的春天"])
-    for number in range(CAPACITY // 2 + 1):
+    for number in range(CAPACITY + 1):
         words[f"w{number}"] = number % 7
     assert np.array_equal(words.words(["北京的春天"]).hashes, before.hashes)
     assert len(words) < 10
