@@ -22,6 +22,10 @@ def test_the_floors_hold_every_room() -> None:
     assert set(house.rooms()) == set(house.FLOOR)
 
 
+def test_a_room_has_a_handful_of_files() -> None:
+    assert {name: len(files) for name, files in house.rooms().items() if len(files) > 20} == {}
+
+
 def test_the_tree_of_the_house_is_true() -> None:
     (told,) = house.TREE.findall(house.PAGE.read_text(encoding="utf-8"))
     assert told == house.tree(), "run: make house"

@@ -2,6 +2,10 @@
 
 Beside them it writes how often each word comes in their texts. Memory holds the rows of one unit, whatever the
 manifest.
+
+The columns of a refined manifest are url, alt_text, alt_text_raw, source_key, recaption where there is one, then what
+is carried, by its own names. A manifest that was refined before keeps its alt_text_raw and source_key: they are of the
+text as it was found.
 """
 
 from __future__ import annotations
@@ -17,8 +21,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
+import pyarrow.types as types
+import xxhash
 
-from ..disk.buckets import KEY, Scatter, first_bytes
+from ..disk.buckets import KEY, Numbers, Scatter, first_bytes
 from ..disk.files import leave_if_orphaned
 from ..disk.ledger import ShardLedger, Tally
 from ..disk.schema import SPLITS, pair_key
@@ -27,7 +33,6 @@ from ..reasons import Reason
 from ..stage.engine import Unit
 from ..stage.rows import ManifestShard, as_bytes, rows_of_shards
 from ..stage.spool import DROPPED
-from .columns import RAW, SOURCE, fingerprints, pages_of
 from .entropy import counted
 from .recipe import LONGEST_READ
 from .spool import READ, RefineSetup, rows_of, words_of
@@ -36,6 +41,9 @@ from .words import Hashes, Words
 
 ROWS, BYTES = 32_768, 64 << 20  # of a batch; pairs that are held have as many bytes
 CHARACTERS = 1 << 19  # of a batch, and one more text
+
+RAW, SOURCE = "alt_text_raw", "source_key"
+_OWN = ("url", "alt_text", RAW, SOURCE, "recaption")
 
 pc: Any = compute  # its stubs know no mix of column and constant
 
@@ -184,4 +192,52 @@ def told_of(rows: pa.Table, reasons: list[Reason | None]) -> pa.Table:
     texts = pc.if_else(personal, None, lost["alt_text"])
     return pa.Table.from_arrays(
         [lost["url"], texts, pages_of(lost), pa.array(words, pa.string())], schema=DROPPED
+    )
+
+
+# ---- columns
+
+
+def columns_of(manifest: Manifest) -> tuple[pa.Schema, dict[str, str]]:
+    """The columns of the refined manifest, and where they come from: for names of it, names in tables of `manifest`."""
+    text = pa.string()
+    fields: list[pa.Field[Any]] = [pa.field(name, text) for name in _OWN[:4]]
+    names = {"url": "url"}
+    for field, source in zip(manifest.schema, manifest.columns.sources, strict=True):
+        if field.name in ("url", "alt_text") or source is None:
+            continue
+        again = source in (RAW, SOURCE) and types.is_string(field.type)
+        name = source if source not in _OWN or field.name == "recaption" or again else f"manifest_{source}"
+        while name in names:
+            name = f"manifest_{name}"
+        names[name] = field.name
+        if not again:
+            fields.append(pa.field(name, field.type))
+    return pa.schema(fields), names
+
+
+def fingerprints(rows: pa.Table) -> Numbers:
+    """A hash of each row, (n,): of two with one key it says which is kept, whatever their order."""
+    texts = [_as_bytes(column) for column in rows.combine_chunks().itercolumns()]
+    joined = pc.binary_join_element_wise(*texts, b"\x1f", null_handling="replace", null_replacement=b"\x1e")
+    return np.array([xxhash.xxh3_64_intdigest(row) for row in joined.to_pylist()], np.uint64)
+
+
+def pages_of(rows: pa.Table) -> Any:
+    """The column page_url where it is of text, else nulls."""
+    place = rows.schema.get_field_index("page_url")
+    text = place >= 0 and types.is_string(rows.schema.field(place).type)
+    return rows.column(place) if text else pa.nulls(len(rows), pa.string())
+
+
+def _as_bytes(column: Any) -> Any:
+    """The values of a column written as bytes."""
+    if types.is_binary(column.type):
+        return column
+    try:
+        return column.cast(pa.string()).cast(pa.binary())
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # lists and structs, and numbers of 16 bits
+        pass
+    return pa.array(
+        [repr(value).encode("utf-8", "surrogatepass") for value in column.to_pylist()], pa.binary()
     )

@@ -29,10 +29,10 @@ from ..stage.run import Result, Stage
 from ..stage.run import run as run_stage
 from ..stage.shards import check_files
 from ..stage.spool import clear, todo
-from .columns import columns_of
 from .config import RefineConfig
 from .pilot import pilot
 from .plan import RefinePlan, make_plan
+from .read import columns_of
 from .recipe import advice, recipe_of
 from .shards import shards_done
 from .spool import PASSES, READ, STAGE, THRESHOLDS, RefineSetup, read_thresholds

@@ -1,4 +1,7 @@
-"""The last pass: ranges of the keys of a split ─▶ data/train-00000-of-00042.parquet, sorted by key.
+"""The third pass and the last one: key buckets of all units ─▶ their pairs, each once ─▶ ranges of the keys.
+
+a key bucket ─▶ its pairs within the thresholds, without copies, by split and key
+those of all buckets ─▶ data/train-00000-of-00042.parquet, sorted by key
 
 Shard i of n holds the pairs [i*pairs//n, (i+1)*pairs//n) of its split in the order of their keys, so what is in it
 does not depend on the order of files, workers and ranks.
@@ -7,21 +10,26 @@ does not depend on the order of files, workers and ranks.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ..disk.buckets import DAMAGED, parts_of
+from ..disk.buckets import DAMAGED, distinct, gather, parts_of
+from ..disk.digests import Bools
 from ..disk.files import join, leave_if_orphaned
 from ..disk.ledger import ShardLedger, Tally, read_plan
 from ..disk.parquet import parquet, rows_by_number, writer
 from ..disk.schema import SPLITS
+from ..reasons import Reason
 from ..stage.engine import Unit
 from ..stage.shards import markers, shard_count
-from ..stage.spool import ROW_GROUP, data_of, in_buckets, range_of, stem
-from .spool import BUCKETED, READ, SHARDED, STAGE, RefineSetup, pairs_of, rows_of
+from ..stage.spool import DROPPED, ROW_GROUP, data_of, in_buckets, range_of, stem
+from .read import pages_of
+from .spool import BUCKETED, PAIR, READ, SHARDED, SPLIT, STAGE, RefineSetup, pairs_of, rows_of
+from .thresholds import Judge
 
 Kept = dict[str, list[int]]  # pairs of each bucket, by split
 
@@ -115,3 +123,62 @@ def _rows(setup: RefineSetup, shard: RefineShard) -> Iterator[pa.Table]:
         with parquet(join(setup.root, pairs_of(setup.bucket_stem(bucket))), DAMAGED) as file:
             for _, rows in rows_by_number(file, np.arange(base + start, base + stop), setup.columns.names):
                 yield rows.cast(setup.columns)
+
+
+# ---- the third pass
+
+
+def write_bucket(setup: RefineSetup, number: int, judge: Judge) -> ShardLedger:
+    """Write the pairs of a bucket, and its marker."""
+    began, name, tally = time.monotonic(), setup.bucket_stem(number), Tally(counters={"buckets": 1})
+    leave_if_orphaned()
+    parts = (number, setup.buckets)
+    masks: list[Bools] = []
+    with setup.dropping(BUCKETED, name) as tell:
+        for pairs in gather(setup.rows, *parts):
+            masks.append(np.ones(len(pairs), np.bool_))
+            for mask, reason in (
+                (judge.empty(pairs), Reason.STOP_WORDS),
+                (judge.dull(pairs), Reason.LOW_ENTROPY),
+            ):
+                lost = mask & masks[-1]
+                masks[-1] &= ~mask
+                _count(tally, reason, int(lost.sum()))
+                if setup.dropped:
+                    tell(_told(pairs.filter(pa.array(lost)), reason))
+
+        def within(columns: Sequence[str] | None) -> Iterator[pa.Table]:
+            for pairs, mask in zip(gather(setup.rows, *parts, columns), masks, strict=True):
+                yield pairs.filter(pa.array(mask))
+
+        rows, copies = distinct(within, setup.spooled, [PAIR])
+        _count(tally, Reason.DUPLICATE, len(copies))
+        if setup.dropped:
+            tell(_told(copies, Reason.DUPLICATE))
+    splits = rows[SPLIT].to_numpy()
+    made: Any = rows.take(np.argsort(splits, kind="stable"))[PAIR].combine_chunks()
+    counts = np.bincount(splits, minlength=len(SPLITS)).tolist()
+    tally.counters |= {f"kept/{split}": count for split, count in zip(SPLITS, counts, strict=True) if count}
+    tally.kept = len(rows)
+    tally.rows = tally.kept + sum(tally.reasons.values())
+    table = pa.Table.from_arrays(made.flatten(), schema=setup.columns)
+    return setup.mark(
+        BUCKETED, name, tally, {pairs_of(name): setup.write(pairs_of(name), table)}, time.monotonic() - began
+    )
+
+
+def _count(tally: Tally, reason: Reason, pairs: int) -> None:
+    if pairs:
+        tally.reasons[reason.value] = tally.reasons.get(reason.value, 0) + pairs
+
+
+def _told(pairs: pa.Table, reason: Reason) -> pa.Table:
+    """The table of dropped pairs that --dropped asks for, with their texts as they were found."""
+    made = pa.Table.from_struct_array(pairs[PAIR])
+    columns = [
+        made["url"],
+        made["alt_text_raw"],
+        pages_of(made),
+        pa.array([reason.value] * len(made), pa.string()),
+    ]
+    return pa.Table.from_arrays(columns, schema=DROPPED)

@@ -16,10 +16,9 @@ from functools import partial
 from ..stage.engine import Done, Pass, Tell, Unit, Units
 from ..stage.shards import of_rank
 from ..stage.spool import over, todo
-from .buckets import write_bucket
 from .plan import RefinePlan
 from .read import RefineTask, RowsReader, tasks
-from .shards import RefineShard, buckets_of, kept_of, lay_out, write_shard
+from .shards import RefineShard, buckets_of, kept_of, lay_out, write_bucket, write_shard
 from .spool import BUCKETED, READ, WEIGHED, RefineSetup, read_thresholds
 from .steps import Steps
 from .thresholds import NAME, decide, judge_of
