@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..console import Console
-from ..disk.files import is_local, local_path
 from ..disk.ledger import Tally, read_plan, write_plan
 from ..disk.root import CRAWL, Earlier, earlier
-from ..errors import UsageError, need
+from ..errors import need
 from ..stage import status
 from ..stage.doubt import doubt
 from ..stage.engine import Pass, Unit
@@ -34,10 +33,6 @@ def run(config: CrawlConfig, console: Console) -> Result:
     """Make the candidates of a crawl; the funnel of the whole of it."""
     need("crawl", ("fastwarc", "orjson", "pycld2", "selectolax"))
     config.check()
-    if is_local(config.output) and local_path(config.output).is_file():
-        raise UsageError(
-            f"{config.output}: is a file; OUTPUT is a folder, and a pattern of SOURCE needs quotes"
-        )
     return run_stage(Crawl(config, console))
 
 

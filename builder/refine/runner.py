@@ -40,7 +40,7 @@ from .work import passes
 
 # What mends it where the manifest is not of our crawl, or texts are lost that this passed.
 MENDED: Mapping[str | None, str] = dict.fromkeys(
-    (Reason.NO_TEXT, Reason.BROKEN_TEXT),
+    (Reason.NO_TEXT, Reason.BROKEN_TEXT, Reason.NOT_CHINESE),
     "refine anew with --caption-column NAME, or what the captions are written in as --encoding, into another folder",
 )
 

@@ -58,7 +58,7 @@ LIKELY: Mapping[str, Likely] = {
     Reason.BROKEN_TEXT: Likely("the texts were decoded wrongly", "--from warc", True),
     Reason.SHORT_TEXT: Likely("the recipe wants longer texts"),
     Reason.LONG_TEXT: Likely("the recipe wants shorter texts"),
-    Reason.NOT_CHINESE: Likely("the pages are not Chinese"),
+    Reason.NOT_CHINESE: Likely("the pages, or the texts of this column, are not Chinese"),
     **{
         reason: Likely("the pages ask not to be used; if their owners have allowed it,", "--consent flag", True)
         for reason in (Reason.NOAI, Reason.NOIMAGEAI, Reason.TRAIN_AI, Reason.TDM_RESERVED)

@@ -193,6 +193,18 @@ def test_the_folder_of_the_candidates_and_one_of_somebody_else_are_refused(
         here(source, tmp_path)
 
 
+def test_an_output_that_is_a_file_and_a_column_of_another_language_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "m.parquet", rows(20))
+    assert refine(path, path) == 2
+    assert "m.parquet: is a file; OUTPUT is a folder" in capsys.readouterr().err
+    assert refine(path, tmp_path / "out", "--url-column", "alt_text", "--caption-column", "url") == 1
+    told = capsys.readouterr().err
+    assert "20 of them not_chinese" in told
+    assert "refine anew with --caption-column NAME" in told
+
+
 def test_a_dry_run_says_how_much_there_is_and_writes_nothing(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
