@@ -84,7 +84,7 @@ def _of_passes(stage: str, passes: Sequence[str], spool: Sequence[str]) -> Footp
     return Footprint(
         (stage, *ledgers, f"{stage}/spool"),
         (*between, "data"),
-        ("data", f"ledger/{stage}", "funnel.json"),
+        ("data", f"ledger/{stage}", "funnel.json", "images", "outcomes"),  # of a root that was rebuilt
         f".{stage}",
         f"{stage}-",
         ("data", *(f"ledger/{one}" for one in ledgers), f"ledger/{stage}/spool", *between),

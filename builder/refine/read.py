@@ -33,6 +33,7 @@ from ..reasons import Reason
 from ..stage.engine import Unit
 from ..stage.rows import ManifestShard, as_bytes, rows_of_shards
 from ..stage.spool import DROPPED
+from . import pii
 from .entropy import counted
 from .recipe import LONGEST_READ
 from .spool import READ, RefineSetup, rows_of, words_of
@@ -184,15 +185,24 @@ def languages(rows: pa.Table) -> list[str | None]:
 
 
 def told_of(rows: pa.Table, reasons: list[Reason | None]) -> pa.Table:
-    """The table of dropped pairs that --dropped asks for; of personal data the text is left out."""
+    """The table of dropped pairs that --dropped asks for, without texts that hold personal data or are none."""
     (some,) = np.nonzero([reason is not None for reason in reasons])
     words = [str(reasons[place]) for place in some]
     lost = rows.take(some)
-    personal = pa.array([word == Reason.PII for word in words], pa.bool_())
-    texts = pc.if_else(personal, None, lost["alt_text"])
+    texts = pa.array(_impersonal(lost["alt_text"].to_pylist(), words), pa.string())
     return pa.Table.from_arrays(
         [lost["url"], texts, pages_of(lost), pa.array(words, pa.string())], schema=DROPPED
     )
+
+
+def _impersonal(texts: list[str | None], words: list[str]) -> list[str | None]:
+    """Texts as they may be written: none that holds personal data, whatever it is dropped for, nor a whole page."""
+    short = [text if text and len(text) <= LONGEST_READ else "" for text in texts]
+    personal = {row for row, _ in pii.find(short)}
+    return [
+        None if word == Reason.PII or row in personal or (text and not short[row]) else text
+        for row, (text, word) in enumerate(zip(texts, words, strict=True))
+    ]
 
 
 # ---- columns

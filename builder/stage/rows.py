@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from fsspec.utils import glob_translate
 
-from ..disk.files import filesystem, is_within, resolved
+from ..disk.files import filesystem, is_local, is_within, local_path, resolved
 from ..disk.ledger import ManifestRecord
 from ..disk.reading import WEB, reading, type_of
 from ..disk.root import Footprint
@@ -114,8 +114,23 @@ def check_apart(source: str, output: str, place: Footprint) -> None:
         why = "the manifest lies among the files of the root"
     elif kind == "directory" and manifest == root:
         why = "the root is the folder of the manifest"
+    elif is_within(root, f"{manifest}/data"):
+        why = "the root lies among the pairs of the manifest"
     elif kind is None and any(re.match(glob_translate(manifest), f"{root}/{name}") for name in place.written):
         why = "the files of the root would be taken for the manifest"
     else:
         return
     raise UsageError(f"{output}: {why}, {source}; name another folder for the root")
+
+
+def check_dropped(dropped: str, *taken: str) -> None:
+    """Raise UsageError where tables of dropped pairs would lie among other pairs. taken: the folders of these."""
+    if not dropped:
+        return
+    if is_local(dropped) and local_path(dropped).is_file():
+        raise UsageError(f"--dropped {dropped}: is a file; name a folder")
+    for folder in taken:
+        if is_within(resolved(dropped), resolved(folder)):
+            raise UsageError(
+                f"--dropped {dropped}: lies in {folder}, where it would be read as pairs; name another folder"
+            )

@@ -258,7 +258,7 @@ def summary_of(root: str) -> Funnels:
     funnels = tuple(funnel for funnel in (_funnel(root, stage) for stage in stages) if funnel is not None)
     if not funnels:
         raise InputError(
-            f"{root}: no root of a data set, as it has no ledger; give the OUTPUT of danqing crawl or rebuild"
+            f"{root}: no root of a data set, as it has no ledger; give the OUTPUT of danqing crawl, refine or rebuild"
         )
     return Funnels(root, funnels)
 

@@ -331,6 +331,36 @@ def test_dropped_rows_are_listed_but_for_personal_data(tmp_path: Path) -> None:
     assert counters["pii/mobile"] == 1
 
 
+def test_personal_data_is_written_nowhere_whatever_a_pair_is_dropped_for(tmp_path: Path) -> None:
+    texts = ["call me on 13800138000", "春" * 60 + "13800138000", "看不清？换一换 13800138000", "春" * 20_000]
+    some = [{"url": f"http://h.example/{n}", "alt_text": text, "number": n} for n, text in enumerate(texts)]
+    source = write(tmp_path / "m.parquet", [*rows(20), *some])
+    here(source, tmp_path / "out", dropped=str(tmp_path / "lost"))
+    lost = [row for path in (tmp_path / "lost").rglob("*.parquet") for row in pq.read_table(path).to_pylist()]
+    told = {one["url"]: (one["reason"], one["alt_text"]) for one in lost}
+    assert told["http://h.example/0"] == ("not_chinese", None)
+    assert told["http://h.example/1"] == told["http://h.example/3"] == ("long_text", None)
+    assert told["http://h.example/2"][1] is None
+    assert told["http://h0.example/9.jpg"] == ("not_chinese", "a picture of number 9")
+
+
+def test_dropped_pairs_are_not_written_among_others(tmp_path: Path) -> None:
+    source = write(tmp_path / "in" / "m.parquet", rows(20)).parent
+    (tmp_path / "file").write_bytes(b"")
+    for where, said in (
+        (tmp_path / "out" / "data", "lies in"),
+        (source, "lies in"),
+        (tmp_path / "file", "a file"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            run(RefineConfig(str(source), str(tmp_path / "out"), dropped=str(where)), Console(quiet=True))
+    with pytest.raises(UsageError, match="the root lies among the pairs"):
+        run(RefineConfig(str(source), str(source / "data" / "x")), Console(quiet=True))
+    (tmp_path / "root" / "images").mkdir(parents=True)
+    with pytest.raises(UsageError, match="holds images: name another folder"):
+        here(source, tmp_path / "root")
+
+
 def test_a_refinement_that_keeps_nothing_says_so_and_ends_with_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -251,10 +251,8 @@ def test_what_is_no_root_is_code_3(tmp_path: Path, capsys: pytest.CaptureFixture
         (root / ("ledger/rebuild" if make == "ledger" else "")).mkdir(parents=True)
     assert main(["status", str(root)]) == 3
     err = capsys.readouterr().err
-    assert (
-        err
-        == f"danqing: {root}: no root of a data set, as it has no ledger; give the OUTPUT of danqing crawl or rebuild\n"
-    )
+    said = "no root of a data set, as it has no ledger; give the OUTPUT of danqing crawl, refine or rebuild"
+    assert err == f"danqing: {root}: {said}\n"
 
 
 def test_status_writes_nothing(root: Path) -> None:
