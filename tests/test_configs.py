@@ -15,6 +15,7 @@ import pytest
 import danqing
 from builder.disk import batches, schema
 from builder.disk.card import offering, root_card
+from tests.processes import loaded
 
 from .roots import CARRIED, FETCHED, jpeg, make_root, outcome, pair, write_shard
 from .scored import make_scored
@@ -431,9 +432,7 @@ def test_revision_pins_the_root(root, revision, expected):
 
 def test_map_style_with_processes_and_slices(tmp_path):
     keys = make_root(tmp_path, shards=4, rows=5)
-    pairs = danqing.load(tmp_path, split="train", num_proc=2)
-    assert pairs["key"] == keys
-    assert pairs[3]["image"].size == (16, 16)
+    assert loaded(tmp_path) == (keys, [16, 16])
     assert danqing.load(tmp_path, split="train[:10%]")["key"] == keys[:2]
 
 
