@@ -374,11 +374,7 @@ def main() -> int:
         bench = Bench(Path(folder), SMOKE if options.smoke else FULL, 1 if options.smoke else options.rounds)
         for name in options.only:
             measure.save(options.json, name, PARTS[name](bench))
-    for line in bench.missed:
-        print(f"missed: {line}")
-    for line in bench.slow:
-        print(f"slower than wanted: {line}")
-    return 1 if bench.missed else 0
+    return measure.verdict(bench.missed, bench.slow)
 
 
 if __name__ == "__main__":

@@ -168,6 +168,15 @@ def table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -
     return "\n".join([f"\n{title}", "", head, rule, *lines, ""])
 
 
+def verdict(missed: Sequence[str], slow: Sequence[str]) -> int:
+    """Print what is not as wanted, and what is slower than wanted; 1 for the first, which no machine excuses."""
+    for line in missed:
+        print(f"missed: {line}")
+    for line in slow:
+        print(f"slower than wanted: {line}")
+    return 1 if missed else 0
+
+
 def save(path: Path, name: str, result: Mapping[str, Any]) -> None:
     """Puts one benchmark's result under its name into the JSON file, keeping those of the others."""
     known = json.loads(path.read_text("utf-8")) if path.exists() else {}

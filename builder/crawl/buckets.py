@@ -68,7 +68,8 @@ def repeated(hashes: Iterable[Numbers], limit: int) -> Numbers:
 
 def write_bucket(setup: CrawlSetup, number: int, classifier: Classifier | None) -> ShardLedger:
     """Write the pairs of a bucket, and its marker."""
-    began, name, tally, hosts = time.monotonic(), setup.bucket_stem(number), Tally(), HostCounts()
+    began, name = time.monotonic(), setup.bucket_stem(number)
+    tally, hosts = Tally(counters={"buckets": 1}), HostCounts()
     leave_if_orphaned()
     urls = [join(setup.root, rows_of(setup.file_stem(file))) for file in range(setup.files)]
     told = SPOOLED.names if setup.dropped else ["host"]
@@ -79,12 +80,11 @@ def write_bucket(setup: CrawlSetup, number: int, classifier: Classifier | None) 
         unsafe = np.asarray(classifier.unsafe(texts), np.bool_)
         dropped.append((rows.filter(pa.array(unsafe)), Reason.UNSAFE_TEXT))
         rows = rows.filter(pa.array(~unsafe))
-    tally.kept = len(rows)
+    tally.rows = tally.kept = len(rows)
     for table, reason in dropped:
         if len(table):
-            tally.reasons[reason.value] = len(table)
+            tally.drop(reason.value, len(table))
             count_hosts(hosts, table["host"], reason)
-    tally.rows, tally.counters = tally.kept + sum(tally.reasons.values()), {"buckets": 1}
     if setup.dropped:
         with setup.dropping(BUCKETED, name) as tell:
             tell(told_of(dropped))

@@ -115,13 +115,8 @@ class FileReader:
         host = surt_of(host_of(page.url) or "")
         self._hosts.add({host: kept})
         for reason, count in counts.items():
-            self._drop(reason, count)
+            self.told.drop(reason.value, count)
             self._hosts.add({host: count}, reason.value, kept=False)
-
-    def _drop(self, reason: Reason, count: int) -> None:
-        self.told.rows += count
-        if count:
-            self.told.reasons[reason.value] = self.told.reasons.get(reason.value, 0) + count
 
     def _note(self, entry: ImageEntry, page: Page, reason: Reason) -> None:
         one = (entry.url, text_of(entry)[1] or None, page.url, reason.value)

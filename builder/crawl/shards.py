@@ -102,10 +102,11 @@ def _left(
             if mask.any()
         ]
         for table, reason in dropped:
-            tally.reasons[reason.value] = tally.reasons.get(reason.value, 0) + len(table)
+            tally.drop(reason.value, len(table))
             count_hosts(hosts, table["host"], reason)
-        tally.rows += len(rows)
-        left += len(rows) - sum(len(table) for table, _ in dropped)
+        stays = len(rows) - sum(len(table) for table, _ in dropped)
+        tally.rows += stays
+        left += stays
         if dropped and setup.dropped:
             tell(told_of(dropped))
     return left

@@ -12,23 +12,22 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypedDict
 
 from ..disk import documents
-from ..disk.files import join, read_bytes, write_atomic
+from ..disk.files import join, write_atomic
 from ..disk.ledger import WrittenFile
-from ..errors import InputError
 from ..stage.counts import HostCounts
 from ..stage.engine import Unit
 from ..stage.shards import markers
-from ..stage.spool import PassSetup, stem, todo
+from ..stage.spool import PassSetup, read_document, stem, todo
 from .config import CrawlConfig
 
 STAGE = "crawl"
 FILES, BUCKETED, LAID_OUT, SHARDED = "crawl/1-files", "crawl/2-buckets", "crawl/3-layout", "crawl/4-shards"
 PASSES = (FILES, BUCKETED, LAID_OUT, SHARDED)
 SPOOL = "ledger/crawl/spool"
-FOLDERS = tuple(f"{SPOOL}/{name}" for name in ("rows", "pairs", "hashes", "hosts"))
 HOSTS = "ledger/crawl/hosts.parquet"
 COMMON = f"{SPOOL}/common.parquet"
 LAYOUT = f"{SPOOL}/layout.json"
@@ -63,16 +62,9 @@ class LayoutDocument(TypedDict):
 
 def read_layout(root: str) -> LayoutDocument | None:
     """The layout of the shards; None before it is known; InputError where it is none."""
-    data = read_bytes(join(root, LAYOUT))
-    if data is None:
+    document = read_document(root, LAYOUT, "layout of shards", partial(documents.check, kind=LayoutDocument))
+    if document is None:
         return None
-    try:
-        document = documents.parse(data)
-        documents.check(document, LayoutDocument)
-    except ValueError as error:
-        raise InputError(
-            f"{join(root, LAYOUT)}: no layout of shards ({error}); remove it, and run it again"
-        ) from error
     return LayoutDocument(kept=document["kept"], shards=document["shards"])
 
 

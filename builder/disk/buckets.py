@@ -27,14 +27,10 @@ DAMAGED = "damaged; remove it, and the same command makes it anew"
 PART_ROWS = 250_000  # of a part that is held in memory; of more than 64 M rows a part is a bucket
 PART_BYTES = 48 << 20  # of its rows as they lie between the passes; memory holds some five times as many
 Numbers = npt.NDArray[np.uint64]
-KEY, ORDER = (
-    "key",
-    "order",
-)  # columns of dealt rows: 16 bytes, and a number by which the first of equal keys is chosen
-_EACH, _BOUNDS = (
-    b"each",
-    b"bounds",
-)  # of a file: buckets of a batch; of a batch: where they begin in it, and its end
+# Columns of dealt rows: 16 bytes, and a number by which the first of equal keys is chosen.
+KEY, ORDER = "key", "order"
+# What is said of a file: buckets of a batch; of a batch: where they begin in it, and its end.
+_EACH, _BOUNDS = b"each", b"bounds"
 
 
 class Scatter:

@@ -152,6 +152,12 @@ class Tally:
             self.reasons[reason] = self.reasons.get(reason, 0) + 1
         _add(self.counters, counters)
 
+    def drop(self, reason: str, pairs: int) -> None:
+        """Count pairs that are dropped for a reason, if there are any."""
+        self.rows += pairs
+        if pairs:
+            self.reasons[reason] = self.reasons.get(reason, 0) + pairs
+
     def merge(self, other: Tally | ShardLedger) -> None:
         """Add the counts of `other`."""
         self.rows += other.rows

@@ -19,7 +19,7 @@ from ..errors import InputError, UsageError
 from ..manifest import Manifest, known_encoding, open_manifest
 from ..reasons import Reason
 from ..stage import plan as plans
-from ..stage.funnels import StageFunnel, earlier_funnels, funnels_of
+from ..stage.funnels import StageFunnel, known_funnels
 from ..stage.rows import ManifestShard, as_bytes, columns_of, lay_out, record_of, rows_of_shards
 from .config import RebuildConfig
 from .removed import rows_of
@@ -42,15 +42,12 @@ class RebuildPlan:
     @property
     def document(self) -> PlanDocument:
         """What plan.json holds."""
-        document: PlanDocument = {
-            **plans.document(STAGE, self.shards),
+        return {
+            **plans.document(STAGE, self.shards, self.funnels),
             "config": self.config,
             "config_hash": self.config_hash,
             "manifest": record_of(self.manifest),
         }
-        if self.funnels:
-            document["funnels"] = [{**one} for one in self.funnels]
-        return document
 
 
 def make_plan(config: RebuildConfig) -> RebuildPlan:
@@ -64,8 +61,7 @@ def make_plan(config: RebuildConfig) -> RebuildPlan:
     known = {} if old is None else old["manifest"]["files"]
     manifest = open_manifest(config.input, columns_of(config), config.limit, known)
     notes = [*manifest.notes]
-    funnels = funnels_of(old, STAGE) if old else []
-    funnels = funnels or earlier_funnels(config.input, sum(manifest.rows.values()), notes.append)
+    funnels = known_funnels(old, STAGE, config.input, sum(manifest.rows.values()), notes.append)
     manifest = dataclasses.replace(manifest, notes=tuple(notes))
     options = plans.content(config)
     shards = lay_out(manifest.rows, config.shard_size)

@@ -89,6 +89,12 @@ def points_of(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint32], npt.NDArray
     return points, np.cumsum(lengths) - lengths
 
 
+def rows_at(texts: Sequence[str], places: Sequence[int] | npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Which of some texts each place lies in, of these joined by line breaks, (m,)."""
+    ends = np.cumsum(np.fromiter(map(len, texts), np.intp, len(texts)) + 1)
+    return np.searchsorted(ends, np.asarray(places, np.intp), side="right")
+
+
 @cache
 def _converter() -> opencc.OpenCC:
     return opencc.OpenCC("t2s")

@@ -9,13 +9,12 @@ looked for. So a text is dropped where nothing else is in it, or where the whole
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
 
+from .alphabet import rows_at
 from .lexicon import INTERFACE
 
 
@@ -52,11 +51,8 @@ _FORMS = re.compile(
 
 def find(texts: Sequence[str]) -> npt.NDArray[np.bool_]:
     """Whether each text is of the page alone, (n,); no text holds a line break."""
-    joined = "\n".join(texts)
-    starts = [*accumulate((len(text) + 1 for text in texts), initial=0)]
-    found = np.zeros(len(texts), np.bool_)
-    for hit in _LINES.finditer(joined):
-        found[bisect_right(starts, hit.start()) - 1] = True
-    for row in {bisect_right(starts, hit.start()) - 1 for hit in _SUSPECT.finditer(joined)}:
+    joined, found = "\n".join(texts), np.zeros(len(texts), np.bool_)
+    found[rows_at(texts, [hit.start() for hit in _LINES.finditer(joined)])] = True
+    for row in np.unique(rows_at(texts, [hit.start() for hit in _SUSPECT.finditer(joined)])):
         found[row] |= _FORMS.search(texts[row]) is not None
     return found

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import datetime
 import re
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
+
+from .alphabet import rows_at
 
 # Full-width letters, digits and blanks as the plain ones that NFKC makes of them: one for one, unlike NFKC.
 _PLAIN = {0xFF01 + place: 0x21 + place for place in range(94)} | {0x3000: 0x20}
@@ -72,8 +72,8 @@ _MESSENGER = re.compile(
 
 def find(texts: Sequence[str]) -> list[tuple[int, str]]:
     """The rows of texts that hold personal data, ascending, and the kind of it: each row and kind once."""
-    starts = [*accumulate((len(text) + 1 for text in texts), initial=0)]
-    suspects = {bisect_right(starts, hit.start()) - 1: None for hit in _SUSPECT.finditer("\n".join(texts))}
+    places = [hit.start() for hit in _SUSPECT.finditer("\n".join(texts))]
+    suspects = dict.fromkeys(rows_at(texts, places).tolist())
     return [(row, kind) for row in suspects for kind in _kinds(texts[row].translate(_PLAIN))]
 
 

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..manifest import Manifest, known_encoding, open_manifest
 from ..stage import plan as plans
 from ..stage.engine import Unit
-from ..stage.funnels import StageFunnel, earlier_funnels, funnels_of
+from ..stage.funnels import StageFunnel, known_funnels
 from ..stage.rows import ManifestShard, columns_of, lay_out, record_of
 from ..stage.spool import stem
 from .config import RefineConfig
@@ -56,8 +56,8 @@ class RefinePlan:
 
     def document(self, units: Mapping[str, int], used: Values) -> PlanDocument:
         """What plan.json holds. units: of the later passes, used: the thresholds, as far as they are known."""
-        document: PlanDocument = {
-            **plans.document(STAGE, self.inputs),
+        return {
+            **plans.document(STAGE, self.inputs, self.funnels),
             "shards": {"input": len(self.inputs), **units},
             "config": self.options,
             "config_hash": self.config_hash,
@@ -65,9 +65,6 @@ class RefinePlan:
             "made_from": {**self.made_with},
             "manifest": record_of(self.manifest),
         }
-        if self.funnels:
-            document["funnels"] = [{**one} for one in self.funnels]
-        return document
 
 
 def make_plan(config: RefineConfig, console: Console) -> RefinePlan:
@@ -78,8 +75,8 @@ def make_plan(config: RefineConfig, console: Console) -> RefinePlan:
     manifest = open_manifest(config.input, columns_of(config), config.limit, known)
     options = plans.content(config)
     skipped = config.skipped if config.tokenizer else config.skipped | {"unknown"}
-    funnels = funnels_of(old, STAGE) if old else []
-    funnels = funnels or earlier_funnels(config.input, sum(manifest.rows.values()), console.warn)
+    rows = sum(manifest.rows.values())
+    funnels = known_funnels(old, STAGE, config.input, rows, console.warn)
     plan = RefinePlan(
         manifest,
         lay_out(manifest.rows, _size(manifest)),

@@ -105,11 +105,11 @@ class RowsReader:
 
     def _count(self, refined: Refined) -> None:
         for reason, count in Counter(refined.reasons).items():
-            self.told.rows += count
             if reason is None:
+                self.told.rows += count
                 self.told.kept += count
             else:
-                self.told.reasons[reason.value] = self.told.reasons.get(reason.value, 0) + count
+                self.told.drop(reason.value, count)
 
     def _pairs(self, rows: pa.Table, refined: Refined) -> pa.Table:
         """The pairs that are left, as they go on."""
@@ -189,10 +189,15 @@ def told_of(rows: pa.Table, reasons: list[Reason | None]) -> pa.Table:
     (some,) = np.nonzero([reason is not None for reason in reasons])
     words = [str(reasons[place]) for place in some]
     lost = rows.take(some)
-    texts = pa.array(_impersonal(lost["alt_text"].to_pylist(), words), pa.string())
-    return pa.Table.from_arrays(
-        [lost["url"], texts, pages_of(lost), pa.array(words, pa.string())], schema=DROPPED
-    )
+    return dropped_table(lost, pa.array(_impersonal(lost["alt_text"].to_pylist(), words), pa.string()), words)
+
+
+def dropped_table(rows: pa.Table, texts: Any, reasons: Sequence[str]) -> pa.Table:
+    """Pairs as --dropped lists them. texts: as they are to be shown."""
+    place = rows.schema.get_field_index("page_url")
+    text = place >= 0 and types.is_string(rows.schema.field(place).type)
+    pages = rows.column(place) if text else pa.nulls(len(rows), pa.string())
+    return pa.Table.from_arrays([rows["url"], texts, pages, pa.array(reasons, pa.string())], schema=DROPPED)
 
 
 def _impersonal(texts: list[str | None], words: list[str]) -> list[str | None]:
@@ -231,13 +236,6 @@ def fingerprints(rows: pa.Table) -> Numbers:
     texts = [_as_bytes(column) for column in rows.combine_chunks().itercolumns()]
     joined = pc.binary_join_element_wise(*texts, b"\x1f", null_handling="replace", null_replacement=b"\x1e")
     return np.array([xxhash.xxh3_64_intdigest(row) for row in joined.to_pylist()], np.uint64)
-
-
-def pages_of(rows: pa.Table) -> Any:
-    """The column page_url where it is of text, else nulls."""
-    place = rows.schema.get_field_index("page_url")
-    text = place >= 0 and types.is_string(rows.schema.field(place).type)
-    return rows.column(place) if text else pa.nulls(len(rows), pa.string())
 
 
 def _as_bytes(column: Any) -> Any:

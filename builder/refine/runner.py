@@ -79,8 +79,9 @@ class Refine(Stage[RefineConfig, RefinePlan]):
         whole = not self.config.overwrite and shards_done(self.root) is not None
         left = [] if whole else todo(self.root, READ, plan.units, self.config.place)[0]
         more = More("skipped", sorted(plan.skipped), ", ".join(sorted(plan.skipped)))
-        told = (plan.manifest, plan.options, left, plan.inputs, before, more, "units", "output")
-        return ManifestPreview(self.config, *told)
+        return ManifestPreview(
+            self.config, plan.manifest, plan.options, left, plan.inputs, before, more, "units", "output"
+        )
 
     def begin(self, plan: RefinePlan, work: Path) -> RefinePlan:
         """Remove what --overwrite does, and write the plan."""

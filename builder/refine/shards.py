@@ -26,9 +26,9 @@ from ..disk.schema import SPLITS
 from ..reasons import Reason
 from ..stage.engine import Unit
 from ..stage.shards import markers, shard_count
-from ..stage.spool import DROPPED, ROW_GROUP, data_of, in_buckets, range_of, stem
-from .read import pages_of
-from .spool import BUCKETED, PAIR, READ, SHARDED, SPLIT, STAGE, RefineSetup, pairs_of, rows_of
+from ..stage.spool import ROW_GROUP, data_of, in_buckets, range_of, stem
+from .read import dropped_table
+from .spool import BUCKETED, PAIR, READ, SHARDED, SPLIT, STAGE, STOP, TOLD, RefineSetup, pairs_of, rows_of
 from .thresholds import Judge
 
 Kept = dict[str, list[int]]  # pairs of each bucket, by split
@@ -135,7 +135,7 @@ def write_bucket(setup: RefineSetup, number: int, judge: Judge) -> ShardLedger:
     parts = (number, setup.buckets)
     masks: list[Bools] = []
     with setup.dropping(BUCKETED, name) as tell:
-        for pairs in gather(setup.rows, *parts):
+        for pairs in gather(setup.rows, *parts, None if setup.dropped else [STOP, TOLD]):
             masks.append(np.ones(len(pairs), np.bool_))
             for mask, reason in (
                 (judge.empty(pairs), Reason.STOP_WORDS),
@@ -143,7 +143,7 @@ def write_bucket(setup: RefineSetup, number: int, judge: Judge) -> ShardLedger:
             ):
                 lost = mask & masks[-1]
                 masks[-1] &= ~mask
-                _count(tally, reason, int(lost.sum()))
+                tally.drop(reason.value, int(lost.sum()))
                 if setup.dropped:
                     tell(_told(pairs.filter(pa.array(lost)), reason))
 
@@ -152,7 +152,7 @@ def write_bucket(setup: RefineSetup, number: int, judge: Judge) -> ShardLedger:
                 yield pairs.filter(pa.array(mask))
 
         rows, copies = distinct(within, setup.spooled, [PAIR])
-        _count(tally, Reason.DUPLICATE, len(copies))
+        tally.drop(Reason.DUPLICATE.value, len(copies))
         if setup.dropped:
             tell(_told(copies, Reason.DUPLICATE))
     splits = rows[SPLIT].to_numpy()
@@ -160,25 +160,14 @@ def write_bucket(setup: RefineSetup, number: int, judge: Judge) -> ShardLedger:
     counts = np.bincount(splits, minlength=len(SPLITS)).tolist()
     tally.counters |= {f"kept/{split}": count for split, count in zip(SPLITS, counts, strict=True) if count}
     tally.kept = len(rows)
-    tally.rows = tally.kept + sum(tally.reasons.values())
+    tally.rows += tally.kept
     table = pa.Table.from_arrays(made.flatten(), schema=setup.columns)
     return setup.mark(
         BUCKETED, name, tally, {pairs_of(name): setup.write(pairs_of(name), table)}, time.monotonic() - began
     )
 
 
-def _count(tally: Tally, reason: Reason, pairs: int) -> None:
-    if pairs:
-        tally.reasons[reason.value] = tally.reasons.get(reason.value, 0) + pairs
-
-
 def _told(pairs: pa.Table, reason: Reason) -> pa.Table:
     """The table of dropped pairs that --dropped asks for, with their texts as they were found."""
     made = pa.Table.from_struct_array(pairs[PAIR])
-    columns = [
-        made["url"],
-        made["alt_text_raw"],
-        pages_of(made),
-        pa.array([reason.value] * len(made), pa.string()),
-    ]
-    return pa.Table.from_arrays(columns, schema=DROPPED)
+    return dropped_table(made, made["alt_text_raw"], [reason.value] * len(made))

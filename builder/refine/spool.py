@@ -18,9 +18,8 @@ import pyarrow as pa
 
 from ..disk import documents
 from ..disk.buckets import KEY, ORDER
-from ..disk.files import join, read_bytes, write_atomic
-from ..errors import InputError
-from ..stage.spool import PassSetup, stem
+from ..disk.files import join, write_atomic
+from ..stage.spool import PassSetup, read_document, stem
 from .config import MOST_BITS, RefineConfig
 
 STAGE = "refine"
@@ -76,25 +75,22 @@ def pairs_of(name: str) -> str:
 
 def read_thresholds(root: str) -> ThresholdsDocument | None:
     """The thresholds of a root; None before they are known; InputError where they are none."""
-    data = read_bytes(join(root, THRESHOLDS))
-    if data is None:
+    document = read_document(root, THRESHOLDS, "thresholds", _check)
+    if document is None:
         return None
-    try:
-        document = documents.parse(data)
-        documents.check(document, ThresholdsDocument)
-        for name, value in document["used"].items():
-            if not 0 <= value <= MOST[name]:
-                raise ValueError(f"{name} {value:g} out of its range")
-    except ValueError as error:
-        raise InputError(
-            f"{join(root, THRESHOLDS)}: no thresholds ({error}); remove it, and run it again"
-        ) from error
     return ThresholdsDocument(
         used=document["used"],
         calibrated=document["calibrated"],
         words=document["words"],
         different=document["different"],
     )
+
+
+def _check(document: documents.Document) -> None:
+    documents.check(document, ThresholdsDocument)
+    for name, value in document["used"].items():
+        if not 0 <= value <= MOST[name]:
+            raise ValueError(f"{name} {value:g} out of its range")
 
 
 def write_thresholds(root: str, document: ThresholdsDocument) -> None:

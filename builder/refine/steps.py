@@ -23,7 +23,7 @@ from ..reasons import Reason
 from ..stage.chinese import is_chinese
 from ..towers.classifier import Classifier
 from . import boilerplate, pii
-from .alphabet import Class, classes_in, cleaned, simplified
+from .alphabet import Class, classes_in, cleaned, rows_at, simplified
 from .blocked import Blocked, read_blocklist
 from .config import RefineConfig
 from .lexicon import ADVERTS, UNSAFE
@@ -88,7 +88,7 @@ class Cost:
 class Refined:
     """What became of n texts. reasons (n,): of those dropped, else None; rows (m,): those that are left.
 
-    texts: of those, refined; words: theirs; None where no step asks for words.
+    texts: of those, refined; words: theirs.
     """
 
     reasons: list[Reason | None]
@@ -224,6 +224,5 @@ def _nouns(batch: TextBatch) -> Dropping:
 def _listed(blocked: Blocked, batch: TextBatch) -> Dropping:
     """The texts that hold a word of a list, from border to border of their own words."""
     found = blocked.found("\n".join(batch.texts), batch.words.borders)
-    ends = np.cumsum([len(text) + 1 for text in batch.texts])
-    for reason, offsets in found.items():
-        yield batch.masked(np.searchsorted(ends, offsets, side="right")), reason
+    for reason, places in found.items():
+        yield batch.masked(rows_at(batch.texts, places)), reason

@@ -90,6 +90,13 @@ def funnels_of(plan: PlanDocument, stage: str) -> list[StageFunnel]:
         raise InputError(f"ledger/{stage}/plan.json: its funnels are none ({error}); restore it") from error
 
 
+def known_funnels(
+    plan: PlanDocument | None, stage: str, source: str, rows: int, warn: Callable[[str], None]
+) -> list[StageFunnel]:
+    """The funnels of the stages before: of an earlier run's plan, where that has any, else of the manifest's folder."""
+    return (funnels_of(plan, stage) if plan else []) or earlier_funnels(source, rows, warn)
+
+
 def checked_funnels(found: Sequence[Mapping[str, Any]], rows: int) -> list[StageFunnel]:
     """Funnels of stages in a row, their shares counted anew, before a manifest of so many rows.
 

@@ -34,14 +34,27 @@ def hash_of(made_from: Any) -> str:
     return hashlib.blake2b(json.dumps(made_from, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def document(stage: str, shards: Iterable[AnyShard]) -> PlanDocument:
-    """What every plan.json says; the stage adds its options and what it says of its input."""
+def document(
+    stage: str, shards: Iterable[AnyShard], funnels: Iterable[Mapping[str, Any]] = ()
+) -> PlanDocument:
+    """What every plan.json says; the stage adds its options and what it says of its input.
+
+    funnels: of the stages that made its input, where there are any.
+    """
     rows: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     for shard in shards:
         rows[shard.split] += shard.rows
         counts[shard.split] += 1
-    return {"stage": stage, "version": __version__, "rows": dict(rows), "shards": dict(counts)}
+    said: PlanDocument = {
+        "stage": stage,
+        "version": __version__,
+        "rows": dict(rows),
+        "shards": dict(counts),
+    }
+    if before := [{**one} for one in funnels]:
+        said["funnels"] = before
+    return said
 
 
 def refuse(

@@ -18,8 +18,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..disk.files import join, leave_if_orphaned, publish, remove_files, remove_if_empty
+from ..disk import documents
+from ..disk.files import join, leave_if_orphaned, publish, read_bytes, remove_files, remove_if_empty
 from ..disk.ledger import ShardLedger, Tally, WrittenFile, entry
+from ..errors import InputError
 from .engine import Pass, Unit
 from .shards import lost_files, markers, of_rank
 from .shared import Sharded
@@ -106,6 +108,24 @@ class PassSetup:
         )
         told.write(self.root)
         return told
+
+
+def read_document(
+    root: str, path: str, word: str, check: Callable[[documents.Document], None]
+) -> documents.Document | None:
+    """A JSON object that a pass wrote below the root; None before it is there; InputError where it is no `word`.
+
+    check: raises ValueError where it is none.
+    """
+    data = read_bytes(join(root, path))
+    if data is None:
+        return None
+    try:
+        document = documents.parse(data)
+        check(document)
+    except ValueError as error:
+        raise InputError(f"{join(root, path)}: no {word} ({error}); remove it, and run it again") from error
+    return document
 
 
 def todo(
