@@ -18,7 +18,7 @@ from ..stage import status
 from ..stage.doubt import doubt
 from ..stage.engine import Pass, Unit
 from ..stage.funnels import write_funnel
-from ..stage.rows import check_dropped
+from ..stage.rows import check_folders
 from ..stage.run import Result, Stage
 from ..stage.run import run as run_stage
 from ..stage.shards import check_files, of_rank
@@ -34,7 +34,7 @@ def run(config: CrawlConfig, console: Console) -> Result:
     """Make the candidates of a crawl; the funnel of the whole of it."""
     need("crawl", ("fastwarc", "orjson", "pycld2", "selectolax"))
     config.check()
-    check_dropped(config.dropped, config.output)
+    check_folders(config.output, config.dropped)
     return run_stage(Crawl(config, console))
 
 

@@ -24,7 +24,7 @@ from ..stage.engine import Pass
 from ..stage.funnels import write_funnel
 from ..stage.preview import ManifestPreview, More
 from ..stage.recipe import funnel_of
-from ..stage.rows import check_apart, check_dropped
+from ..stage.rows import check_apart, check_folders
 from ..stage.run import Result, Stage
 from ..stage.run import run as run_stage
 from ..stage.shards import check_files
@@ -51,7 +51,7 @@ def run(config: RefineConfig, console: Console) -> Result:
     config = dataclasses.replace(config, input=read_from(config.input, console.info))
     with environment(f"cannot use {config.output}"):
         check_apart(config.input, config.output, REFINE)
-        check_dropped(config.dropped, config.output, config.input)
+        check_folders(config.output, config.dropped, config.input)
     if config.pilot:
         return pilot(config, make_plan(config, console), console)
     return run_stage(Refine(config, console))

@@ -123,13 +123,18 @@ def check_apart(source: str, output: str, place: Footprint) -> None:
     raise UsageError(f"{output}: {why}, {source}; name another folder for the root")
 
 
-def check_dropped(dropped: str, *taken: str) -> None:
-    """Raise UsageError where tables of dropped pairs would lie among other pairs. taken: the folders of these."""
+def check_folders(output: str, dropped: str, *taken: str) -> None:
+    """Raise UsageError where what a stage makes, or its tables of dropped pairs, cannot lie where it is asked to.
+
+    taken: folders of pairs beside `output`, among which these tables must not lie.
+    """
+    if is_local(output) and local_path(output).is_file():
+        raise UsageError(f"{output}: is a file; OUTPUT is a folder, and a pattern of files needs quotes")
     if not dropped:
         return
     if is_local(dropped) and local_path(dropped).is_file():
         raise UsageError(f"--dropped {dropped}: is a file; name a folder")
-    for folder in taken:
+    for folder in (output, *taken):
         if is_within(resolved(dropped), resolved(folder)):
             raise UsageError(
                 f"--dropped {dropped}: lies in {folder}, where it would be read as pairs; name another folder"

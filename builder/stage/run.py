@@ -16,11 +16,10 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from ..console import Bar, Console
 from ..disk import ledger
-from ..disk.files import environment, is_local, join, local_path, work_folder
+from ..disk.files import environment, join, work_folder
 from ..disk.ledger import ShardLedger, Tally
 from ..disk.parquet import without_pandas
 from ..disk.root import Earlier, Footprint, claim, earlier
-from ..errors import UsageError
 from . import engine
 from .engine import Done, Pass
 from .hold import alone, hold
@@ -88,8 +87,6 @@ def run(stage: Stage[Any, Any]) -> Result:
     """
     config, root, place = stage.config, stage.root, stage.place
     without_pandas()
-    if is_local(root) and local_path(root).is_file():
-        raise UsageError(f"{root}: is a file; OUTPUT is a folder, and a pattern of files needs quotes")
     with environment(f"cannot use {root}"):
         claim(root, place, overwrite=config.overwrite)
         plan = stage.plan()
