@@ -11,6 +11,7 @@ Importing this must stay cheap: `danqing --help` does.
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import types
 import typing
@@ -25,6 +26,9 @@ from .errors import UsageError
 SHARED = (
     "dry_run", "limit", "overwrite", "rank", "world_size", "seed", "workers", "json", "quiet", "no_color", "debug",
 )  # fmt: skip
+
+
+CALIBRATE = "calibrate"  # of a threshold: as many pairs beyond it as in the paper
 
 
 def option(default: Any, text: str, **metadata: Any) -> Any:
@@ -75,6 +79,19 @@ def check_values(config: Any, bounds: Mapping[str, tuple[float, float]]) -> None
         if one.name in bounds and not low <= value <= high:
             wanted = f"at least {low}" if high == float("inf") else f"from {low} to {high}"
             raise UsageError(f"{flag} {value}: must be {wanted}")
+
+
+def threshold(flag: str, text: str, least: float, most: float) -> float | None:
+    """The number that a flag says; None for `calibrate`, to be found from the data. UsageError for anything else."""
+    if text == CALIBRATE:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not least <= number <= most:
+        raise UsageError(f"{flag} {text}: neither {CALIBRATE} nor a number from {least:g} to {most:g}")
+    return number
 
 
 def _plain(hint: Any) -> Callable[[str], Any]:

@@ -69,10 +69,27 @@ class Reason(StrEnum):
     UNKNOWN_TOKENS = "unknown_tokens"  # more pieces that the tokenizer does not know than the recipe allows
     LOW_ENTROPY = "low_entropy"  # its words say too little, by their probability in all texts
 
+    # curate, in the order of its recipe; it also gives TOO_SMALL, ASPECT, CORRUPT and NO_TEXT
+    VERDICT = "verdict"  # scores/ does not keep it
+    FLAT = "flat"  # the luminance of the picture hardly varies
+    BLURRED = "blurred"  # ... has hardly an edge
+    LOW_DETAIL = "low_detail"  # ... has few levels
+    UNSAFE_IMAGE = "unsafe_image"  # the picture is among those that --image-classifier finds most at risk
+    NO_EMBEDDING = "no_embedding"  # picture or caption came to no numbers
+    WEAK_MATCH = "weak_match"  # the caption has too little to do with the picture
+    TEXT_PICTURE = "text_picture"  # ... too much: a picture of its text
+    TEXT_IN_IMAGE = "text_in_image"  # too much of the picture is text, by --text-in-image
+    COPY = "copy"  # another file of a picture of its batch that is kept
+    NEAR_DUPLICATE = "near_duplicate"  # shows what a kept picture of its batch shows
+    CROSS_BATCH = "cross_batch"  # either, of a kept picture of another batch
+    KNOWN = "known"  # either, of a picture that --against has
+
 
 _ALL = tuple(Reason)
-_CRAWL, _REFINE = _ALL.index(Reason.NO_TEXT), _ALL.index(Reason.BOILERPLATE)
-REBUILD_REASONS, CRAWL_REASONS, REFINE_REASONS = _ALL[:_CRAWL], _ALL[_CRAWL:_REFINE], _ALL[_REFINE:]
+_CRAWL, _REFINE, _CURATE = map(_ALL.index, (Reason.NO_TEXT, Reason.BOILERPLATE, Reason.VERDICT))
+REBUILD_REASONS, CRAWL_REASONS, REFINE_REASONS, CURATE_REASONS = (
+    _ALL[:_CRAWL], _ALL[_CRAWL:_REFINE], _ALL[_REFINE:_CURATE], _ALL[_CURATE:],
+)  # fmt: skip
 
 
 class Dropped(Exception):

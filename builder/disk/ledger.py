@@ -114,6 +114,25 @@ class DecisionDocument(TypedDict):
     rebuild_dropped: NotRequired[int]
 
 
+class CurationDocument(TypedDict):
+    """What readers of the decision.json of curate rely on. decision: its name; scores: of the decision of scores/.
+
+    rows, kept, reasons: of images/; thresholds: as used, by name; recall: of the search for duplicates, by band of
+    cosine [pairs, found]; sets: what was done about duplicates, counted; embedder: the checkpoint.
+    """
+
+    decision: str
+    scores: str | None
+    rows: int
+    kept: int
+    reasons: dict[str, int]
+    thresholds: dict[str, float]
+    embedder: CheckpointRecord
+    recall: dict[str, list[int]]
+    sets: dict[str, int]
+    recipe: dict[str, object]
+
+
 class ProgressDocument(TypedDict):
     """progress-<rank>.json. shards: their counts so far, by stem."""
 
@@ -414,15 +433,24 @@ def read_plan(root: str, stage: str) -> PlanDocument | None:
 
 
 def read_decision(root: str, stage: str) -> DecisionDocument | None:
-    """decision.json of a stage that judges pairs, or None where nothing was decided; InputError where it is none."""
+    """decision.json of `revalidate`, or None where nothing was decided; InputError where it is none."""
+    return cast("DecisionDocument | None", _decision(root, stage, DecisionDocument))
+
+
+def read_curation(root: str) -> CurationDocument | None:
+    """decision.json of `curate`, or None where nothing was decided; InputError where it is none."""
+    return cast("CurationDocument | None", _decision(root, "curate", CurationDocument))
+
+
+def _decision(root: str, stage: str, kind: type) -> documents.Document | None:
     path = decision_at(root, stage)
     data = files.read_bytes(path)
     if data is None:
         return None
     with _refused(path, "no decision", f"run danqing {stage} {root} --decide"):
         decision = documents.parse(data)
-        documents.check(decision, DecisionDocument)
-    return cast(DecisionDocument, decision)
+        documents.check(decision, kind)
+    return decision
 
 
 @contextlib.contextmanager

@@ -58,10 +58,13 @@ class Footprint:
     written: tuple[str, ...] = ()
 
 
-# The scores of pictures go with the pictures.
-_FOLDERS = ("images", "outcomes", "scores", "embeddings")
+CURATING = ("measures", "embeddings", "looks", "centroids", "deal", "cells", "shards")  # the passes of curate
+_CURATE = ("curate", *(f"curate/{number}-{name}" for number, name in enumerate(CURATING, 1)))
+_BETWEEN = tuple(f"ledger/curate/{name}" for name in ("edges", "spool/cells", "spool/sample"))
+# What was found of pictures goes with the pictures.
+_FOLDERS = ("images", "outcomes", "scores", "embeddings", "measures", "curated")
 REBUILD = Footprint(
-    ("rebuild", "revalidate"), _FOLDERS, (*_FOLDERS, "ledger", CARD), ".spool",
+    ("rebuild", "revalidate", *_CURATE), (*_FOLDERS, *_BETWEEN), (*_FOLDERS, "ledger", CARD), ".spool",
     written=(
         "images/train-00000-of-00001.parquet", "images/train-00000-of-00001.tar",
         "outcomes/train-00000-of-00001.parquet", "ledger/rebuild/plan.json", "ledger/rebuild/train-00000.json", CARD,
@@ -69,11 +72,19 @@ REBUILD = Footprint(
 )  # fmt: skip
 REVALIDATE = Footprint(
     ("revalidate",),
-    _FOLDERS[2:],
-    (*_FOLDERS[2:], "ledger/revalidate"),
+    ("scores", "embeddings"),
+    ("scores", "embeddings", "ledger/revalidate"),
     ".revalidate",
     "revalidate-",
     ("scores",),
+)
+CURATE = Footprint(
+    _CURATE,
+    ("curated", *_BETWEEN),
+    ("curated", "ledger/curate"),
+    ".curate",
+    "curate-",
+    ("curated", "measures"),
 )
 
 

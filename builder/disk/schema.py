@@ -129,6 +129,30 @@ def unlike_scores(schema: pa.Schema, names: Iterable[str]) -> str | None:
     return None
 
 
+# measures/*.parquet: one row per row of images/, in the same order; null: the picture could not be decoded.
+MEASURES = pa.schema(
+    [  # type: ignore[arg-type]
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("spread", pa.float32()),  # standard deviation of the luminance, of 256 levels
+        pa.field("sharpness", pa.float32()),  # variance of its Laplacian
+        pa.field("entropy", pa.float32()),  # of its histogram, bits
+    ]
+)
+# curated/*.parquet: one row per row of images/, in the same order.
+CURATED = pa.schema(
+    [  # type: ignore[arg-type]
+        pa.field("key", pa.string(), nullable=False),
+        pa.field(
+            "cos", pa.float32()
+        ),  # of picture and caption, by the embedder; null: one of them has no embedding
+        pa.field("nearest", pa.string()),  # the kept pair that stands for this duplicate; null: it is none
+        pa.field(
+            "dup_count", pa.int32()
+        ),  # pairs that the kept one stands for, with itself; null: not looked at
+        pa.field("dup_cluster", pa.string()),  # the least key of the set that duplicates connect; null: alone
+        pa.field("reason", pa.string()),  # a Reason; null when kept
+    ]
+)
 # changes/*.parquet of a release: a row per pair of the release before that it lacks.
 CHANGES = pa.schema(
     [

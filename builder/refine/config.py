@@ -6,11 +6,10 @@ import math
 from dataclasses import dataclass
 
 from ..errors import UsageError, need
-from ..options import option
+from ..options import CALIBRATE, option, threshold
 from ..stage.shared import OfManifest
 
 EXTRA = ("ahocorasick", "opencc", "pycld2", "rjieba")
-CALIBRATE = "calibrate"
 MOST_BITS = 1e6  # of --entropy: a text of 10,000 words has 5,300 at most
 # The steps that --skip can leave out, in the order of the recipe.
 STEPS = (
@@ -82,12 +81,12 @@ class RefineConfig(OfManifest):
     @property
     def stop_share(self) -> float | None:
         """The threshold of --stop-words; None where it is calibrated."""
-        return _threshold("--stop-words", self.stop_words, 1.0)
+        return threshold("--stop-words", self.stop_words, 0, 1.0)
 
     @property
     def least_entropy(self) -> float | None:
         """The threshold of --entropy, in bits; None where it is calibrated."""
-        return _threshold("--entropy", self.entropy, MOST_BITS)
+        return threshold("--entropy", self.entropy, 0, MOST_BITS)
 
     def check(self) -> None:
         """Raise UsageError where values make no sense, EnvironmentProblem where the extra is missing."""
@@ -96,16 +95,3 @@ class RefineConfig(OfManifest):
             raise UsageError(f"--min-length {self.min_length}: more than --max-length {self.max_length}")
         _ = self.skipped, self.stop_share, self.least_entropy
         need("refine", EXTRA)  # here, as the modules of the run import them
-
-
-def _threshold(flag: str, text: str, most: float) -> float | None:
-    """The number that a flag says; None for `calibrate`."""
-    if text == CALIBRATE:
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number <= most:
-        raise UsageError(f"{flag} {text}: neither {CALIBRATE} nor a number from 0 to {most:g}")
-    return number

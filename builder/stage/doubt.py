@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ..reasons import CRAWL_REASONS, REFINE_REASONS, Cause, Reason, Verdict
+from ..reasons import CRAWL_REASONS, CURATE_REASONS, REFINE_REASONS, Cause, Reason, Verdict
 
 SHARE = 0.95  # of all rows, lost for one reason
 ENOUGH = 100  # rows, for a share to say something
@@ -76,6 +76,19 @@ LIKELY: Mapping[str, Likely] = {
     Reason.BLOCKED_TEXT: Likely("the list has a common word", "another --blocklist", True),
     Reason.UNKNOWN_TOKENS: Likely("a tokenizer that knows no Chinese?", "another --tokenizer", True),
     Reason.LOW_ENTROPY: Likely("the threshold is high", "--entropy calibrate", True),
+    Reason.VERDICT: Likely("the re-validation keeps hardly a pair: see danqing report"),
+    Reason.FLAT: Likely("the threshold is high", "--decide --spread N"),
+    Reason.BLURRED: Likely("the threshold is high; stored pictures are softer than those fetched", "--decide --blur N"),
+    Reason.LOW_DETAIL: Likely("the threshold is high", "--decide --entropy N"),
+    Reason.UNSAFE_IMAGE: Likely("the classifier finds nearly every picture unsafe", "--decide --risk N"),
+    Reason.NO_EMBEDDING: Likely("the checkpoint is broken, or its precision is too low", "--dtype float32 --overwrite"),
+    Reason.WEAK_MATCH: Likely("the thresholds are those of another checkpoint", "--decide --align calibrate"),
+    Reason.TEXT_PICTURE: Likely("the thresholds are those of another checkpoint", "--decide --align calibrate"),
+    Reason.TEXT_IN_IMAGE: Likely("the threshold is low", "--decide --text-share N"),
+    Reason.COPY: Likely("one picture under nearly all URLs: a banner, a login or a consent page"),
+    Reason.NEAR_DUPLICATE: Likely("the checkpoint tells pictures hardly apart", "--decide --dedup-cosine N"),
+    Reason.CROSS_BATCH: Likely("the batches are of the same pages?"),
+    Reason.KNOWN: Likely("--against names this data set itself, or the one it was made from?"),
     Verdict.DEAD: Likely("what is stored cannot be decoded"),
     Verdict.PLACEHOLDER: Likely("one picture under nearly all URLs: a banner, a login or a consent page"),
     Verdict.DRIFTED: Likely(
@@ -136,6 +149,8 @@ def _mend(root: str, reason: str, likely: Likely, given: str) -> str:
         return f"crawl anew with {likely.flags}, into another folder" if likely.flags else ""
     if reason in REFINE_REASONS:
         return f"refine anew with {likely.flags}, into another folder"
+    if reason in CURATE_REASONS:
+        return f"danqing curate {root} {likely.flags}" if likely.flags else ""
     if likely.anew:
         return f"rebuild anew with {likely.flags} and --overwrite"
     if reason == Reason.REMOVED:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from builder.options import flag_of
-from builder.reasons import CRAWL_REASONS, REBUILD_REASONS, REFINE_REASONS, Cause, Reason, Verdict
+from builder.reasons import (
+    CRAWL_REASONS,
+    CURATE_REASONS,
+    REBUILD_REASONS,
+    REFINE_REASONS,
+    Cause,
+    Reason,
+    Verdict,
+)
 from builder.stage.doubt import LIKELY, Lost, doubt
 
 
@@ -31,12 +39,14 @@ def test_nothing_kept_or_nearly_all_lost_for_one_reason(lost: Lost, reason: str 
 @pytest.mark.parametrize("reason", [*Reason, *Verdict, Cause.MIN_SCORE])
 def test_every_reason_has_a_likely_cause_and_flags_that_there_are(reason: str) -> None:
     from builder.crawl.config import CrawlConfig
+    from builder.curate.config import CurateConfig
     from builder.rebuild.config import RebuildConfig
     from builder.refine.config import RefineConfig
     from builder.revalidate.config import RevalidateConfig as Revalidate
 
     flags = {flag for flag in LIKELY[reason].flags.split() if flag.startswith("--")}
-    stages = {RebuildConfig: REBUILD_REASONS, CrawlConfig: CRAWL_REASONS, RefineConfig: REFINE_REASONS}
+    stages = {RebuildConfig: REBUILD_REASONS, CrawlConfig: CRAWL_REASONS, RefineConfig: REFINE_REASONS,
+              CurateConfig: CURATE_REASONS}  # fmt: skip
     config = {reason: config for config, reasons in stages.items() for reason in reasons}
     assert flags <= {*map(flag_of, config.get(reason, Revalidate).__dataclass_fields__)}
     said = doubt("root", Lost(1, 0, {reason: 1}))
