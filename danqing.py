@@ -5,10 +5,10 @@
     pairs = load_dataset("danqing", data_dir="./danqing", split="train", streaming=True)
 
 In: a root made by `danqing rebuild`, a folder or an fsspec URL, or a manifest. Out: a Dataset or an
-IterableDataset; of a root that `danqing revalidate` has scored, the kept pairs. This file stays small on
-purpose: `datasets` replaces `open`, `os.path` and others in the module that defines a builder, so whatever else
-lived here would get the replacements. What looks for files and into rows, and the downloader behind the config
-`live`, is imported inside the functions that need it.
+IterableDataset; of a root that `danqing revalidate` or `danqing curate` has judged, the kept pairs. This file
+stays small on purpose: `datasets` replaces `open`, `os.path` and others in the module that defines a builder, so
+whatever else lived here would get the replacements. What looks for files and into rows, and the downloader behind
+the config `live`, is imported inside the functions that need it.
 """
 
 from __future__ import annotations
@@ -78,13 +78,21 @@ _SCORE = {
     **dict.fromkeys(("verdict", "cause"), Value("string")),
     **dict.fromkeys(("suspect", "kept"), Value("bool")),
 }
+_CURATED = {
+    "key": Value("string"),
+    "cos": Value("float32"),
+    "nearest": Value("string"),
+    "dup_count": Value("int32"),
+    **dict.fromkeys(("dup_cluster", "reason"), Value("string")),
+}
 # What each config promises; `pairs` and `manifest` add the columns that the shards carry from their manifest, and
-# in a scored root those of `scores` that builder.disk.schema.SERVED names. Dates are milliseconds since 1970 and 64-bit
+# in a judged root those that builder.disk.schema.JUDGES appends. Dates are milliseconds since 1970 and 64-bit
 # hashes 16 hex characters, as torch has types for neither.
 FEATURES = {
     "pairs": Features({**_PAIR, **_PICTURE}),
     "outcomes": Features(_OUTCOME),
     "scores": Features(_SCORE),
+    "curated": Features(_CURATED),
     "manifest": Features(_PAIR),
     "live": Features({**_PAIR, **_PICTURE}),
 }
@@ -92,6 +100,7 @@ _DESCRIPTIONS = {
     "pairs": "kept pairs with their pictures, from images/",
     "outcomes": "what happened to every row of the manifest, from outcomes/",
     "scores": "score and verdict of every pair that has a picture, from scores/",
+    "curated": "what each pair that has a picture fails, if anything, from curated/",
     "manifest": "pairs without pixels, from images/ of a root or from a manifest",
     "live": "pairs of a manifest whose pictures are fetched while they are streamed",
 }
@@ -103,8 +112,10 @@ class DanqingConfig(datasets.BuilderConfig):  # type: ignore[misc]
 
     - root: the same as data_dir; without either $DANQING_ROOT, and then ./danqing
     - revision: branch, tag or commit of an hf:// root
-    - columns: those to read; filters: as of pyarrow.parquet.read_table, pushed down to the row groups
-    - verdicts: of a scored root or a release, one or several whose pairs to yield, or `all`; None: those kept
+    - columns: those to read, of a judged root also any of scores/ and curated/
+    - filters: as of pyarrow.parquet.read_table, on any of these columns, pushed down to the row groups
+    - verdicts: of a scored root or a release, one or several whose pairs to yield, without those that curate drops for
+      anything else; or `all`, whatever was judged; None: those kept
     - batch_size: rows of an Arrow batch; None: a row group
     - caption: adds a column `caption`: alt_text, recaption, or at random one of the two, dealt by key and
       seed (give another seed for each epoch)
@@ -127,7 +138,7 @@ class DanqingConfig(datasets.BuilderConfig):  # type: ignore[misc]
     rebuild: dict[str, Any] | None = None
     fragment_scan_options: pds.ParquetFragmentScanOptions | None = None
     data_files: Any = None
-    scores: Any = field(default=None, init=False, repr=False)  # builder.disk.layout.ScoreFiles of the shards
+    sidecars: Any = field(default=None, init=False, repr=False)  # builder.disk.layout.Sidecars of the shards
 
     def location(self) -> str:
         """The root as an absolute path, or as a URL with its revision."""
@@ -140,7 +151,7 @@ class DanqingConfig(datasets.BuilderConfig):  # type: ignore[misc]
         from builder.disk import asked, layout
 
         asked.check(self)
-        self.data_files, self.scores = layout.resolve(self, download_config)
+        self.data_files, self.sidecars = layout.resolve(self, download_config)
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Features | None = None) -> str:
         """Name the Arrow cache after the options and the files found with their dates or ETags.
@@ -151,7 +162,7 @@ class DanqingConfig(datasets.BuilderConfig):  # type: ignore[misc]
         kwargs = {
             name: value for name, value in config_kwargs.items() if name not in place and value is not None
         }
-        found = {"data_files": self.data_files, "scores": self.scores}
+        found = {"data_files": self.data_files, "sidecars": self.sidecars}
         return str(super().create_config_id({**kwargs, **found}, custom_features))
 
 
@@ -183,8 +194,8 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         if self.token is False:  # a download_config= of the caller does not say so
             dl_manager.download_config.token = False
         found = dl_manager.download(self.config.data_files)
-        at = self.config.scores
-        scores = at.beside(self.config.data_files, dl_manager.download(at.files)) if at else {}
+        at = self.config.sidecars
+        beside = at.beside(self.config.data_files, dl_manager.download(at.files))
         if self.info.features is None:
             self.info.features = self._features(next(itertools.chain(*found.values()), ""))
         parts: dict[str, tuple[str, str | None]] = {split: (split, None) for split in found}
@@ -192,7 +203,7 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             parts = {**parts, "train": ("train", "train"), "validation": ("train", "validation")}
         generators = []
         for split, (name, part) in parts.items():
-            files = list(itertools.zip_longest(found[name], scores.get(name, ())))
+            files = list(zip(found[name], beside[name], strict=True))
             shards = {"files": files, "row_groups": [None] * len(files), "part": part}
             generators.append(datasets.SplitGenerator(name=split, gen_kwargs=shards))
         return generators
@@ -249,7 +260,7 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
                     log.warning("%s: %d of %d pictures are broken: skipped", file, broken, seen)
 
     def _live(
-        self, file: str, _: None, groups: tuple[int, ...] | None, part: str | None
+        self, file: str, _: Any, groups: tuple[int, ...] | None, part: str | None
     ) -> Iterator[pa.Table]:
         from builder.disk.batches import row_ranges
         from builder.rebuild.live import stream  # the downloader, and all that it imports
@@ -268,13 +279,14 @@ class Danqing(datasets.ArrowBasedBuilder):  # type: ignore[misc]
 
         at, check = self.config, functools.partial(asked.check_shard, self.config, place=file)
         scan = (at.filters, at.batch_size, part, at.validation, at.fragment_scan_options, at.verdicts)
-        reading = batches.Reading(self._needed(part), *scan, mixed=bool(at.scores), check=check)
-        second = open(beside.file, "rb") if beside else contextlib.nullcontext()  # noqa: PTH123, SIM115
-        with open(file, "rb") as source, second as scores:  # noqa: PTH123
-            if beside is None:
-                yield from batches.read(source, groups, reading)
+        reading = batches.Reading(self._needed(part), *scan, judges=at.sidecars.judges, check=check)
+        with contextlib.ExitStack() as stack:
+            source = stack.enter_context(open(file, "rb"))  # noqa: PTH123
+            if beside:
+                there = [(stack.enter_context(open(one.file, "rb")), one) for one in beside]  # noqa: PTH123
+                yield from sidecar.read(source, groups, reading, there)
             else:
-                yield from sidecar.read(source, groups, reading, scores, beside)
+                yield from batches.read(source, groups, reading)
 
     def _needed(self, part: str | None) -> list[str]:
         """The columns to read for the features, the caption, the split and the key."""

@@ -189,7 +189,7 @@ def test_a_copy_of_a_part_is_refused(scored, gone, message, config):
 
 def test_live_does_not_fetch_what_was_dropped(scored):
     root, _ = scored
-    with pytest.raises(ValueError, match=r"is of a root that was re-validated.*verdicts=\"all\""):
+    with pytest.raises(ValueError, match=r"is of a root that was scored.*verdicts=\"all\""):
         load("live", data_dir=str(root))
     assert load("live", data_dir=str(root), verdicts="all").features == danqing.FEATURES["live"]
 

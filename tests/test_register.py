@@ -50,7 +50,14 @@ def test_registering_twice_wraps_once():
 
 def test_names_of_configs_and_splits(tmp_path):
     make_root(tmp_path, shards=1, rows=3)
-    assert datasets.get_dataset_config_names("danqing") == ["pairs", "outcomes", "scores", "manifest", "live"]
+    assert datasets.get_dataset_config_names("danqing") == [
+        "pairs",
+        "outcomes",
+        "scores",
+        "curated",
+        "manifest",
+        "live",
+    ]
     assert datasets.get_dataset_default_config_name("danqing") == "pairs"
     assert datasets.get_dataset_split_names("danqing", "pairs", data_dir=str(tmp_path)) == ["train"]
     with pytest.raises(ValueError, match="'nothing' not found"):

@@ -11,14 +11,20 @@ import pyarrow as pa
 from datasets import Features, Image, Value
 
 from ..reasons import Verdict
-from .batches import Verdicts, chosen, with_scores, words_of
+from .batches import Verdicts, chosen, with_judged, words_of
 from .filters import check_filters
-from .schema import OUTCOMES, SERVED
+from .schema import OUTCOMES, SCORING
 
 CAPTIONS = ("alt_text", "recaption", "random")
 CAPTIONED = ("pairs", "manifest", "live")
 JUDGED = ("pairs", "manifest")  # the configs with pairs to choose from by verdict
-_REQUIRED = {"pairs": "image", "outcomes": "outcome", "scores": "p_caption", "manifest": "url"}
+_REQUIRED = {
+    "pairs": "image",
+    "outcomes": "outcome",
+    "scores": "p_caption",
+    "curated": "dup_count",
+    "manifest": "url",
+}
 
 
 def check(options: Any) -> None:
@@ -56,9 +62,9 @@ def check_shard(options: Any, names: Sequence[str], place: str) -> None:
 def check_schema(options: Any, schema: pa.Schema, place: str) -> None:
     """Raise ValueError as check_shard, and where verdicts or filters are asked for that a shard cannot have."""
     check_shard(options, schema.names, place)
-    scored = bool(options.scores)
-    chosen(schema, options.verdicts, mixed=scored)
-    check_filters(options.filters, with_scores(schema) if scored else schema, place)
+    judges = options.sidecars.judges
+    chosen(schema, options.verdicts, mixed=SCORING in judges)
+    check_filters(options.filters, with_judged(schema, judges), place)
 
 
 def _check_columns(columns: Any) -> None:
@@ -79,11 +85,13 @@ def features(options: Any, there: Features, promised: Mapping[str, Features], pl
         found["fetched_at"] = Value("int64")
     if "image" in found and not options.decode:
         found["image"] = Image(decode=False)
-    if options.scores:
-        found.update({name: promised["scores"][name] for name in SERVED})
+    names = [*found]
+    for judge in options.sidecars.judges:
+        found.update({name: promised[judge.folder][name] for name in judge.beside(found)})
+        names += judge.appended
     added = {"caption": Value("string")} if options.caption else {}
     found.update(added)
-    names = [*dict.fromkeys([*(found if options.columns is None else options.columns), *added])]
+    names = [*dict.fromkeys([*(names if options.columns is None else options.columns), *added])]
     if missing := [name for name in names if name not in found]:
         raise ValueError(f"no column {', '.join(missing)} in {place}: there are {', '.join(found)}")
     return Features({name: found[name] for name in names})

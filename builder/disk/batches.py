@@ -11,7 +11,7 @@ import functools
 import hashlib
 import math
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from .digests import hex_of
 from .filters import Filters
 from .parquet import group_starts
-from .schema import SCORES, pair_key, said_by
+from .schema import SCORING, JudgingStage, pair_key, said_by
 
 pc: Any = compute  # its stubs know no mix of column and constant
 Verdicts = str | Sequence[str] | None  # some, or `all`; None: of the pairs that are kept
@@ -39,7 +39,7 @@ class Reading:
     part: `validation`, `train` for what that leaves, or None for all; share: of the validation split
     scan_options: how Arrow reads
     verdicts: those whose pairs to read, of a shard that is scored
-    mixed: other shards are scored; of this one the columns of scores that it lacks are null
+    judges: of the shards, not necessarily of this one, where the columns of a judge that it lacks are null
     check: raises ValueError where the names of its columns are not those of such a shard
     """
 
@@ -50,7 +50,7 @@ class Reading:
     share: float = 0.0
     scan_options: pds.ParquetFragmentScanOptions | None = None
     verdicts: Verdicts = None
-    mixed: bool = False
+    judges: tuple[JudgingStage, ...] = ()
     check: Callable[[list[str]], None] = lambda _: None
 
 
@@ -72,10 +72,8 @@ def named(file: str) -> Iterator[None]:
 def read(source: Any, groups: tuple[int, ...] | None, reading: Reading) -> Iterator[pa.Table]:
     """The rows of an open Parquet file, or of some of its row groups, in batches."""
     fragment = open_fragment(source, reading)
-    schema = fragment.physical_schema
-    if reading.mixed:
-        schema = with_scores(schema)
-    terms = [chosen(fragment.physical_schema, reading.verdicts, reading.mixed)]
+    schema = with_judged(fragment.physical_schema, reading.judges)
+    terms = [chosen(fragment.physical_schema, reading.verdicts, mixed=SCORING in reading.judges)]
     terms = [term for term in (*terms, Filters(reading.filters, schema).whole) if term is not None]
     filters = functools.reduce(operator.and_, terms) if terms else None
     if groups is not None:
@@ -89,9 +87,9 @@ def read(source: Any, groups: tuple[int, ...] | None, reading: Reading) -> Itera
         yield table if reading.part is None else table.filter(in_part(table["key"], reading))
 
 
-def with_scores(schema: pa.Schema) -> pa.Schema:
-    """The schema with the columns of scores that it lacks."""
-    lacking = (field for field in SCORES if field.name not in schema.names)
+def with_judged(schema: pa.Schema, judges: Iterable[JudgingStage]) -> pa.Schema:
+    """The schema with the columns of some judges that it lacks."""
+    lacking = (field for judge in judges for field in judge.columns if field.name not in schema.names)
     return pa.schema([*schema, *lacking]).with_metadata(schema.metadata)
 
 

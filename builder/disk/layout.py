@@ -1,8 +1,8 @@
-"""Which files the loader reads: the shards of a config by split, and the score file beside each shard.
+"""Which files the loader reads: the shards of a config by split, and the files beside each shard that judge it.
 
 In: a root, a folder or an fsspec URL, or the files the caller named. Out: the lists of files that `datasets` keeps,
-with their dates or ETags. Nothing but names, and small JSON files, is read. A root is scored where it has a
-decision.json. A server of plain HTTP lists no folder, so there every file is asked for by its name.
+with their dates or ETags. Nothing but names, and small JSON files, is read. A root is judged where it has a
+decision.json of that judge. A server of plain HTTP lists no folder, so there every file is asked for by its name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from datasets import config
@@ -25,13 +25,13 @@ from ..web.tokens import third_host
 from .asked import JUDGED
 from .batches import words_of
 from .location import read_from
-from .schema import SPLITS
-from .sidecar import ScoreFile
+from .schema import JUDGES, SPLITS, JudgingStage, outdated
+from .sidecar import Sidecar
 
 log = logging.getLogger("danqing")
-PLAN, DECISION = "ledger/rebuild/plan.json", "ledger/revalidate/decision.json"
+PLAN = "ledger/rebuild/plan.json"
 Dated = dict[str, Any]  # files by URL, each with its date or ETag
-FOLDERS = {"outcomes": "outcomes", "scores": "scores"}  # of a config; images/ for all others
+FOLDERS = ("outcomes", "scores", "curated")  # that are configs; images/ is the folder of all others
 
 
 def placed(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -70,22 +70,22 @@ def location(root: str, revision: str | None, tell: Callable[[str], None]) -> st
     return "hf://" + "/".join([kind, owner, f"{name}@{revision}", *rest])
 
 
-def resolve(options: Any, download_config: Any) -> tuple[DataFilesDict, ScoreFiles | None]:
-    """The shards that a danqing.DanqingConfig asks for, and their scores; errors as of the functions below."""
+def resolve(options: Any, download_config: Any) -> tuple[DataFilesDict, Sidecars]:
+    """The shards that a danqing.DanqingConfig asks for, and what judges them; errors as of the functions below."""
     shards = options.data_files
     if shards is None:
         shards = find_shards(options.name, options.location(), download_config)
     elif not any(shards.values()):
         raise FileNotFoundError("data_files= matches no file: name files, or globs that match some")
     if options.name not in (*JUDGED, "live") or (options.name == "live" and options.verdicts is not None):
-        return shards, None
-    scores = find_scores(shards, options.verdicts, download_config)
-    if scores and options.name == "live":
+        return shards, Sidecars()
+    sidecars = find_sidecars(shards, options.verdicts, download_config)
+    if sidecars.of and options.name == "live":
         raise ValueError(
-            f"{min(scores.of)} is of a root that was re-validated, and live would fetch what was dropped too: "
-            'load pairs, name a manifest, or say verdicts="all"'
+            f"{min(sidecars.of)} is of a root that was {sidecars.judges[0].judged}, and live would fetch what was "
+            'dropped too: load pairs, name a manifest, or say verdicts="all"'
         )
-    return shards, scores
+    return shards, sidecars
 
 
 def find_shards(config: str, root: str, download_config: Any) -> DataFilesDict:
@@ -93,7 +93,7 @@ def find_shards(config: str, root: str, download_config: Any) -> DataFilesDict:
 
     Raises FileNotFoundError where there are none and ValueError where they are tars, both with what to do.
     """
-    place, folder = _Root(root, download_config), FOLDERS.get(config, "images")
+    place, folder = _Root(root, download_config), config if config in FOLDERS else "images"
     files, rest = place.planned(folder), None
     if files is None:
         files = place.listed(f"{folder}/*.parquet")
@@ -118,60 +118,73 @@ def _remedy(config: str, root: str) -> str:
         return "name the folder of a manifest by data_dir=, or its files by data_files="
     if "://" in root:
         return "check the address, the revision and your access to it"
-    if config == "scores":
-        return f"make them with `danqing revalidate {root}`"
+    if judges := [judge for judge in JUDGES if judge.folder == config]:
+        return f"make them with `danqing {judges[0].stage} {root}`"
     return f"make it with `danqing rebuild MANIFEST {root}`, or say data_dir= or DANQING_ROOT"
 
 
 @dataclass(frozen=True)
-class ScoreFiles:
-    """The scores of those shards that have some. files: by split, in their order; of: by shard."""
+class Sidecars:
+    """The files that judge shards. files: by split, in the order of these; of: by shard."""
 
-    files: DataFilesDict
-    of: dict[str, ScoreFile]
+    files: DataFilesDict = field(default_factory=DataFilesDict)
+    of: dict[str, tuple[Sidecar, ...]] = field(default_factory=dict)
+
+    @property
+    def judges(self) -> tuple[JudgingStage, ...]:
+        """The judges of any of the shards."""
+        there = {one.judge.folder for some in self.of.values() for one in some}
+        return tuple(judge for judge in JUDGES if judge.folder in there)
 
     def beside(
         self, shards: DataFilesDict, read_at: dict[str, list[str]]
-    ) -> dict[str, list[ScoreFile | None]]:
-        """The scores of each shard, by split, given where each file is to be read: itself, or its copy in a cache."""
-        found: dict[str, list[ScoreFile | None]] = {}
+    ) -> dict[str, list[tuple[Sidecar, ...]]]:
+        """What judges each shard, by split, given where each file is to be read: itself, or its copy in a cache."""
+        found: dict[str, list[tuple[Sidecar, ...]]] = {}
         for split, files in shards.items():
             at = dict(zip(self.files.get(split, ()), read_at.get(split, ()), strict=True))
-            scores = [self.of.get(file) for file in files]
-            found[split] = [one and replace(one, file=at[one.url]) for one in scores]
+            found[split] = [
+                tuple(replace(one, file=at[one.url]) for one in self.of.get(file, ())) for file in files
+            ]
         return found
 
 
-def find_scores(shards: DataFilesDict, verdicts: Any, download_config: Any) -> ScoreFiles | None:
-    """The files of scores/ that have the names of the shards in images/, or None where no shard is of a scored root.
+def find_sidecars(shards: DataFilesDict, verdicts: Any, download_config: Any) -> Sidecars:
+    """The files of scores/ and curated/ that have the names of the shards in images/.
 
-    A root is scored where it has a decision. Raises ValueError where scores of such a root are missing, unless it has
-    none at all and `all` pairs are wanted whatever their verdict, and where a root has scores and no decision.
+    A root is judged where it has a decision of that judge. Raises ValueError where files of a judge are missing, unless
+    there are none of its at all and `all` pairs are wanted whatever was judged, where they are there without its
+    decision, and where curate decided by other scores than those that are there.
     """
     homes = {file: _home(file) for files in shards.values() for file in files}
     names: dict[str, list[str]] = defaultdict(list)
     for place, name in filter(None, homes.values()):
         names[place].append(name)
-    found: dict[str, tuple[str, Any]] = {}
+    found: dict[str, tuple[Sidecar, Any]] = {}
     for place, those in names.items():
-        found |= _scores_in(_Root(place, download_config), those, verdicts)
-    urls = {file: _Root(home[0], None).url(f"scores/{home[1]}") for file, home in homes.items() if home}
-    of = {file: ScoreFile(url, url, found[url][0]) for file, url in urls.items() if url in found}
-    there = {split: [of[file].url for file in files if file in of] for split, files in shards.items()}
-    lists = {split: DataFilesList(files, [found[url][1] for url in files]) for split, files in there.items()}
-    return ScoreFiles(DataFilesDict(lists), of) if of else None
+        found |= _sidecars_in(_Root(place, download_config), those, verdicts)
+    of: dict[str, tuple[Sidecar, ...]] = {}
+    for file, home in homes.items():
+        urls = [_Root(home[0], None).url(f"{judge.folder}/{home[1]}") for judge in JUDGES] if home else []
+        if some := tuple(found[url][0] for url in urls if url in found):
+            of[file] = some
+    there = {
+        split: [one.url for file in files for one in of.get(file, ())] for split, files in shards.items()
+    }
+    lists = {split: DataFilesList(urls, [found[url][1] for url in urls]) for split, urls in there.items()}
+    return Sidecars(DataFilesDict(lists), of)
 
 
 def _home(file: str) -> tuple[str, str] | None:
     """The root in whose images/ a shard lies, and the shard's name; None where it lies in no folder of that name.
 
-    A link is followed unless it lies in a root that was re-validated itself: whoever gathers shards, or images/ as a
+    A link is followed unless it lies in a root that was judged itself: whoever gathers shards, or images/ as a
     whole, by links has their root, and its verdicts, all the same.
     """
     path, hop, rest = file.partition("::")
     if "://" not in path:
         path, real = os.path.abspath(path), os.path.realpath(path)  # noqa: PTH100  the first resolves no links
-        if not _is_shard(path) or (_is_shard(real) and not _was_scored(path)):
+        if not _is_shard(path) or (_is_shard(real) and not _was_judged(path)):
             path = real
     start, folder, name = path.rpartition("/images/")
     return (start + hop + rest, name) if folder and "/" not in name else None
@@ -181,39 +194,71 @@ def _is_shard(path: str) -> bool:
     return path.split("/")[-2:-1] == ["images"]
 
 
-def _was_scored(path: str) -> bool:
-    """Whether beside the images/ of a file on this disk there are scores, or a decision."""
+def _was_judged(path: str) -> bool:
+    """Whether beside the images/ of a file on this disk there are files of a judge, or its decision."""
     root = path.rpartition("/images/")[0]
-    return os.path.isdir(f"{root}/scores") or os.path.exists(f"{root}/{DECISION}")  # noqa: PTH110, PTH112
+    return any(
+        os.path.isdir(f"{root}/{judge.folder}") or os.path.exists(f"{root}/{judge.decision}")  # noqa: PTH110, PTH112
+        for judge in JUDGES
+    )
 
 
-def _scores_in(root: _Root, names: list[str], verdicts: Any) -> dict[str, tuple[str, Any]]:
-    """The decision and the date or ETag of the scores of each shard, by their URL; nothing of an unscored root."""
-    said, remedy = root.document(DECISION), f"run `danqing revalidate {root.place}`"
-    wanted = [f"scores/{name}" for name in names]
+def _sidecars_in(root: _Root, names: list[str], verdicts: Any) -> dict[str, tuple[Sidecar, Any]]:
+    """The files that judge these shards of a root, each with its date or ETag, by their URL."""
+    said = {judge.folder: _decision(root, judge) for judge in JUDGES}
+    found: dict[str, tuple[Sidecar, Any]] = {}
+    for judge in JUDGES:
+        found |= _sidecars_of(judge, root, names, said[judge.folder], verdicts)
+    scores, curated = said["scores"], said["curated"]
+    now = None if scores is None else str(scores["decision"])
+    if curated is not None and (by := curated.get("scores")) != now:
+        raise ValueError(f"{root.place}: {outdated(by, now)}: run `danqing curate {root.place} --decide`")
+    return found
+
+
+def _decision(root: _Root, judge: JudgingStage) -> dict[str, Any] | None:
+    """The decision of a judge, None where it has judged nothing."""
+    said = root.document(judge.decision)
+    if said is not None and not (isinstance(said, dict) and "decision" in said):
+        raise ValueError(
+            f"{root.url(judge.decision)}: no decision of danqing {judge.stage}: run `danqing {judge.stage} "
+            f"{root.place}`"
+        )
+    return said
+
+
+def _sidecars_of(
+    judge: JudgingStage, root: _Root, names: list[str], said: dict[str, Any] | None, verdicts: Any
+) -> dict[str, tuple[Sidecar, Any]]:
+    """The same of one judge, by its decision."""
+    remedy = f"run `danqing {judge.stage} {root.place}`"
+    wanted = [f"{judge.folder}/{name}" for name in names]
     asked = wanted if said is not None else wanted[:1]
-    files = root.listed("scores/*.parquet") if root.lists else root.named(asked)
+    files = root.listed(f"{judge.folder}/*.parquet") if root.lists else root.named(asked)
     if said is None:
         if files:
-            raise ValueError(f"{root.url(DECISION)}: not there, so no verdict is final: {remedy}")
+            raise ValueError(f"{root.url(judge.decision)}: not there, so nothing is final: {remedy}")
         return {}
-    if not (isinstance(said, dict) and "decision" in said):
-        raise ValueError(f"{root.url(DECISION)}: no decision of a re-validation: {remedy}")
-    missing = [url for url in map(root.url, wanted) if url not in files]
+    urls = [*map(root.url, wanted)]
+    missing = [url for url in urls if url not in files]
     if not missing:
         if verdicts is None and said.get("kept") == 0:
-            _warn_once(
-                f"{root.place}: none of its pairs is kept by their verdicts, so none is served; for another level run "
-                f"danqing revalidate {root.place} --decide --alpha LEVEL, or say verdicts=",
-                str(said["decision"]),
-            )
-        return {url: (str(said["decision"]), files[url]) for url in map(root.url, wanted)}
+            _warn_once(f"{root.place}: {_NONE_KEPT[judge.folder].format(root.place)}", str(said["decision"]))
+        return {url: (Sidecar(judge, url, url, str(said["decision"])), files[url]) for url in urls}
     if files or words_of(verdicts) != ["all"]:
         raise ValueError(
-            f"{missing[0]}: not there, though the root has verdicts, so it is unknown which pairs were dropped: "
-            f"{remedy}, or copy scores/ too"
+            f"{missing[0]}: not there, though the root was {judge.judged}, so it is unknown which pairs were dropped: "
+            f"{remedy}, or copy {judge.folder}/ too"
         )
     return {}
+
+
+_NONE_KEPT = {
+    "scores": "none of its pairs is kept by their verdicts, so none is served; for another level run "
+    "danqing revalidate {} --decide --alpha LEVEL, or say verdicts=",
+    "curated": "curate keeps none of its pairs, so none is served; for other thresholds run "
+    'danqing curate {} --decide with them, or say verdicts="all"',
+}
 
 
 @functools.cache
@@ -292,4 +337,4 @@ class _Root:
                 f"{url}: cannot be asked for, so it is unknown which pairs were dropped"
             ) from error
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{url} is not JSON: run `danqing revalidate {self.place}`") from error
+            raise ValueError(f"{url} is not JSON: run `danqing {path.split('/')[1]} {self.place}`") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -119,13 +120,13 @@ DECIDED = pa.schema(
 SCORES = pa.schema([*SCORED, *DECIDED])
 
 
-def unlike_scores(schema: pa.Schema, names: Iterable[str]) -> str | None:
-    """What is wrong with columns of a file of scores, None where each has its type; nullable or not makes no odds."""
+def unlike(schema: pa.Schema, promised: pa.Schema, names: Iterable[str]) -> str | None:
+    """What is wrong with some columns of a file, None where each has its type; nullable or not makes no odds."""
     for name in names:
         if name not in schema.names:
             return f"column {name} is missing"
-        if (kind := schema.field(name).type) != SCORES.field(name).type:
-            return f"column {name} is {kind}, not {SCORES.field(name).type}"
+        if (kind := schema.field(name).type) != promised.field(name).type:
+            return f"column {name} is {kind}, not {promised.field(name).type}"
     return None
 
 
@@ -164,8 +165,48 @@ CHANGES = pa.schema(
 # What a release says of a pair that was judged, beside columns of scores/.
 SCORE = pa.field("score", pa.float32())  # the one that was tested
 SCORE_MODEL = pa.field("score_model", pa.string())
+
+
+@dataclass(frozen=True, slots=True)
+class JudgingStage:
+    """A stage that says of each pair of a root whether it is kept, in files beside those of images/.
+
+    folder: of its files; columns: of these; own: those that are of its files whatever images/ carries by that name, any
+    other that both have is that of images/; appended: those that the loader appends unasked; judged: what was done to a
+    root, as messages say it; says: the columns by which a pair is kept.
+    """
+
+    stage: str
+    folder: str
+    columns: pa.Schema
+    own: tuple[str, ...]
+    appended: tuple[str, ...]
+    judged: str
+    says: tuple[str, ...]
+
+    @property
+    def decision(self) -> str:
+        """The path of its decision in a root."""
+        return f"ledger/{self.stage}/decision.json"
+
+    def beside(self, images: Iterable[str]) -> list[str]:
+        """The columns that a shard has of it, beside these of images/."""
+        return [name for name in self.columns.names if name in self.own or name not in {*images}]
+
+
 # What the loader appends to a pair that was judged.
 SERVED = ("score_alt_text", "score_recaption", "p", "verdict", "suspect")
+SCORING = JudgingStage("revalidate", "scores", SCORES, SERVED, SERVED, "scored", ("verdict", "kept"))
+CURATION = JudgingStage(
+    "curate", "curated", CURATED, tuple(CURATED.names[1:]), ("cos", "dup_count"), "curated", ("reason",)
+)
+JUDGES = (SCORING, CURATION)  # a pair is served where all that there are keep it
+
+
+def outdated(read: str | None, there: str | None) -> str:
+    """What is wrong where curate has read scores of another decision than those that are there now."""
+    by = "no scores" if read is None else f"scores of decision {read}"
+    return f"curated by {by}, and ledger/{SCORING.stage} has {there or 'no decision'}"
 
 
 def is_list(kind: pa.DataType) -> bool:

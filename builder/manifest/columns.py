@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.types as types
 
-from ..disk.schema import IMAGES, SERVED
+from ..disk.schema import CURATED, IMAGES, SERVED
 from ..errors import InputError
 from .carry import conform, plain, reshaped
 from .text import UTF8
@@ -45,7 +45,7 @@ SCHEMAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "datacomp": (("url",), ("text",)),
 }
 # `kept`: of a shard that bears it the loader yields the pairs for which it is true.
-RESERVED = frozenset(IMAGES.names) | frozenset(SERVED) | {"caption", "kept", "outcome", "reason"}
+RESERVED = frozenset((*IMAGES.names, *SERVED, *CURATED.names)) | {"caption", "kept", "outcome", "reason"}
 HASHES = ("sha256", "md5")
 
 

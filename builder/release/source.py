@@ -21,7 +21,7 @@ from ..disk import ledger
 from ..disk.files import join
 from ..disk.ledger import DecisionDocument
 from ..disk.parquet import parquet
-from ..disk.schema import IMAGES, SCORES, published, said_by, unlike_scores
+from ..disk.schema import IMAGES, SCORES, published, said_by, unlike
 from ..errors import InputError
 from ..stage import shards as rebuilt
 
@@ -186,7 +186,7 @@ def _look_scores(shard: rebuilt.Shard, decision: DecisionDocument) -> tuple[dict
     url = _scores(shard)
     with parquet(url) as file:
         said = said_by(file.schema_arrow)
-        if unlike_scores(file.schema_arrow, SCORES.names) or said.get("decision") != decision["decision"]:
+        if unlike(file.schema_arrow, SCORES, SCORES.names) or said.get("decision") != decision["decision"]:
             raise InputError(
                 f"{url}: has no verdicts of the decision in ledger/{SCORING}/; run danqing revalidate {shard.root} "
                 "--decide"

@@ -28,7 +28,7 @@ from ..disk import ledger
 from ..disk.files import filesystem, join, read_bytes, tables_in
 from ..disk.ledger import DecisionDocument, PlanDocument
 from ..disk.parquet import parquet
-from ..disk.schema import SCORES, said_by, tested, unlike_scores
+from ..disk.schema import SCORES, said_by, tested, unlike
 from ..errors import InputError
 from ..reasons import Cause, Verdict
 from ..stage.counts import HostCounts
@@ -154,7 +154,7 @@ def _begun(root: str) -> Numbers:
 def _check(root: str, url: str, file: pq.ParquetFile, decision: DecisionDocument) -> None:
     """InputError where a shard's verdicts are missing or not those of the decision."""
     name = said_by(file.schema_arrow).get("decision")
-    wrong = unlike_scores(file.schema_arrow, SCORES.names)
+    wrong = unlike(file.schema_arrow, SCORES, SCORES.names)
     if wrong or name != decision["decision"]:
         raise InputError(
             f"{url}: {wrong or 'has no verdicts of the last decision'}; run danqing revalidate {root} --decide"

@@ -24,7 +24,7 @@ from ..disk.digests import pc
 from ..disk.files import fetched, join, publish, write_atomic
 from ..disk.ledger import ShardLedger, Tally, WrittenFile
 from ..disk.parquet import writer
-from ..disk.schema import CODE_BITS, DECIDED, SCORED, SCORES, floats, said_by, saying, tested, unlike_scores
+from ..disk.schema import CODE_BITS, DECIDED, SCORED, SCORES, floats, said_by, saying, tested, unlike
 from ..errors import InputError
 from ..stage.engine import Done
 from ..stage.shards import Shard
@@ -112,7 +112,7 @@ class ShardScores:
         """
         with opened(self.shard, folder="scores") as file:
             said = said_by(file.schema_arrow)
-            what = unlike_scores(file.schema_arrow, SCORED.names) or (
+            what = unlike(file.schema_arrow, SCORED, SCORED.names) or (
                 None if said else "it names no checkpoint"
             )
             if what:

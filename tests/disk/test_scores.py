@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 import danqing
 from builder.disk import batches, schema, sidecar
-from builder.disk.sidecar import ScoreFile
+from builder.disk.sidecar import Sidecar
 from builder.reasons import Cause, Verdict
 from tests.processes import loaded
 
@@ -266,9 +266,9 @@ def heavy(tmp_path_factory):
 
 def read(heavy, groups=None, verdicts=None, **reading):
     images, scores = Recording(heavy[0]), io.BytesIO(heavy[1])
-    where = ScoreFile("scores.parquet", "/root/scores/scores.parquet", DECISION)
+    where = Sidecar(schema.SCORING, "scores.parquet", "/root/scores/scores.parquet", DECISION)
     reading = batches.Reading(verdicts=verdicts, **{"columns": ["key", "image", *schema.SERVED]} | reading)
-    tables = sidecar.read(images, groups, reading, scores, where)
+    tables = sidecar.read(images, groups, reading, [(scores, where)])
     found = [row for table in tables for row in table.to_pylist()]
     return images, found
 
@@ -305,9 +305,9 @@ def test_columns_without_the_picture_read_none(heavy):
 
 def test_of_the_scores_only_the_groups_at_the_side_are_read(heavy):
     recording = Recording(heavy[1])
-    where = ScoreFile("scores.parquet", "/root/scores/scores.parquet", DECISION)
+    where = Sidecar(schema.SCORING, "scores.parquet", "/root/scores/scores.parquet", DECISION)
     reading = batches.Reading(["key", "verdict"])
-    tables = sidecar.read(io.BytesIO(heavy[0]), (3,), reading, recording, where)
+    tables = sidecar.read(io.BytesIO(heavy[0]), (3,), reading, [(recording, where)])
     assert sum(table.num_rows for table in tables) == 8
     assert groups_read(recording, "verdict") == {4, 5}
 
