@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import html
 import io
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import EnvironmentProblem
+from .histogram import Edges, FloatHistogram, rebinned
 from .values import number, share
 
 if TYPE_CHECKING:
@@ -27,11 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Counts = npt.NDArray[np.int64]
-BINS = 2000  # of a histogram of scores, 0.001 wide, over [-1, 1]
-EDGES = np.linspace(-1, 1, BINS + 1)
 WIDE, NARROW = 536, 348  # pixels; the second is a phone's 390 less the margins
 FONT = 12.5
-SHOWN_BINS = 72  # of a histogram, at most
 # matplotlib draws in these colours, which nothing else has; the page puts its own, light or dark, in their place.
 INK, MUTED, RULE, PAPER = "#fe01a0", "#fe01a1", "#fe01a2", "#fe01a3"
 COLOURS = {
@@ -65,12 +64,42 @@ class FunnelBar:
 
 
 @dataclass(frozen=True, slots=True)
+class Layer:
+    """The numbers of one group of dropped pairs. colour: a name of COLOURS."""
+
+    label: str
+    colour: str
+    histogram: FloatHistogram
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A threshold on the axis of a chart. least: whether numbers below it drop, and not those above."""
+
+    value: float
+    label: str
+    least: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What the axis of a chart is of, and its thresholds."""
+
+    label: str
+    marks: tuple[Mark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart as SVG, for a wide page and for a narrow one, and what it shows in a sentence."""
+    """A chart as SVG, for a wide page and for a narrow one, and what it shows in a sentence.
+
+    log: whether the axis of its numbers is logarithmic.
+    """
 
     wide: str
     narrow: str
     told: str
+    log: bool = False
 
 
 def funnel(steps: Sequence[FunnelBar], told: str) -> Chart:
@@ -80,6 +109,7 @@ def funnel(steps: Sequence[FunnelBar], told: str) -> Chart:
 
     def draw(width: int) -> Figure:
         left, right = (92, 116) if width == WIDE else (84, 104)
+        left = max(left, 8 + 7 * max(len(step.label) for step in steps))
         figure, axes = _axes(width, 30 * len(steps) + 8, (left, 4, right, 4))
         for place, step in enumerate(steps):
             axes.barh(place, whole, color=RULE, height=0.66, alpha=0.45, linewidth=0)
@@ -96,57 +126,55 @@ def funnel(steps: Sequence[FunnelBar], told: str) -> Chart:
     return _chart("funnel", draw, told)
 
 
-def histogram(scores: npt.NDArray[Any]) -> Counts:
-    """The number of `scores` (cosines) in each of BINS: outside [-1, 1] at the end, and nowhere if not finite."""
-    scores = scores[np.isfinite(scores)]
-    place = np.clip(((scores + 1) * (BINS / 2)).astype(np.int64), 0, BINS - 1)
-    return np.bincount(place, minlength=BINS).astype(np.int64)
-
-
-def kept_and_dropped(histograms: Mapping[str, Counts], labels: Mapping[str, str], told: str) -> Chart:
-    """Scores of the kept pairs above, of the dropped ones below, stacked by why; one score axis, two of pairs.
-
-    labels: of the reasons, in the order of the stack.
-    """
-    edges, shown = _rebinned(histograms)
-    lost = {name: shown[name] for name in labels if name != "kept" and name in shown and shown[name].any()}
+def kept_and_dropped(
+    name: str, kept: FloatHistogram, lost: Sequence[Layer], scale: Scale, told: str
+) -> Chart:
+    """Numbers of the kept pairs above, of the dropped ones below, stacked by why; one axis of theirs, two of pairs."""
+    values = [mark.value for mark in scale.marks]
+    edges, (stays, *goes), log = rebinned([kept, *(one.histogram for one in lost)], values)
+    layers = [(one, counts) for one, counts in zip(lost, goes, strict=True) if one.histogram.total]
 
     def draw(width: int) -> Figure:
         figure, axes = _axes(width, 340, (52, 26, 6, 190))
-        axes.stairs(shown.get("kept", np.zeros(len(edges) - 1)), edges, fill=True, color=COLOURS["kept"])
+        axes.stairs(stays, edges, fill=True, color=COLOURS["kept"])
         _title(axes, "kept")
         below = _more_axes(figure, width, 340, (52, 186, 6, 40))
         base = np.zeros(len(edges) - 1)
-        for name, counts in lost.items():
-            area = below.stairs(base + counts, edges, baseline=base, fill=True, color=COLOURS[name])
-            area.set(hatch=_HATCHES.get(name), edgecolor=PAPER, linewidth=0, label=labels[name])
+        for one, counts in layers:
+            area = below.stairs(base + counts, edges, baseline=base, fill=True, color=COLOURS[one.colour])
+            area.set(hatch=_HATCHES.get(one.colour), edgecolor=PAPER, linewidth=0, label=one.label)
             base = base + counts
         _title(below, "dropped")
-        if lost:
-            below.legend(**_LEGEND, loc="upper right", borderaxespad=0)
-        for one in (axes, below):
-            one.set(xlim=(edges[0], edges[-1]), ylim=(0, None))
-            _grid(one, whole=True)
+        for one_axes in (axes, below):
+            _along(one_axes, edges, log=log)
+        _legend(below, [one.label for one, _ in layers], width)
+        for one_axes in (axes, below):
+            _grid(one_axes, whole=True)
+            for value in values:
+                one_axes.axvline(value, color=INK, linewidth=1, linestyle=(0, (1, 2)))
+        for mark in scale.marks:
+            _label(axes, mark)
         axes.tick_params(labelbottom=False)
-        below.set_xlabel("score, cosine", color=MUTED)
+        below.set_xlabel(scale.label, color=MUTED)
         return figure
 
-    return _chart("scores", draw, told)
+    return replace(_chart(name, draw, told), log=log)
 
 
-def against_null(histograms: Mapping[str, Counts], threshold: float, told: str) -> Chart:
+def against_null(
+    kept: FloatHistogram, dropped: FloatHistogram, null: FloatHistogram, threshold: float, told: str
+) -> Chart:
     """Shares of the kept, the dropped and the permuted pairs by score; threshold: where the null is nearly over."""
-    edges, shown = _rebinned(histograms)
-    shares = {name: counts / max(1, counts.sum()) * 100 for name, counts in shown.items()}
-    styles = {"kept": ("-", "kept"), "dropped": ((0, (4, 2)), "dropped")}
+    edges, counts, _ = rebinned([null, kept, dropped])
+    shares, *lines = (one / max(1, one.sum()) * 100 for one in counts)
+    styles = (("kept", "kept", "-"), ("dropped", "drifted", (0, (4, 2))))
 
     def draw(width: int) -> Figure:
         figure, axes = _axes(width, 250, (52, 40, 6, 40))
-        axes.stairs(shares["null"], edges, fill=True, color=COLOURS["null"], label="chance")
-        for name, (dashes, label) in styles.items():
-            colour = COLOURS["kept" if name == "kept" else "drifted"]
-            if shown[name].any():
-                axes.stairs(shares[name], edges, color=colour, linewidth=2, linestyle=dashes, label=label)
+        axes.stairs(shares, edges, fill=True, color=COLOURS["null"], label="chance")
+        for line, (label, colour, dashes) in zip(lines, styles, strict=True):
+            if line.any():
+                axes.stairs(line, edges, color=COLOURS[colour], linewidth=2, linestyle=dashes, label=label)
         axes.axvline(threshold, color=INK, linewidth=1, linestyle=(0, (1, 2)))
         axes.set(xlim=(edges[0], edges[-1]), ylim=(0, None))
         axes.yaxis.set_major_formatter("{x:g}%")
@@ -158,18 +186,40 @@ def against_null(histograms: Mapping[str, Counts], threshold: float, told: str) 
     return _chart("null", draw, told)
 
 
-def _rebinned(histograms: Mapping[str, Counts]) -> tuple[npt.NDArray[np.float64], dict[str, Counts]]:
-    """The range that has scores, in at most SHOWN_BINS; a thousandth of them at either end counts at the edge."""
-    whole = np.sum([counts / max(1, counts.sum()) for counts in histograms.values()], axis=0)
-    cumulated = np.cumsum(whole) / max(whole.sum(), 1e-9)
-    first, last = (int(np.searchsorted(cumulated, end)) for end in (0.0005, 0.9995))
-    width = max(1, -(-(last + 1 - first) // SHOWN_BINS))
-    first = max(0, first // width * width)
-    bins = -(-(last + 1 - first) // width)
-    clipped = np.clip((np.arange(BINS) - first) // width, 0, bins - 1)
-    shown = {name: np.bincount(clipped, counts, bins).astype(np.int64) for name, counts in histograms.items()}
-    step = EDGES[1] - EDGES[0]
-    return EDGES[first] + np.arange(bins + 1) * width * step, shown
+def _along(axes: Axes, edges: Edges, *, log: bool) -> None:
+    """The axis of the numbers, with plain figures also where it is logarithmic."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    if log:
+        axes.set_xscale("log")
+        decades = math.log10(edges[-1] / edges[0])
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if decades < 3 else (1.0,), numticks=8))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}" if value >= 1 else f"{value:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.tick_params(which="minor", length=0)
+    axes.set(xlim=(edges[0], edges[-1]), ylim=(0, None))
+
+
+def _legend(axes: Axes, labels: Sequence[str], width: int) -> None:
+    """A legend beside the title where it fits, else inside, with some room for it."""
+    if not labels:
+        return
+    if sum(7 * len(label) + 36 for label in labels) + 70 < width - 58:
+        place: dict[str, Any] = {"ncols": len(labels), "loc": "lower right", "bbox_to_anchor": (1, 1.0)}
+    else:
+        place = {"loc": "upper right"}
+        axes.set_ylim(0, axes.get_ylim()[1] * (1 + 0.2 * min(3, len(labels))))
+    axes.legend(**_LEGEND, **place, borderaxespad=0)
+
+
+def _label(axes: Axes, mark: Mark) -> None:
+    """What stands at a mark: on the side without kept pairs, where there is room for it."""
+    place = float(axes.transLimits.transform(axes.transScale.transform((mark.value, 0)))[0])
+    left = place > 0.2 and (mark.least or place > 0.8)
+    axes.annotate(
+        mark.label, (place, 1), (-4 if left else 4, -2), "axes fraction", "offset points",
+        ha="right" if left else "left", va="top", color=INK, fontsize=FONT - 1,
+    )  # fmt: skip
 
 
 def _chart(name: str, draw: Callable[[int], Figure], told: str) -> Chart:

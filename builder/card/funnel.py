@@ -26,7 +26,7 @@ from ..disk.files import join, listdir
 from ..disk.release import Release, RevisionDocument
 from ..errors import VerificationError
 from ..stage.funnels import StageFunnel, checked_funnels
-from ..stage.recipe import beside_paper
+from ..stage.recipe import RecipeFunnel, beside_paper
 from ..stage.status import summary_of
 from .values import share
 
@@ -81,7 +81,7 @@ def before(funnel: Mapping[str, Any]) -> list[StageFunnel]:
 
 
 def beside(
-    funnels: Sequence[StageFunnel], asked: int, fetched: int, gap: str = " "
+    funnels: Sequence[RecipeFunnel], asked: int, fetched: int, gap: str = " "
 ) -> list[tuple[str, str, str]]:
     """The rows of the paper that these stages and a rebuild answer: name, share dropped here, and in the paper."""
     return [

@@ -1,4 +1,4 @@
-"""Stage `report`: a re-validated root in, one self-contained page out.
+"""Stage `report`: a re-validated or curated root in, one self-contained page out.
 
 danqing report ./danqing report.html
 """

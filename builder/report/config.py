@@ -12,9 +12,13 @@ from ..stage.shared import Shared
 class ReportConfig(Shared):
     """What `danqing report` was asked."""
 
-    root: str = option("", "root of a re-validated data set: a folder or an fsspec URL", positional=True)
+    root: str = option(
+        "", "root of a re-validated or curated data set: a folder or an fsspec URL", positional=True
+    )
     output: str = option("", "page to write: one HTML file that needs no network", positional=True)
-    samples: int = option(24, "pairs shown of each verdict, those with the smallest keys")
+    samples: int = option(
+        24, "pairs shown of each verdict, and a quarter as many on either side of each threshold"
+    )
     overwrite: bool = option(False, "replace OUTPUT though it is no report", shared=True)
 
     def check(self) -> None:

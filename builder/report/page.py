@@ -11,17 +11,18 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .. import __version__
 from ..card import charts, funnel, values, words
-from ..card.charts import BINS, EDGES, Chart, Counts, FunnelBar
+from ..card.charts import Chart, FunnelBar, Layer, Scale
+from ..card.histogram import FloatHistogram
 from ..disk.ledger import by_count
 from ..disk.schema import published
-from ..reasons import KEPT, Cause, Verdict
+from ..reasons import KEPT, Cause, Reason, Verdict
 from ..stage.counts import HostTotal
-from .gather import Numbers, captions
+from .gather import Numbers
+from .judged import measures_shown, plain, strips_shown
 from .samples import Gallery, Text, text, visible
+from .scored import Scored, captions
 
 VERDICTS: dict[str, str] = words.VERDICTS | {
     Verdict.DEAD: "No bytes came, or there is no picture in them.",
@@ -51,37 +52,61 @@ def render(root: str, numbers: Numbers, galleries: list[Gallery]) -> str:
     from markupsafe import Markup
 
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.FunctionLoader(_source),
+    )  # fmt: skip
     # A chart is SVG: matplotlib has escaped what stands in it.
-    environment.filters |= {"count": values.number, "score": score, "svg": Markup}
-    source = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-    spreads, threshold = _spreads(numbers)
-    return environment.from_string(source).render(
-        name=visible(name_of(root)),
-        numbers=numbers,
-        captions=captions(numbers.plan),
-        groups=galleries,
-        verdicts=VERDICTS,
-        causes=words.CAUSES,
-        share=share,
-        percent=percent,
-        shown=SHOWN,
-        losses=_losses(numbers),
-        beside=funnel.beside(numbers.before, numbers.fetched, numbers.rebuilt, gap=""),
-        worst=_hosts(numbers.hosts.worst(HOSTS)),
-        largest=_hosts(numbers.hosts.largest(HOSTS)),
-        spreads=spreads,
-        threshold=threshold,
-        charts=_charts(numbers, threshold),
-        wide=charts.WIDE,
-        made=_made(root, numbers),
-        model=visible(str(_checkpoint(numbers).get("model") or "an unnamed checkpoint")),
-    )
+    environment.filters |= {
+        "count": values.number, "score": score, "svg": Markup, "plain": plain, "visible": visible,
+    }  # fmt: skip
+    known = {
+        "name": visible(name_of(root)),
+        "numbers": numbers,
+        "groups": galleries,
+        "share": share,
+        "percent": percent,
+        "losses": _losses(numbers),
+        "beside": _beside(numbers),
+        "worst": _hosts(numbers.hosts.worst(HOSTS)),
+        "largest": _hosts(numbers.hosts.largest(HOSTS)),
+        "charts": {"funnel": _funnel(numbers)},
+        "wide": charts.WIDE,
+        "made": _made(root, numbers),
+        "reasons": words.REASONS,
+    }
+    if numbers.scored:
+        known |= _scored(numbers.scored)
+    if numbers.curated:
+        known |= {
+            "measures": measures_shown(root, numbers.curated),
+            "strips": strips_shown(root, numbers.curated),
+            "embedder": _named(numbers.curated.decision["embedder"]),
+            "compared": captions(numbers.curated.plan, "curate"),
+        }
+    return environment.get_template("page.html").render(known)
 
 
-def _checkpoint(numbers: Numbers) -> Mapping[str, Any]:
-    return published(numbers.decision.get("checkpoint", {}))
+def _source(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _scored(scored: Scored) -> dict[str, Any]:
+    """What the sections about verdicts and scores say."""
+    spreads, threshold = spreads_of(scored)
+    return {
+        "captions": captions(scored.plan),
+        "verdicts": VERDICTS,
+        "causes": words.CAUSES,
+        "shown": SHOWN,
+        "spreads": spreads,
+        "threshold": threshold,
+        "score_charts": _charts(scored, threshold),
+        "model": _named(scored.decision.get("checkpoint", {})),
+    }
+
+
+def _named(checkpoint: Mapping[str, Any]) -> str:
+    return visible(str(published(checkpoint).get("model") or "an unnamed checkpoint"))
 
 
 def name_of(root: str) -> str:
@@ -93,11 +118,32 @@ def name_of(root: str) -> str:
 def _losses(numbers: Numbers) -> list[tuple[str, int, str]]:
     """Why pairs were lost, how many, and where, the commonest first."""
     found = [(reason, count, "rebuild") for reason, count in numbers.reasons.items()]
-    for (verdict, cause, kept), count in numbers.fates.items():
+    for (verdict, cause, kept), count in numbers.scored.fates.items() if numbers.scored else ():
         if not kept:
             found.append((cause, count, "--min-score" if cause == Cause.MIN_SCORE else verdict))
+    judged = numbers.curated.reasons.items() if numbers.curated else ()
+    found += [
+        (reason, count, "curate")
+        for reason, count in judged
+        if reason != Reason.VERDICT or not numbers.scored
+    ]
     found.sort(key=lambda one: (-one[1], one[0]))
     return [(visible(name), count, visible(where)) for name, count, where in found]
+
+
+def _beside(numbers: Numbers) -> list[tuple[str, str, str]]:
+    """The rows of the paper that this root answers; of those whose steps were all skipped, that they were."""
+    stages = [*numbers.before, *([numbers.curated.funnel] if numbers.curated else [])]
+    if not stages:
+        return []
+    steps = [step for one in stages for step in one["steps"] if step["row"] is not None]
+    done = {f"{step['row']}" for step in steps if "(skipped" not in step["name"]}
+    skipped = {f"{step['row']}" for step in steps} - done
+    rows = funnel.beside(stages, numbers.fetched, numbers.rebuilt, gap="")
+    return [
+        (visible(name), "skipped" if name.partition(" ")[0] in skipped else here, there)
+        for name, here, there in rows
+    ]
 
 
 def _hosts(hosts: Iterable[HostTotal]) -> list[tuple[Text | None, int, int, str]]:
@@ -105,87 +151,107 @@ def _hosts(hosts: Iterable[HostTotal]) -> list[tuple[Text | None, int, int, str]
     rows = []
     for one in hosts:
         lost = by_count({fate: n for fate, n in one.words.items() if fate != "kept"})
-        why = ", ".join(f"{n:,} {FATES.get(fate, fate)}" for fate, n in lost)
+        why = ", ".join(f"{n:,} {FATES.get(fate, fate.replace('_', ' '))}" for fate, n in lost)
         shown = text(one.host.encode("utf-8", "replace")) if one.host else None
         rows.append((shown, one.pairs, one.kept, visible(why)))
     return rows
 
 
-def _curves(numbers: Numbers) -> dict[str, Counts]:
-    """Histograms of the kept, the dropped together, and the null where there is one."""
-    nothing = np.zeros(BINS, np.int64)
-    lost = [counts for fate, counts in numbers.histograms.items() if fate != "kept"]
-    curves = {"kept": numbers.histograms.get("kept", nothing), "dropped": sum(lost, nothing)}
-    return curves if numbers.null is None else curves | {"null": numbers.null}
+def _kept_and_lost(scored: Scored) -> tuple[FloatHistogram, dict[str, FloatHistogram]]:
+    """The scores of the kept, and of the dropped by why, in the order of charts."""
+    lost = {fate: scored.histograms[fate] for fate in FATES if fate != "kept" and fate in scored.histograms}
+    return scored.histograms.get("kept", FloatHistogram()), {
+        fate: one for fate, one in lost.items() if one.total
+    }
 
 
-def _spreads(numbers: Numbers) -> tuple[list[tuple[str, int, float, float, float, str]], float]:
+def spreads_of(scored: Scored) -> tuple[list[tuple[str, int, float, float, float, str]], float]:
     """Scored pairs, three quantiles and the share above the null's RARE of each group; that (1 without a null)."""
-    curves = _curves(numbers)
-    null = curves.get("null")
-    threshold = 1.0 if null is None or not null.any() else _quantile(null, RARE)
-    lost = {FATES.get(fate, fate): counts for fate, counts in numbers.histograms.items() if fate != "kept"}
-    shown = {name: curves[name] for name in ("kept", "dropped")} | (lost if len(lost) > 1 else {})
+    kept, lost = _kept_and_lost(scored)
+    null = scored.null
+    threshold = 1.0 if null is None or not null.total else null.quantile(RARE)
+    shown = {"kept": kept, "dropped": sum(lost.values(), FloatHistogram())}
+    shown |= {FATES[fate]: one for fate, one in lost.items()} if len(lost) > 1 else {}
     rows = []
-    for name, counts in (shown if null is None else shown | {"chance": null}).items():
-        if pairs := int(counts.sum()):
-            above = share(int(counts[EDGES[1:] > threshold].sum()), pairs) if threshold < 1 else "–"
-            low, middle, high = (_quantile(counts, one) for one in (0.05, 0.5, 0.95))
+    for name, one in (shown if null is None else shown | {"chance": null}).items():
+        if pairs := one.total:
+            above = share(one.from_on(threshold), pairs) if threshold < 1 else "–"
+            low, middle, high = map(one.quantile, (0.05, 0.5, 0.95))
             rows.append((name, pairs, low, middle, high, above))
     return rows, threshold
 
 
-def _quantile(counts: Counts, share: float) -> float:
-    """The upper edge of the bin in which a share of the counted values is reached."""
-    cumulated = np.cumsum(counts)
-    return float(EDGES[int(np.searchsorted(cumulated, share * cumulated[-1])) + 1])
-
-
-def _charts(numbers: Numbers, threshold: float) -> dict[str, Chart]:
-    whole, kept = numbers.manifest, numbers.kept
-    told = f"Of {whole:,} rows of the manifest {numbers.rebuilt:,} have a picture and {kept:,} are kept."
-    made = {"funnel": charts.funnel(_steps(numbers), told)}
-    shown = {fate: counts for fate, counts in numbers.histograms.items() if counts.any()}
-    if shown:
-        lost = sum(int(counts.sum()) for fate, counts in shown.items() if fate != "kept")
-        scored = int(shown["kept"].sum()) if "kept" in shown else 0
-        told = f"Scores of {scored:,} kept pairs, and below them of {lost:,} dropped ones, by why they were dropped."
-        made["scores"] = charts.kept_and_dropped(shown, FATES, told)
-    curves = _curves(numbers)
-    if "null" in curves and shown:
+def _charts(scored: Scored, threshold: float) -> dict[str, Chart]:
+    kept, lost = _kept_and_lost(scored)
+    gone = sum(lost.values(), FloatHistogram())
+    if not kept.total + gone.total:
+        return {}
+    told = f"Scores of {kept.total:,} kept pairs, and below them of {gone.total:,} dropped ones, by why they were."
+    layers = [Layer(FATES[fate], fate, one) for fate, one in lost.items()]
+    made = {"scores": charts.kept_and_dropped("scores", kept, layers, Scale("score, cosine"), told)}
+    if scored.null is not None:
         told = "Scores of kept and of dropped pairs beside those of captions with pictures of other pairs."
-        made["null"] = charts.against_null(curves, threshold, told)
+        made["null"] = charts.against_null(kept, gone, scored.null, threshold, told)
     return made
 
 
+def _funnel(numbers: Numbers) -> Chart:
+    told = (
+        f"Of {numbers.manifest:,} rows of the manifest {numbers.rebuilt:,} have a picture and "
+        f"{numbers.kept:,} are kept."
+    )
+    return charts.funnel(_steps(numbers), told)
+
+
 def _steps(numbers: Numbers) -> list[FunnelBar]:
-    """The bars of the funnel: each verdict begins where the one before ends."""
+    """The bars of the funnel: each verdict begins where the one before ends, each reason ends where it began."""
     steps = [FunnelBar("manifest", 0, numbers.manifest, "whole")]
     if numbers.has_outcomes:
         steps += [FunnelBar("rebuilt", 0, numbers.rebuilt, "whole")]
-    steps += [FunnelBar("scored", 0, numbers.scored, "whole")]
-    start = 0
-    for verdict in SHOWN:
-        pairs = numbers.verdict(verdict)
-        steps.append(FunnelBar(verdict, start, pairs, verdict))
-        start += pairs
+    if numbers.scored:
+        steps += [FunnelBar("scored", 0, numbers.scored.pairs, "whole")]
+        start = 0
+        for verdict in SHOWN:
+            pairs = numbers.verdict(verdict)
+            steps.append(FunnelBar(verdict, start, pairs, verdict))
+            start += pairs
+    if numbers.curated:
+        left = numbers.curated.pairs
+        for one in numbers.curated.funnel["steps"]:
+            for reason, pairs in one["reasons"].items():
+                left -= pairs
+                steps.append(FunnelBar(visible(reason).replace("_", " "), left, pairs, "drifted"))
     return [*steps, FunnelBar("kept", 0, numbers.kept, "kept")]
 
 
 def _made(root: str, numbers: Numbers) -> list[tuple[str, str]]:
-    """How the verdicts came about, for whoever wants to repeat them."""
-    decision = numbers.decision
-    options = ("alpha", "min_score", "keep", "tested", "threshold", "pi0", "bound")
-    facts = {
-        "root": name_of(root),
-        "decision": decision.get("decision"),
-        "decided": numbers.decided_at and numbers.decided_at.isoformat(timespec="seconds"),
-        **{name: decision.get(name) for name in options},
-    }
-    facts |= _checkpoint(numbers)
-    facts |= {name: value for name, value in numbers.plan.get("config", {}).items() if name not in facts}
-    facts |= {"danqing": f"{numbers.plan.get('version', 'unknown')}, page {__version__}"}
-    given = ((name, value) for name, value in facts.items() if value is not None)
+    """How the pairs were judged, for whoever wants to repeat it."""
+    facts: dict[str, Any] = {"root": name_of(root)}
+    version = "unknown"
+    if scored := numbers.scored:
+        options = ("alpha", "min_score", "keep", "tested", "threshold", "pi0", "bound")
+        facts |= {
+            "decision": scored.decision.get("decision"),
+            "decided": scored.decided_at and scored.decided_at.isoformat(timespec="seconds"),
+            **{name: scored.decision.get(name) for name in options},
+            **published(scored.decision.get("checkpoint", {})),
+        }
+        facts |= {name: value for name, value in scored.plan.get("config", {}).items() if name not in facts}
+        version = scored.plan.get("version", version)
+    if curated := numbers.curated:
+        told = curated.decision
+        asked = curated.plan.get("config", {})
+        facts |= {
+            "curation": told["decision"],
+            "curated": curated.decided_at and curated.decided_at.isoformat(timespec="seconds"),
+            **{f"embedder {name}": value for name, value in published(told["embedder"]).items()},
+            **{f"threshold of {name}": plain(value) for name, value in told["thresholds"].items()},
+            **{f"duplicates, {name}": f"{count:,}" for name, count in told["sets"].items()},
+            **{f"asked, {name}": value for name, value in asked.items()},
+        }
+        version = curated.plan.get("version", version)
+    facts |= {"danqing": f"{version}, page {__version__}"}
+    given = ((name, value) for name, value in facts.items() if value not in (None, ""))
     return [(visible(name.replace("_", " ")), visible(_value(value))) for name, value in given]
 
 

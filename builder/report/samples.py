@@ -14,6 +14,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from ..web.hostname import host_of
 if TYPE_CHECKING:
     from .gather import Numbers
 
+STAGES = {"scores": "revalidate", "curated": "curate"}  # by the folder that they judge in
 SIDE = 192  # pixels of the long side of a thumbnail, at most
 DAMAGED = "no whole Parquet file; make it anew or restore it"  # of a shard of the root
 SHORT, LONG = 96, 2000  # characters of a text: at once, and when it is opened
@@ -70,22 +72,26 @@ class Gallery:
 
 @dataclass(slots=True)
 class Smallest:
-    """The rows with the smallest keys, at most `count` in each group: the same whatever the shard layout."""
+    """The rows with the smallest keys, at most `count` in each group: the same whatever the shard layout.
+
+    by: the columns that they are ordered by, of which the last is the key.
+    """
 
     count: int
+    by: tuple[str, ...] = ("key",)
     groups: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
 
     def offer(self, group: str, table: pa.Table, shard: str) -> None:
-        """Take from `table`, which has the columns key (bytes) and row (its number in the shard)."""
-        best = self.groups[group]
+        """Take from `table`, which has the columns of `by` (the key as bytes) and row (its number in the shard)."""
+        best, first_by = self.groups[group], self.by[0]
         if best and len(best) == self.count:
-            table = table.filter(pc.less(table["key"], best[-1]["key"]))
+            table = table.filter(pc.less_equal(table[first_by], best[-1][first_by]))
         if not table.num_rows or not self.count:
             return
-        order = [("key", "ascending"), ("row", "ascending")]
+        order = [(name, "ascending") for name in (*self.by, "row")]
         first = pc.select_k_unstable(table, self.count, order)  # type: ignore[call-overload]  # the stubs lag behind
         found = [{**row, "shard": shard} for row in table.take(first).to_pylist()]
-        self.groups[group] = sorted([*best, *found], key=lambda row: row["key"])[: self.count]
+        self.groups[group] = sorted([*best, *found], key=itemgetter(*self.by))[: self.count]
 
 
 def as_bytes(table: pa.Table) -> pa.Table:
@@ -135,31 +141,36 @@ def _fitted(size: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def read(root: str, chosen: Sequence[Row]) -> list[Row]:
-    """The samples of `chosen` rows of scores/, in their order, from the same rows of images/.
+def read(root: str, chosen: Sequence[Row], folder: str = "scores") -> list[Row]:
+    """The samples of `chosen` rows of a folder, in their order, from the same rows of images/.
 
     Only the row groups that hold one of them are read. Raises InputError where a key is another one.
     """
-    found: dict[tuple[str, int], Row] = {}
-    by_shard: dict[str, list[Row]] = defaultdict(list)
-    for row in chosen:
-        by_shard[row["shard"]].append(row)
-    for shard, wanted in sorted(by_shard.items()):
-        for row, pair in zip(wanted, _pairs(join(root, "images", shard), wanted), strict=True):
-            found[shard, row["row"]] = _sample(row, row["host"], pair)
-    return [found[row["shard"], row["row"]] for row in chosen]
+    found: list[Row] = [{}] * len(chosen)
+    by_shard: dict[str, list[int]] = defaultdict(list)
+    for place, row in enumerate(chosen):
+        by_shard[row["shard"]].append(place)
+    for shard, places in sorted(by_shard.items()):
+        wanted = [chosen[place] for place in places]
+        pairs = _pairs(join(root, "images", shard), wanted, folder)
+        for place, row, pair in zip(places, wanted, pairs, strict=True):
+            found[place] = _sample(row, pair)
+    return found
 
 
 def galleries(root: str, numbers: Numbers) -> list[Gallery]:
     """The samples of every verdict that occurs, and of the flag `suspect`; what was dropped comes first."""
+    scored = numbers.scored
+    if scored is None:
+        return []
     order = (Verdict.DRIFTED, Verdict.PLACEHOLDER, Verdict.DEAD, "suspect", *reversed(KEPT))
     found = []
     for name in order:
         verdict = None if name == "suspect" else Verdict(name)
-        total = numbers.suspects if verdict is None else numbers.verdict(verdict)
+        total = scored.suspects if verdict is None else numbers.verdict(verdict)
         kept = total if verdict is None else numbers.verdict(verdict, kept=True)
-        gone = numbers.samples.get("outcomes", []) if verdict is Verdict.DEAD else []
-        pairs = read(root, numbers.samples.get(name, []))
+        gone = numbers.gone if verdict is Verdict.DEAD else []
+        pairs = read(root, scored.samples.get(name, []))
         if total:
             found.append(Gallery(name, total, kept, pairs, [_gone(row) for row in gone]))
     return found
@@ -167,22 +178,22 @@ def galleries(root: str, numbers: Numbers) -> list[Gallery]:
 
 def _gone(row: Row) -> Row:
     """The sample of a row of outcomes/: no picture, no caption."""
-    host = host_of(None if row["url"] is None else decoded(row["url"]))
-    return _sample(row, None if host is None else host.encode(), {"url": row["url"]})
+    return _sample(row, {"url": row["url"]})
 
 
-def _sample(row: Row, host: bytes | None, pair: Row) -> Row:
-    """A row of scores/ or outcomes/ as the page shows it; pair: what images/ has of it.
+def _sample(row: Row, pair: Row) -> Row:
+    """A row of scores/, curated/ or outcomes/ as the page shows it; pair: what images/ has of it.
 
     host, url, alt_text, recaption: a Text, or None; picture: a data: URI, None where there is none that can be decoded.
     """
     said = {name: visible(decoded(v)) if isinstance(v, bytes) else v for name, v in row.items()}
     texts = {name: text(pair.get(name)) for name in ("url", "alt_text", "recaption")}
     picture = thumbnail((pair.get("image") or {}).get("bytes"))
-    return {**said, **texts, "host": text(host), "picture": picture}
+    host = None if pair["url"] is None else host_of(decoded(pair["url"]))
+    return {**said, **texts, "host": None if host is None else text(host.encode()), "picture": picture}
 
 
-def _pairs(url: str, wanted: list[Row]) -> Iterator[Row]:
+def _pairs(url: str, wanted: list[Row], folder: str) -> Iterator[Row]:
     """The rows of an image shard that `wanted` names by number, in its order."""
     columns = ["key", "url", "alt_text", "recaption", "image"]
     numbers = np.unique([row["row"] for row in wanted])
@@ -194,7 +205,7 @@ def _pairs(url: str, wanted: list[Row]) -> Iterator[Row]:
         pair = found.get(row["row"])
         if pair is None or pair["key"] != row["key"]:
             raise InputError(
-                f"{url}: row {row['row']:,} is not the pair that scores/ has there; the shard was rebuilt since: "
-                "run danqing revalidate again"
+                f"{url}: row {row['row']:,} is not the pair that {folder}/ has there; the shard was rebuilt since: "
+                f"run danqing {STAGES[folder]} again"
             )
         yield pair

@@ -49,7 +49,7 @@ def run(config: ReportConfig, console: Console) -> PageSummary:
     written = page.render(config.root, numbers, galleries).encode()
     with environment(f"writing {config.output}"):
         write_atomic(config.output, written)
-    pictures = sum(pair["picture"] is not None for gallery in galleries for pair in gallery.pairs)
+    pictures = written.count(b'<img src="data:')
     return PageSummary(config.output, len(written), pictures, numbers.manifest, numbers.kept)
 
 

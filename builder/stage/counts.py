@@ -91,15 +91,8 @@ class HostCounts:
 
     def add_urls(self, urls: Any) -> None:
         """Count an Arrow column of URLs; those without a host count nowhere."""
-        found = pc.extract_regex(urls.cast(pa.binary()), pattern=_AUTHORITY)
-        if isinstance(found, pa.ChunkedArray):
-            found = found.combine_chunks()
-        counted = pc.value_counts(pc.struct_field(found, "authority"))
-        counts: Counter[str] = Counter()
-        for raw, count in zip(counted.field(0).to_pylist(), counted.field(1).to_pylist(), strict=True):
-            if raw and (host := host_of("//" + raw.decode("utf-8", "replace"))):
-                counts[host] += count
-        self.add(counts)
+        counted = pc.value_counts(hosts_of(urls).drop_null())
+        self.add(dict(zip(counted.field(0).to_pylist(), counted.field(1).to_pylist(), strict=True)))
 
     def add_columns(self, hosts: Any, words: Any, kept: Any) -> None:
         """Count rows of Arrow columns of one length; those without a host, null, count nowhere."""
@@ -182,6 +175,19 @@ class HostCounts:
             one.kept += row["pairs"] if row["kept"] else 0
             one.lost += 0 if row["kept"] else row["pairs"]
         return [*found.values()]
+
+
+def hosts_of(urls: Any) -> Any:
+    """The host of each URL of an Arrow column, null where it has none; each authority is looked at once."""
+    found = pc.extract_regex(urls.cast(pa.binary()), pattern=_AUTHORITY)
+    if isinstance(found, pa.ChunkedArray):
+        found = found.combine_chunks()
+    coded = pc.dictionary_encode(pc.struct_field(found, "authority"))
+    hosts = [
+        host_of("//" + raw.decode("utf-8", "replace")) if raw else None
+        for raw in coded.dictionary.to_pylist()
+    ]
+    return pa.array(hosts, pa.string()).take(coded.indices)
 
 
 def _text(word: str | bytes | None) -> str:

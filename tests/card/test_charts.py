@@ -9,24 +9,32 @@ import numpy as np
 import pytest
 
 from builder.card.charts import (
-    BINS,
     NARROW,
     WIDE,
     Chart,
-    Counts,
     FunnelBar,
+    Layer,
+    Mark,
+    Scale,
     against_null,
     funnel,
-    histogram,
     kept_and_dropped,
-)
-from builder.report.page import FATES  # fmt: skip
+)  # fmt: skip
+from builder.card.histogram import FloatHistogram
 
 
-def around(mean: float, count: int = 500) -> Counts:
-    return histogram(np.random.default_rng(0).normal(mean, 0.03, count))
+def around(mean: float, count: int = 500) -> FloatHistogram:
+    return FloatHistogram(np.random.default_rng(0).normal(mean, 0.03, count))
 
 
+def drawn(kept: FloatHistogram, lost: FloatHistogram | None = None, *marks: Mark) -> Chart:
+    layers = (
+        [Layer("drifted", "drifted", lost), Layer("low score", "min_score", around(0.1, 9))] if lost else []
+    )
+    return kept_and_dropped("scores", kept, layers, Scale("score, cosine", marks), "a & b")
+
+
+MARK = Mark(1000, "≥ 1,000", least=True)
 STEPS = [
     FunnelBar("manifest", 0, 100, "whole"),
     FunnelBar("same", 0, 60, "same"),
@@ -37,12 +45,11 @@ STEPS = [
 @pytest.fixture(
     params=[
         lambda: funnel(STEPS, "60 of 100 <kept>"),
-        lambda: kept_and_dropped(
-            {"kept": around(0.2), "drifted": around(0), "min_score": around(0.1)}, FATES, "a & b"
-        ),
-        lambda: against_null({"kept": around(0.2), "dropped": around(0), "null": around(0)}, 0.07, "chance"),
+        lambda: drawn(around(0.2), around(0)),
+        lambda: drawn(FloatHistogram(np.geomspace(1, 9000, 500)), around(50), MARK),
+        lambda: against_null(around(0.2), around(0), around(0), 0.07, "chance"),
     ],
-    ids=["funnel", "scores", "null"],
+    ids=["funnel", "scores", "measure", "null"],
 )
 def chart(request: pytest.FixtureRequest) -> Chart:
     made: Chart = request.param()
@@ -88,16 +95,28 @@ def test_a_root_without_rows() -> None:
     assert "0 · 0%" in funnel([FunnelBar("manifest", 0, 0, "whole")], "nothing").wide
 
 
+def words(chart: Chart) -> list[str]:
+    return re.findall(r"<text[^>]*>([^<]+)</text>", chart.wide)
+
+
 def test_all_scores_in_one_bin() -> None:
-    one = np.zeros(BINS, np.int64)
-    one[BINS - 1] = 7
-    assert "dropped" in kept_and_dropped({"kept": one}, FATES, "x").narrow
+    assert "dropped" in drawn(FloatHistogram(np.ones(7))).narrow
 
 
 def test_no_tick_is_at_half_a_pair() -> None:
-    drawn = kept_and_dropped(
-        {"kept": histogram(np.array([0.101])), "drifted": histogram(np.array([0.102]))}, FATES, "x"
-    )
-    ticks = re.findall(r"<text[^>]*>([^<]+)</text>", drawn.wide)
+    ticks = words(drawn(FloatHistogram(np.array([0.101])), FloatHistogram(np.array([0.102]))))
     assert ticks.count("1") == 2
     assert not {"0.5", "0.50"} & {*ticks}
+
+
+def test_numbers_of_many_sizes_have_a_logarithmic_axis_with_plain_ticks() -> None:
+    far = drawn(FloatHistogram(np.geomspace(1, 9000, 500)), around(50), MARK)
+    assert far.log
+    assert {"1", "10", "100", "1,000", "≥ 1,000"} <= {*words(far)}
+    near = drawn(around(0.2), around(0))
+    assert not near.log
+    assert not [word for word in words(near) if "≥" in word]
+
+
+def test_a_threshold_is_drawn_though_no_pair_is_near_it() -> None:
+    assert "≤ 0.9" in words(drawn(around(0.2), around(0), Mark(0.9, "≤ 0.9", least=False)))

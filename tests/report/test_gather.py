@@ -9,19 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from builder.card.charts import BINS, EDGES, histogram
+from builder.card.histogram import EDGES, FloatHistogram
 from builder.errors import InputError
-from builder.report import gather
-from builder.report.gather import Numbers, captions, scores_of
-from builder.report.page import _quantile, _spreads, percent, score, share
-
-
-def test_a_histogram_counts_every_score_in_its_bin() -> None:
-    counts = histogram(np.array([-1, -0.5, 0, 0, 0.1234, 1, 1.0001, -1.2]))
-    assert counts.sum() == 8
-    assert counts[[0, BINS // 4, BINS // 2, BINS - 1]].tolist() == [2, 1, 2, 2]
-    (place,) = np.flatnonzero(histogram(np.array([0.1234])))
-    assert EDGES[place] <= 0.1234 < EDGES[place + 1]
+from builder.report.page import percent, score, share, spreads_of
+from builder.report.scored import Scored, captions, null_of, scores_of
 
 
 def test_the_null_is_every_caption_with_every_other_picture(tmp_path: Path) -> None:
@@ -31,17 +22,18 @@ def test_the_null_is_every_caption_with_every_other_picture(tmp_path: Path) -> N
     np.savez(file, keys=np.zeros(700, "S32"), image=image, caption=caption)
     (tmp_path / "ledger/revalidate").mkdir(parents=True)
     (tmp_path / "ledger/revalidate/panel.npz").write_bytes(file.getvalue())
-    counts = gather._null(str(tmp_path))
+    null = null_of(str(tmp_path))
     wanted = (image @ caption.T)[~np.eye(700, dtype=bool)]
-    assert counts is not None
-    assert counts.sum() == 700 * 699
-    assert (
-        np.abs(counts - np.histogram(wanted, EDGES)[0]).sum() < 0.001 * wanted.size
-    )  # rounding at the edges
+    assert null is not None
+    assert null.total == 700 * 699
+    steps = np.linspace(-1, 1, 21)
+    below = [null.total - null.from_on(step) for step in steps]
+    assert np.allclose(below, [(wanted < step).sum() for step in steps], atol=0.002 * wanted.size)
+    assert EDGES[np.flatnonzero(null.counts)[0]] <= wanted.min()
 
 
 def test_without_a_panel_there_is_no_null(tmp_path: Path) -> None:
-    assert gather._null(str(tmp_path)) is None
+    assert null_of(str(tmp_path)) is None
 
 
 @pytest.mark.parametrize(
@@ -60,17 +52,11 @@ def test_a_plan_of_other_captions_is_refused() -> None:
         captions({"config": {"caption": "title"}})
 
 
-def test_quantiles_of_a_histogram() -> None:
-    counts = histogram(np.arange(-0.5, 0.5, 0.0005))
-    for wanted in (0.05, 0.5, 0.95):
-        assert _quantile(counts, wanted) == pytest.approx(wanted - 0.5, abs=0.002)
-
-
 def test_the_spread_tells_who_stands_above_chance() -> None:
-    numbers = Numbers({}, {})
-    numbers.null = histogram(np.linspace(-0.1, 0.1, 1000))
-    numbers.histograms["kept"] += histogram(np.array([0.3, 0.3, 0.3, 0.05]))
-    spreads, threshold = _spreads(numbers)
+    scored = Scored({}, {})
+    scored.null = FloatHistogram(np.linspace(-0.1, 0.1, 1000))
+    scored.histograms["kept"].add(np.array([0.3, 0.3, 0.3, 0.05]))
+    spreads, threshold = spreads_of(scored)
     assert threshold == pytest.approx(0.098, abs=0.002)
     assert [(name, pairs, above) for name, pairs, *_, above in spreads] == [
         ("kept", 4, "75.0%"),

@@ -43,7 +43,8 @@ def test_a_root_that_is_not_scored(tmp_path: Path, capsys: pytest.CaptureFixture
     planted.plant(tmp_path / "root", planted.pairs(4), [])
     shutil.rmtree(tmp_path / "root" / "ledger")
     err = refused(tmp_path / "root", 3, capsys)
-    assert err == f"danqing: {tmp_path}/root: no scores yet; run danqing revalidate {tmp_path}/root\n"
+    root = tmp_path / "root"
+    assert err == f"danqing: {root}: no scores yet; run danqing revalidate {root}, or danqing curate {root}\n"
 
 
 def test_a_root_that_is_not_decided(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,173 @@
+"""What the curation says of the pairs of a root, counted: reasons, measures beside their thresholds, duplicate sets.
+
+ledger/curate/, curated/, measures/, urls of images/ ─▶ Curated
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from ..console import Bar
+from ..disk import ledger
+from ..disk.files import join, listdir, tables_in
+from ..disk.ledger import CurationDocument, PlanDocument
+from ..disk.parquet import parquet
+from ..disk.schema import CURATED, MEASURES, PAIR, said_by
+from ..errors import InputError
+from ..reasons import Reason
+from ..stage.counts import HostCounts, hosts_of
+from ..stage.funnels import StageFunnel, checked_funnels
+from ..stage.recipe import checked_recipe, funnel_of
+from . import measures
+from .columns import AGAIN, abreast, numbered, pc, scalar, word
+from .measures import KEPT, Measured
+from .samples import DAMAGED, Smallest, visible
+from .scored import dated
+from .strips import Sets
+
+DUPLICATES = (Reason.COPY, Reason.NEAR_DUPLICATE, Reason.CROSS_BATCH, Reason.KNOWN)
+SIDES = 4  # of --samples, the part that is shown on each side of a threshold
+_COLUMNS = pa.schema([CURATED.field(name) for name in ("key", "cos", "dup_count", "reason")])
+_URLS = pa.schema([PAIR.field(name) for name in ("key", "url")])
+_VALUE = pa.schema([MEASURES.field("key"), MEASURES.field("spread").with_name("value")])
+_REASONS = frozenset(map(str, Reason))
+_OF_TEXT = "rapidocr"  # the beginning of the name of a folder of measures/ that holds shares of text
+
+
+@dataclass(slots=True)
+class Curated:
+    """The curation of a root. funnel: its pairs through the recipe."""
+
+    plan: PlanDocument  # ledger/curate/plan.json
+    decision: CurationDocument  # ledger/curate/decision.json
+    funnel: StageFunnel
+    decided_at: datetime.datetime | None = None
+    pairs: int = 0  # rows of curated/
+    reasons: Counter[str] = field(default_factory=Counter)
+    measured: list[Measured] = field(default_factory=list)  # those that the root has numbers of
+    sets: Sets = field(default_factory=Sets)
+
+    @property
+    def kept(self) -> int:
+        """Pairs that are left in the end."""
+        return self.pairs - self.reasons.total()
+
+    @property
+    def known(self) -> int:
+        """Pairs left out as an earlier data set has their picture."""
+        return self.reasons[Reason.KNOWN]
+
+    @property
+    def duplicates(self) -> int:
+        """Pairs left out as duplicates of whatever kind."""
+        return sum(self.reasons[reason] for reason in DUPLICATES)
+
+    @property
+    def others(self) -> int:
+        """Pairs left out by other steps, but for those that the re-validation dropped."""
+        return self.reasons.total() - self.duplicates - self.reasons[Reason.VERDICT]
+
+
+def find_curated(root: str) -> Curated | None:
+    """The curation of a root, not counted yet; None where it is not curated. InputError where its decision is none."""
+    decision = ledger.read_curation(root)
+    if decision is None:
+        return None
+    plan = ledger.read_plan(root, "curate")
+    at = ledger.decision_at(root, "curate")
+    if plan is None:
+        raise InputError(f"{root}: ledger/curate/plan.json is not there; run danqing curate {root}")
+    if wrong := [name for name, found in decision["recall"].items() if len(found) != 2]:
+        raise InputError(
+            f"{at}: recall of {wrong[0][:40]!r} is no two counts; run danqing curate {root} --decide"
+        )
+    recipe = checked_recipe(decision["recipe"])
+    funnel = StageFunnel(
+        **funnel_of(recipe, decision["rows"], decision["reasons"]), stage="curate", counters={}
+    )
+    try:
+        (funnel,) = checked_funnels([funnel], decision["kept"])
+    except ValueError as error:
+        raise InputError(f"{at}: its recipe is none ({error}); run danqing curate {root} --decide") from error
+    return Curated(plan, decision, funnel, dated(at))
+
+
+def count_curated(root: str, curated: Curated, hosts: HostCounts, samples: int, bar: Bar) -> None:
+    """Count curated/ and what lies beside it. InputError where a shard is not of the decision, or not all are there."""
+    found: dict[str, Measured] = {}
+    sides = -(-samples // SIDES)
+    names = tables_in(root, "curated")
+    wanted = {"curated": _COLUMNS, "images": _URLS, **_measuring(root, names)}
+    for name in names:
+        url = join(root, "curated", name)
+        with parquet(url, DAMAGED) as file:
+            if said_by(file.schema_arrow).get("decision") != curated.decision["decision"]:
+                raise InputError(f"{url}: is not of the last decision; run danqing curate {root} --decide")
+        for first, tables in abreast(root, name, wanted):
+            table = numbered(tables["curated"], first)
+            _count(curated, url, table, hosts_of(tables["images"]["url"]), hosts)
+            for measure in measures.MEASURES:
+                if (column := _column(tables, measure.name)) is not None:
+                    one = found.setdefault(
+                        measure.name,
+                        Measured(
+                            measure, curated.decision["thresholds"], Smallest(sides, ("distance", "key"))
+                        ),
+                    )
+                    one.count(table, column, name)
+            curated.sets.count(table, name)
+            bar.update(table.num_rows)
+    _whole(root, curated)
+    order = [measure.name for measure in measures.MEASURES]
+    curated.measured = sorted(found.values(), key=lambda one: order.index(one.measure.name))
+    if samples:
+        curated.sets.find_members(root)
+
+
+def _measuring(root: str, names: Sequence[str]) -> dict[str, pa.Schema]:
+    """The folders of measures, with the columns of their files: one that is not there for all shards is not used."""
+    slugs = [one for one in listdir(join(root, "measures")) if not one.endswith(".parquet")]
+    folders = {"measures": MEASURES, **{f"measures/{slug}": _VALUE for slug in slugs}}
+    return {folder: schema for folder, schema in folders.items() if {*names} <= {*tables_in(root, folder)}}
+
+
+def _column(tables: dict[str, pa.Table], name: str) -> pa.ChunkedArray | None:  # type: ignore[type-arg]
+    """The numbers of a measure, None where no folder has them."""
+    for folder, table in tables.items():
+        if folder.startswith("measures/"):
+            if name == ("text_share" if folder.removeprefix("measures/").startswith(_OF_TEXT) else "risk"):
+                return table["value"]
+        elif name in table.column_names:
+            return table[name]
+    return None
+
+
+def _count(curated: Curated, url: str, table: pa.Table, places: object, hosts: HostCounts) -> None:
+    """Count the reasons of a batch, and with them its hosts (places). InputError for a word that is no reason."""
+    curated.pairs += table.num_rows
+    left = pc.is_null(table["reason"])
+    for one in pc.value_counts(table["reason"].filter(pc.invert(left))).to_pylist():
+        if (reason := word(one["values"])) not in _REASONS:
+            raise InputError(f"{url}: {visible(reason[:40])!r} is no reason to drop a pair; {AGAIN}")
+        curated.reasons[reason] += one["counts"]
+    hosts.add_columns(pc.fill_null(places, ""), pc.fill_null(table["reason"], scalar(KEPT)), left)
+
+
+def _whole(root: str, curated: Curated) -> None:
+    """InputError where curated/ has other pairs than its decision is about."""
+    told = curated.decision
+    if (
+        curated.pairs != told["rows"]
+        or curated.kept != told["kept"]
+        or curated.reasons != Counter(told["reasons"])
+    ):
+        raise InputError(
+            f"{root}: curated/ has {curated.pairs:,} pairs and keeps {curated.kept:,}, its decision is about "
+            f"{told['rows']:,} and keeps {told['kept']:,}, or counts other reasons: files are missing or changed; "
+            f"run danqing curate {root} --decide"
+        )
