@@ -24,20 +24,21 @@ Cells = npt.NDArray[np.int32]
 
 PROBES = 3  # cells that a picture is looked for in
 NEAR = 1e-5  # what lies this near to the third is probed too
-MOST_CELLS = 8  # cells of one picture, where very many are as near
+SPARE = 5  # so many at most, where very many are as near
 SINGLE = 8192  # rows that are one cell: 34 M products, a quarter of a second
 SAMPLED = 32  # rows of the sample for each cell
 ROUNDS = 6  # of k-means; more move less than a hundredth of the sample
 BLOCK = 256  # rows in one product with all centroids
 
 
-def cell_count(rows: int) -> int:
-    """How many cells for so many rows: those that cost least, with three probed.
+def cell_count(rows: int, probes: int = PROBES) -> int:
+    """How many cells for so many rows: those that cost least.
 
-    A row is compared with all centroids, and with the rows of 2.5 cells (half of its own, two that it visits):
-    count + 2.5 * rows / count products, least at the root of 2.5 * rows; a little more, as cells are not even.
+    A row is compared with all centroids, and with half of its own cell and all of those that it visits: count +
+    (probes - 0.5) * rows / count products, least at the root of (probes - 0.5) * rows; a little more, as cells are
+    not even.
     """
-    return 1 if rows <= SINGLE else round(math.sqrt(3 * rows))
+    return 1 if rows <= SINGLE else round(math.sqrt(probes * rows))
 
 
 def centroids_of(sample: Vectors, count: int) -> Vectors:
@@ -66,13 +67,14 @@ def centroids_of(sample: Vectors, count: int) -> Vectors:
     return centroids
 
 
-def visits(vectors: Vectors, centroids: Vectors) -> tuple[Cells, Rows, Cells]:
+def visits(vectors: Vectors, centroids: Vectors, probes: int = PROBES) -> tuple[Cells, Rows, Cells]:
     """The cells of each row: its own (n,), and as pairs (m,) and (m,) which row visits which other cell.
 
-    home: the nearest. guests: the second, the third, and whatever else is within NEAR of the third, up to MOST_CELLS.
+    The nearest of `probes` cells is its own; it visits the others, and whatever else is within NEAR of the last of
+    them, up to SPARE. The visits of a row come nearest first.
     """
-    cells = np.empty((len(vectors), MOST_CELLS), np.int32)
-    for start, found, _ in _probed(vectors, centroids, PROBES):
+    cells = np.empty((len(vectors), probes + SPARE), np.int32)
+    for start, found, _ in _probed(vectors, centroids, probes):
         cells[start : start + len(found)] = found
     row, place = np.nonzero(cells[:, 1:] >= 0)
     return cells[:, 0].copy(), row.astype(np.int64), cells[row, place + 1]
@@ -89,11 +91,11 @@ def _nearest(vectors: Vectors, centroids: Vectors) -> tuple[Cells, Cosines]:
 def _probed(vectors: Vectors, centroids: Vectors, probes: int) -> Iterator[tuple[int, Cells, Cosines]]:
     """Block by block: where it starts, the cells of each row from the nearest on, -1 for none, and the best cosine."""
     wide = floats(centroids)
-    probes = min(probes, len(centroids))
     reach = NEAR + 2 * doubt(vectors.shape[1])
     for start in range(0, len(vectors), BLOCK):
         rows = floats(vectors[start : start + BLOCK])
-        yield start, *_choose(rows @ wide.T, rows, wide, probes, reach)
+        cells = np.full((len(rows), probes + SPARE), -1, np.int32)
+        yield start, cells, _choose(rows @ wide.T, rows, wide, min(probes, len(wide)), reach, cells)
 
 
 @compiled
@@ -129,16 +131,16 @@ def _best(near: Floats, best: Floats) -> None:
 
 @compiled
 def _choose(
-    near: Floats, rows: Floats, centroids: Floats, probes: int, reach: float
-) -> tuple[Cells, Cosines]:
-    """The cells of each row, (n, MOST_CELLS), nearest first, and the exact cosine to the first.
+    near: Floats, rows: Floats, centroids: Floats, probes: int, reach: float, cells: Cells
+) -> Cosines:
+    """Fill in the cells of each row, nearest first; the exact cosine to the first.
 
     near: products in float32. A cell that belongs there by the exact product is within `reach` of the last of the
     `probes` best by these, so that only such are multiplied again.
     """
-    cells = np.full((len(near), MOST_CELLS), -1, np.int32)
+    most = cells.shape[1]
     first = np.empty(len(near), np.float64)
-    best, exact = np.empty(probes, np.float32), np.empty(MOST_CELLS, np.float64)
+    best, exact = np.empty(probes, np.float32), np.empty(most, np.float64)
     for row in range(len(near)):
         _best(near[row], best)
         bound = np.float32(best[-1] - reach)
@@ -146,12 +148,12 @@ def _choose(
         for cell in range(near.shape[1]):
             if near[row, cell] >= bound:
                 place = _insert(exact, product(rows[row], centroids[cell]))
-                if place < MOST_CELLS:
-                    for further in range(MOST_CELLS - 1, place, -1):
+                if place < most:
+                    for further in range(most - 1, place, -1):
                         cells[row, further] = cells[row, further - 1]
                     cells[row, place] = cell
         first[row] = exact[0]
-        for place in range(probes, MOST_CELLS):
+        for place in range(probes, most):
             if exact[place] < exact[probes - 1] - NEAR:
                 cells[row, place] = -1
-    return cells, first
+    return first

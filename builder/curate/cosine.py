@@ -76,10 +76,33 @@ def floats(vectors: Vectors) -> Floats:
 
     NaN, zero vectors and null ones get a reason (`no_embedding`) and come to no cell.
     """
-    wide = vectors.astype(np.float32, order="C")
-    squares = np.einsum("ij,ij->i", wide, wide)
-    assert bool((np.abs(squares - 1) < 0.05).all()), "vectors are not of length one"
+    wide = np.empty(vectors.shape, np.float32)
+    fit = _widen(vectors.view(np.uint16), wide.view(np.uint32), wide)
+    assert fit, "vectors are not of length one"
     return wide
+
+
+@compiled
+def _widen(bits: npt.NDArray[np.uint16], out: npt.NDArray[np.uint32], wide: Floats) -> bool:
+    """Write float16 as float32, `out` and `wide` being the same memory; whether each row is of length one.
+
+    The bits are moved to where a float32 has them, whose exponent then is 112 too low. Several times as fast as
+    NumPy's cast, which takes as long for a cell of 600 as a tenth of its products.
+    """
+    fit = True
+    for row in range(len(bits)):
+        for k in range(bits.shape[1]):
+            half = np.uint32(bits[row, k])
+            out[row, k] = (half & np.uint32(0x8000)) << np.uint32(16) | (
+                half & np.uint32(0x7FFF)
+            ) << np.uint32(13)
+        square = np.float32(0)
+        for k in range(bits.shape[1]):
+            wide[row, k] *= np.float32(2.0**112)
+            square += wide[row, k] * wide[row, k]
+        if not abs(square - 1) < 0.05:  # NaN and infinity are finite numbers here, of squares far above
+            fit = False
+    return fit
 
 
 def doubt(width: int) -> float:

@@ -2,7 +2,7 @@
 
 A product in float32, block by block, finds the candidates, and the exact product (`cosine.py`) decides. Pairs come as
 a stream: a cell of n pictures that all look alike has n^2 / 2 of them, whatever is done. Memory is bounded by PANEL
-rows in float32 (50 MB at 768 numbers) and a block of products, however large the cell is.
+rows in float32 (50 MB at 768 numbers) and a block of 4 MB of products, however large the cell is.
 
 A cell of more than MOST rows is cut again in the same way, and its pictures are guests in three of the smaller cells.
 Where that leaves more than half of them together, they are compared all the same.
@@ -24,8 +24,7 @@ Hashes = npt.NDArray[np.uint64]
 MOST = 32_768  # rows of a cell that is compared whole: with itself 0.5 G products, four seconds
 PIECE = 2048  # rows of the cells that a larger one is cut into
 PANEL = 16_384  # rows of a cell that are in float32 at once
-BLOCK = 1024  # rows that they are compared with at once
-SLICE = 256  # rows of the panel in one product: with BLOCK others it is 1 MB, which stays in a core's cache
+BLOCK = 1024  # rows, of them and of others, in one product
 
 
 def pairs_within(home: Vectors, guests: Vectors, least: float, most: int = MOST) -> Iterator[Pairs]:
@@ -107,14 +106,16 @@ def _between(rows: Vectors, others: Vectors, same: bool, least: float) -> Iterat
     for panel in range(0, len(rows), PANEL):
         left = floats(rows[panel : panel + PANEL])
         for start in range(panel if same else 0, len(others), BLOCK):
-            right = floats(others[start : start + BLOCK])
             ahead = start - panel if same else len(left)  # rows of the panel before the first of the block
-            for low in range(0, min(len(left), ahead + len(right)), SLICE):
-                skip = max(low - ahead, 0)
-                one, two = left[low : low + SLICE], right[skip:]
-                i, j, cosine = _sift(one @ two.T, one, two, ahead + skip - low, near, least)
+            inside = ahead < len(
+                left
+            )  # then BLAS sees one matrix, not two, and computes but half of the product
+            right = left[ahead : ahead + BLOCK] if inside else floats(others[start : start + BLOCK])
+            for low in range(0, min(len(left), ahead + 1), BLOCK):
+                some = left[low : low + BLOCK]
+                i, j, cosine = _sift(some @ right.T, some, right, ahead - low, near, least)
                 if len(i):
-                    yield i + (panel + low), j + (start + skip), cosine
+                    yield i + (panel + low), j + start, cosine
 
 
 @compiled

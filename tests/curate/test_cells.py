@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.curate.cells import MOST_CELLS, NEAR, SINGLE, cell_count, centroids_of, visits
+from builder.curate.cells import NEAR, PROBES, SINGLE, SPARE, cell_count, centroids_of, visits
 
 from .vectors import Array, brute, unit, world
 
@@ -17,7 +17,7 @@ def probed(vectors: Array, centroids: Array) -> list[list[int]]:
         order = sorted(range(len(row)), key=lambda cell: (-row[cell], cell))
         third = row[order[min(2, len(order) - 1)]]
         every.append(
-            [cell for at, cell in enumerate(order) if at < 3 or row[cell] >= third - NEAR][:MOST_CELLS]
+            [cell for at, cell in enumerate(order) if at < 3 or row[cell] >= third - NEAR][: PROBES + SPARE]
         )
     return every
 
@@ -35,6 +35,17 @@ def test_a_row_has_its_nearest_cell_and_visits_two_more(count: int) -> None:
     assert told(vectors, centroids) == probed(vectors, centroids)
 
 
+def test_more_cells_may_be_visited() -> None:
+    vectors = world(300, 32)
+    centroids = centroids_of(vectors, 40)
+    order = np.argsort(-brute(vectors, centroids), axis=1, kind="stable")
+    for probes in (1, 2, 7, 40):
+        home, row, cell = visits(vectors, centroids, probes)
+        assert home.tolist() == order[:, 0].tolist()
+        for at in range(300):
+            assert cell[row == at][: probes - 1].tolist() == order[at, 1:probes].tolist()
+
+
 def test_equals_go_to_the_lower_number_and_what_is_near_the_third_is_probed_too() -> None:
     # Cosines .8, .6, .6 (twice the same centroid) and 0: the third and its equal, and no more.
     centroids = unit([[0, 1, 0], [6, 0, 8], [8, 0, 6], [6, 0, -8], [6, 8, 0]])
@@ -44,7 +55,7 @@ def test_equals_go_to_the_lower_number_and_what_is_near_the_third_is_probed_too(
 def test_cells_of_a_row_have_an_end() -> None:
     # All centroids are as near.
     centroids = np.repeat(unit([[1, 0]]), 50, axis=0)
-    assert told(unit([[1, 1]]), centroids) == [[*range(MOST_CELLS)]]
+    assert told(unit([[1, 1]]), centroids) == [[*range(PROBES + SPARE)]]
 
 
 @given(st.integers(0, 2**32), st.integers(1, 300))
@@ -98,3 +109,4 @@ def test_few_rows_are_one_cell_and_many_about_the_root_of_three_times_as_many() 
     assert cell_count(0) == cell_count(SINGLE) == 1
     assert cell_count(1_000_000) == 1732
     assert cell_count(316_000_000) == 30_790
+    assert cell_count(1_000_000, probes=12) == 2 * 1732

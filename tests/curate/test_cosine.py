@@ -46,3 +46,11 @@ def test_what_is_no_vector_of_length_one_is_refused(bad: float) -> None:
 
 def test_none_are_none() -> None:
     assert cosines(world(0, 8), world(0, 8)).shape == (0,)
+
+
+def test_every_number_of_float16_up_to_one_is_the_same_in_float32() -> None:
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    every = every[np.abs(every) <= 1]  # denormal ones and zeros of both signs among them
+    rest = np.sqrt(1 - every.astype(np.float64) ** 2)
+    vectors = np.stack([every, rest.astype(np.float16)], axis=1)
+    assert np.array_equal(floats(vectors).view(np.uint32), vectors.astype(np.float32).view(np.uint32))
