@@ -58,7 +58,7 @@ class Measure:
 
 MEASURES = (
     Measure(
-        "spread", "Spread of the luminance", "standard deviation of the luminance, of 256 levels",
+        "spread", "Spread of the luminance", "standard deviation of the luminance",
         (Bound("spread", Reason.FLAT, least=True),),
     ),
     Measure(

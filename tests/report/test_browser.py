@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -40,18 +41,30 @@ def browser() -> Iterator[Any]:
         running.close()
 
 
-@pytest.fixture(scope="module", params=[(1280, 900), (390, 844)], ids=["desk", "phone"])
-def page(request: pytest.FixtureRequest, browser: Any, made: Made) -> Iterator[Any]:
+SIZES = {"desk": (1280, 900), "phone": (390, 844)}
+
+
+def opened(browser: Any, made: Made, size: str) -> Iterator[Any]:
     """The page, and as page.told what the browser had to say and to ask while it opened it."""
-    width, height = request.param
-    opened = browser.new_page(viewport={"width": width, "height": height}, color_scheme="light")
-    opened.told = []
-    opened.on("console", lambda message: opened.told.append(message.text))
-    opened.on("pageerror", lambda error: opened.told.append(str(error)))
-    opened.on("request", lambda one: one.url.startswith("data:") or opened.told.append(one.url))
-    opened.goto(made.page.as_uri())
-    yield opened
-    opened.close()
+    width, height = SIZES[size]
+    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme="light")
+    page.told = []
+    page.on("console", lambda message: page.told.append(message.text))
+    page.on("pageerror", lambda error: page.told.append(str(error)))
+    page.on("request", lambda one: one.url.startswith("data:") or page.told.append(one.url))
+    page.goto(made.page.as_uri())
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="module", params=[*SIZES])
+def page(request: pytest.FixtureRequest, browser: Any, made: Made) -> Iterator[Any]:
+    yield from opened(browser, made, request.param)
+
+
+@pytest.fixture(scope="module", params=[*SIZES])
+def curated_page(request: pytest.FixtureRequest, browser: Any, curated: Made) -> Iterator[Any]:
+    yield from opened(browser, curated, request.param)
 
 
 def test_it_opens_without_a_complaint_and_asks_for_nothing_else(page: Any, made: Made) -> None:
@@ -122,3 +135,43 @@ def test_night_and_paper(page: Any) -> None:
     page.emulate_media(media="print", color_scheme="dark")
     assert page.evaluate(colour) == day[0]
     page.emulate_media(media="screen", color_scheme="light")
+
+
+def test_the_page_of_a_curated_root_fits_and_asks_for_nothing(curated_page: Any, curated: Made) -> None:
+    assert curated_page.told == [curated.page.as_uri()]
+    assert curated_page.evaluate(TOO_WIDE) == []
+    curated_page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert curated_page.evaluate(TOO_WIDE) == []
+    sizes = curated_page.evaluate(
+        "[...document.images].map(one => [one.complete, one.naturalWidth, one.width])"
+    )
+    assert len(sizes) > 30
+    assert all(complete and 0 < natural <= 192 and width > 0 for complete, natural, width in sizes)
+
+
+def test_labels_of_measures_can_be_read(curated_page: Any) -> None:
+    assert curated_page.locator("svg:visible").count() == 6
+    assert curated_page.evaluate(SMALLEST_TEXT) >= 11
+    assert curated_page.evaluate(CUT_LABELS) == []
+
+
+def test_what_may_disturb_is_seen_when_it_is_asked_for(curated_page: Any) -> None:
+    curated_page.evaluate("document.querySelectorAll('details').forEach(one => one.open = false)")
+    picture = curated_page.locator("details.hidden img").first
+    assert not picture.is_visible()
+    curated_page.locator("details.hidden > summary").click()
+    assert picture.is_visible()
+    curated_page.evaluate("document.querySelectorAll('details').forEach(one => one.open = false)")
+
+
+def test_a_reader_finds_the_way_through_a_curation(curated_page: Any) -> None:
+    assert curated_page.locator("h1, h2").all_inner_texts() == [
+        "root", "From manifest to kept", "Survival by host", "Measures and their thresholds", "Duplicates",
+        "How this was decided",
+    ]  # fmt: skip
+    levels = curated_page.evaluate(
+        "[...document.querySelectorAll('h1,h2,h3,h4')].map(one => +one.tagName[1])"
+    )
+    assert all(later <= sooner + 1 for sooner, later in itertools.pairwise(levels))
+    for link in curated_page.locator("nav a").all():
+        assert curated_page.locator(link.get_attribute("href")).is_visible()

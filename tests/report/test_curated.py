@@ -18,38 +18,18 @@ from builder.reasons import Reason
 from tests.curated import DUPLICATES
 
 from . import planted
-from .conftest import Made
-from .measured import MIX, RECIPE, THRESHOLDS, Measuring, change, make_measured
+from .conftest import LOST, Made, plant_curated
+from .measured import MIX, RECIPE, THRESHOLDS, Measuring, change
 from .reading import Page
 from .test_page import report
 
-LOST = 7
 SHARD = "train-00001-of-00002.parquet"
 EMPTY = {"name": "nothing", "reasons": []}
-Rows = list[dict[str, Any]]
-
-
-def plant(root: Path, count: int = 60, measuring: Measuring | None = None, *, scored: bool = False) -> Rows:
-    """A curated root of two shards; its rows of curated/."""
-    planted.plant(root, planted.pairs(count), planted.lost(LOST))
-    if not scored:
-        shutil.rmtree(root / "scores")
-        shutil.rmtree(root / "ledger" / "revalidate")
-    return make_measured(root, measuring)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """A root that is curated and was never scored; its rows are those of curated/."""
-    folder = tmp_path_factory.mktemp("curated")
-    rows = plant(folder / "root")
-    assert main(["report", str(folder / "root"), str(folder / "page.html"), "--quiet"]) == 0
-    return Made(folder / "root", folder / "page.html", rows)
-
-
-@pytest.fixture(scope="module")
-def page(made: Made) -> Page:
-    return Page(made.text)
+def page(curated: Made) -> Page:
+    return Page(curated.text)
 
 
 def cells(page: Page, table: str) -> list[list[str]]:
@@ -64,8 +44,8 @@ def shown(page: Page) -> list[str]:
     return [(key or "").removeprefix("key ") for key in keys]
 
 
-def test_a_root_without_scores_has_a_page(made: Made, page: Page) -> None:
-    kept = sum(row["reason"] is None for row in made.scores)
+def test_a_root_without_scores_has_a_page(curated: Made, page: Page) -> None:
+    kept = sum(row["reason"] is None for row in curated.scores)
     assert f"Of {60 + LOST} pairs in the manifest, {kept} (" in page.text
     assert re.search(
         r"Decided \d+ \w+ 20\d\d, \d\d:\d\d UTC · looked at with OFA-Sys/chinese-clip", page.text
@@ -73,9 +53,9 @@ def test_a_root_without_scores_has_a_page(made: Made, page: Page) -> None:
     assert not {"fates", "spread"} & page.tables.keys()
 
 
-def test_every_reason_is_counted_once(made: Made, page: Page) -> None:
-    reasons = Counter(row["reason"] for row in made.scores if row["reason"])
-    assert page.column("losses", 1) == reasons | {"dns": 3, "http_4xx": 4}
+def test_every_reason_is_counted_once(curated: Made, page: Page) -> None:
+    reasons = Counter(row["reason"] for row in curated.scores if row["reason"])
+    assert page.column("losses", 1) == reasons | {"dns": 3, "http_4xx": 6}
     steps = cells(page, "steps")
     assert steps[-1][2] == str(60 - reasons.total())
     assert sum(int(row[2]) for row in steps[:-1]) == reasons.total()
@@ -83,10 +63,10 @@ def test_every_reason_is_counted_once(made: Made, page: Page) -> None:
     assert f"{reasons['flat']} flat: the picture is of nearly one shade" in flat[0]
 
 
-def test_ours_stands_beside_the_paper_share_for_share(made: Made, page: Page) -> None:
+def test_ours_stands_beside_the_paper_share_for_share(curated: Made, page: Page) -> None:
     told = {row[0].split()[0]: row[1:] for row in cells(page, "paper")}
     assert [*told] == ["3", "12", "13", "14", "15", "16", "17", "18", "19"]
-    reasons = Counter(row["reason"] for row in made.scores)
+    reasons = Counter(row["reason"] for row in curated.scores)
     left = 60 - reasons[Reason.TOO_SMALL]
     assert told["13"] == [f"{reasons['flat'] / left:.1%}", "0.1%"]
     assert told["16"][1] == "41.2%"
@@ -101,7 +81,7 @@ def test_a_row_whose_steps_were_skipped_says_so(tmp_path: Path) -> None:
     recipe = {**RECIPE, "steps": steps}
     mix = [reason for reason in MIX if reason != Reason.UNSAFE_IMAGE]
     used = {name: value for name, value in THRESHOLDS.items() if name != "risk"}
-    plant(tmp_path / "root", 40, Measuring(mix, thresholds=used, recipe=recipe, risk=""))  # type: ignore[arg-type]
+    plant_curated(tmp_path / "root", Measuring(mix, thresholds=used, recipe=recipe, risk=""))  # type: ignore[arg-type]
     page = report(tmp_path / "root", tmp_path / "page.html")
     assert [row[1] for row in cells(page, "paper") if row[0].startswith("17")] == ["skipped"]
     assert "the picture is safe: risk 0.8 at most (skipped: no --image-classifier)" in page.text
@@ -121,9 +101,9 @@ def made_of(page: Page) -> str:
     ],
 )  # fmt: skip
 def test_a_measure_tells_what_other_thresholds_would_keep(
-    made: Made, page: Page, bound: str, name: str, least: bool
+    curated: Made, page: Page, bound: str, name: str, least: bool
 ) -> None:
-    rows = [row for row in made.scores if row[name] is not None]
+    rows = [row for row in curated.scores if row[name] is not None]
     told = cells(page, f"other-{bound}")
     used = [row for row in told if row[0].endswith("in use")]
     assert [float(row[0].split()[0].replace(",", "")) for row in used] == [THRESHOLDS[bound]]
@@ -145,10 +125,10 @@ def test_a_measure_tells_what_other_thresholds_would_keep(
     assert int(told[0][4]) > 0  # a laxer one would let some come back
 
 
-def test_each_threshold_is_marked_in_its_chart(made: Made) -> None:
-    words = {*re.findall(r"<text[^>]*>([^<]+)</text>", made.text)}
+def test_each_threshold_is_marked_in_its_chart(curated: Made) -> None:
+    words = {*re.findall(r"<text[^>]*>([^<]+)</text>", curated.text)}
     assert words >= {"≥ 2", "≥ 100", "≥ 3", "≤ 0.8", "≥ 0.2312", "≤ 0.4382"}
-    assert "The axis of the numbers is logarithmic" in made.text
+    assert "The axis of the numbers is logarithmic" in curated.text
 
 
 @pytest.mark.parametrize(
@@ -159,20 +139,20 @@ def test_each_threshold_is_marked_in_its_chart(made: Made) -> None:
     ],
 )  # fmt: skip
 def test_the_pairs_nearest_to_a_threshold_are_shown_from_both_sides(
-    made: Made, page: Page, name: str, bound: str, reason: Reason
+    curated: Made, page: Page, name: str, bound: str, reason: Reason
 ) -> None:
     def near(rows: Sequence[dict[str, Any]]) -> list[str]:
         found = sorted(rows, key=lambda row: (abs(row[name] - THRESHOLDS[bound]), row["key"]))[:6]
         return [row["key"] for row in sorted(found, key=lambda row: (row[name], row["key"]))]
 
-    dropped = near([row for row in made.scores if row["reason"] == reason])
-    kept = near([row for row in made.scores if row["reason"] is None])
+    dropped = near([row for row in curated.scores if row["reason"] == reason])
+    kept = near([row for row in curated.scores if row["reason"] is None])
     keys = shown(page)
     found = [
         place for place in range(len(keys)) if keys[place : place + len(dropped + kept)] == dropped + kept
     ]
     assert len(found) == 1
-    value = next(row[name] for row in made.scores if row["key"] == dropped[0])
+    value = next(row[name] for row in curated.scores if row["key"] == dropped[0])
     assert f"{value:.4g}" in page.text
 
 
@@ -181,9 +161,9 @@ def test_what_may_disturb_is_folded_up(page: Page) -> None:
     assert "some of these pictures may be disturbing" in page.text
 
 
-def test_a_set_is_a_strip_with_the_kept_pair_first(made: Made, page: Page) -> None:
-    sets = {row["key"]: [] for row in made.scores if row["reason"] is None and row["dup_count"] > 1}
-    for row in made.scores:
+def test_a_set_is_a_strip_with_the_kept_pair_first(curated: Made, page: Page) -> None:
+    sets = {row["key"]: [] for row in curated.scores if row["reason"] is None and row["dup_count"] > 1}
+    for row in curated.scores:
         if row["reason"] in DUPLICATES:
             sets[row["nearest"]].append(row["key"])
     keys = shown(page)
@@ -199,10 +179,10 @@ def test_a_set_is_a_strip_with_the_kept_pair_first(made: Made, page: Page) -> No
 
 
 def test_a_large_set_shows_some_of_it(tmp_path: Path) -> None:
-    rows = plant(tmp_path / "root", 40, Measuring([None, *[Reason.NEAR_DUPLICATE] * 39]))
+    rows = plant_curated(tmp_path / "root", Measuring([None, *[Reason.NEAR_DUPLICATE] * 59]))
     page = report(tmp_path / "root", tmp_path / "page.html")
-    assert "40 pairs 12 of them shown" in " ".join(page.text.split())
-    assert cells(page, "sets") == [["32 to 63", "1", "39"]]
+    assert "60 pairs 12 of them shown" in " ".join(page.text.split())
+    assert cells(page, "sets") == [["32 to 63", "1", "59"]]
     assert shown(page)[-12:] == [rows[0]["key"], *sorted(row["key"] for row in rows[1:])[:11]]
 
 
@@ -220,7 +200,7 @@ def test_how_it_was_decided(page: Page) -> None:
 
 
 def test_both_judges_on_one_page(tmp_path: Path) -> None:
-    rows = plant(tmp_path / "root", scored=True)
+    rows = plant_curated(tmp_path / "root", scored=True)
     page = report(tmp_path / "root", tmp_path / "page.html")
     reasons = Counter(row["reason"] for row in rows)
     scored = pq.read_table(tmp_path / "root" / "scores").to_pylist()
@@ -235,7 +215,7 @@ def test_both_judges_on_one_page(tmp_path: Path) -> None:
     assert max(Counter(page.attributes("id")).values()) == 1
 
 
-def test_the_same_bytes_whatever_the_shards(made: Made, root: Path, tmp_path: Path) -> None:
+def test_the_same_bytes_whatever_the_shards(curated: Made, root: Path, tmp_path: Path) -> None:
     for folder in ("images", "outcomes", "curated", "measures", "measures/open-nsfw-12345678"):
         files = sorted((root / folder).glob("*.parquet"))
         later, sooner = map(pq.read_table, files)
@@ -246,17 +226,17 @@ def test_the_same_bytes_whatever_the_shards(made: Made, root: Path, tmp_path: Pa
         for file in files:
             file.unlink()
     report(root, tmp_path / "page.html")
-    assert (tmp_path / "page.html").read_text() == made.text
+    assert (tmp_path / "page.html").read_text() == curated.text
 
 
-def test_hostile_words_are_words(made: Made, page: Page) -> None:
+def test_hostile_words_are_words(curated: Made, page: Page) -> None:
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
     assert page.count("script") == 0
     assert all(value.startswith("data:image/jpeg;base64,") for value in page.attributes("src"))
 
 
-def test_no_samples_no_pictures(made: Made, tmp_path: Path) -> None:
-    page = report(made.root, tmp_path / "none.html", "--samples", "0")
+def test_no_samples_no_pictures(curated: Made, tmp_path: Path) -> None:
+    page = report(curated.root, tmp_path / "none.html", "--samples", "0")
     assert page.count("img") == 0
     assert "sets" in page.tables
 
@@ -271,12 +251,12 @@ def refused(root: Path, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.fixture
-def root(made: Made, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made.root, tmp_path / "root"))
+def root(curated: Made, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(curated.root, tmp_path / "root"))
 
 
 def test_scores_of_another_decision_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    plant(tmp_path / "root", 20, scored=True)
+    plant_curated(tmp_path / "root", scored=True)
     change(tmp_path / "root", scores="another")
     assert f"run danqing curate {tmp_path}/root --decide" in refused(tmp_path / "root", capsys)
 
