@@ -1,14 +1,15 @@
 """What the curation says of the pairs of a root, counted: reasons, measures beside their thresholds, duplicate sets.
 
-ledger/curate/, curated/, measures/, urls of images/ ─▶ Curated
+ledger/curate/, curated/, measures/, urls of images/ ─▶ CuratedCounts
 """
 
 from __future__ import annotations
 
 import datetime
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
@@ -23,24 +24,23 @@ from ..reasons import Reason
 from ..stage.counts import HostCounts, hosts_of
 from ..stage.funnels import StageFunnel, checked_funnels
 from ..stage.recipe import checked_recipe, funnel_of
-from . import measures
 from .columns import AGAIN, abreast, numbered, pc, scalar, word
-from .measures import KEPT, Measured
+from .measures import KEPT, RULES, Measured
 from .samples import DAMAGED, Smallest, visible
 from .scored import dated
-from .strips import Sets
+from .strips import SetCounts
 
 DUPLICATES = (Reason.COPY, Reason.NEAR_DUPLICATE, Reason.CROSS_BATCH, Reason.KNOWN)
+LOOKS = {"risk": "look_risk", "text_share": "look_text"}  # what the plan calls the folders of outside models
 SIDES = 4  # of --samples, the part that is shown on each side of a threshold
 _COLUMNS = pa.schema([CURATED.field(name) for name in ("key", "cos", "dup_count", "reason")])
 _URLS = pa.schema([PAIR.field(name) for name in ("key", "url")])
 _VALUE = pa.schema([MEASURES.field("key"), MEASURES.field("spread").with_name("value")])
 _REASONS = frozenset(map(str, Reason))
-_OF_TEXT = "rapidocr"  # the beginning of the name of a folder of measures/ that holds shares of text
 
 
 @dataclass(slots=True)
-class Curated:
+class CuratedCounts:
     """The curation of a root. funnel: its pairs through the recipe."""
 
     plan: PlanDocument  # ledger/curate/plan.json
@@ -49,8 +49,8 @@ class Curated:
     decided_at: datetime.datetime | None = None
     pairs: int = 0  # rows of curated/
     reasons: Counter[str] = field(default_factory=Counter)
-    measured: list[Measured] = field(default_factory=list)  # those that the root has numbers of
-    sets: Sets = field(default_factory=Sets)
+    measured: list[Measured] = field(default_factory=list)
+    sets: SetCounts = field(default_factory=SetCounts)
 
     @property
     def kept(self) -> int:
@@ -73,7 +73,7 @@ class Curated:
         return self.reasons.total() - self.duplicates - self.reasons[Reason.VERDICT]
 
 
-def find_curated(root: str) -> Curated | None:
+def find_curated(root: str) -> CuratedCounts | None:
     """The curation of a root, not counted yet; None where it is not curated. InputError where its decision is none."""
     decision = ledger.read_curation(root)
     if decision is None:
@@ -94,15 +94,19 @@ def find_curated(root: str) -> Curated | None:
         (funnel,) = checked_funnels([funnel], decision["kept"])
     except ValueError as error:
         raise InputError(f"{at}: its recipe is none ({error}); run danqing curate {root} --decide") from error
-    return Curated(plan, decision, funnel, dated(at))
+    return CuratedCounts(plan, decision, funnel, dated(at))
 
 
-def count_curated(root: str, curated: Curated, hosts: HostCounts, samples: int, bar: Bar) -> None:
+def count_curated(root: str, curated: CuratedCounts, hosts: HostCounts, samples: int, bar: Bar) -> None:
     """Count curated/ and what lies beside it. InputError where a shard is not of the decision, or not all are there."""
-    found: dict[str, Measured] = {}
     sides = -(-samples // SIDES)
+    curated.measured = [
+        Measured(one, curated.decision["thresholds"], Smallest(sides, ("distance", "key"))) for one in RULES
+    ]
     names = tables_in(root, "curated")
-    wanted = {"curated": _COLUMNS, "images": _URLS, **_measuring(root, names)}
+    folders = _folders(root, curated, names)
+    wanted = {"curated": _COLUMNS, "images": _URLS}
+    wanted |= {folder: _VALUE if number else MEASURES for number, folder in folders.items()}
     for name in names:
         url = join(root, "curated", name)
         with parquet(url, DAMAGED) as file:
@@ -111,43 +115,36 @@ def count_curated(root: str, curated: Curated, hosts: HostCounts, samples: int, 
         for first, tables in abreast(root, name, wanted):
             table = numbered(tables["curated"], first)
             _count(curated, url, table, hosts_of(tables["images"]["url"]), hosts)
-            for measure in measures.MEASURES:
-                if (column := _column(tables, measure.name)) is not None:
-                    one = found.setdefault(
-                        measure.name,
-                        Measured(
-                            measure, curated.decision["thresholds"], Smallest(sides, ("distance", "key"))
-                        ),
-                    )
-                    one.count(table, column, name)
+            columns = _numbers(folders, tables)
+            for one in curated.measured:
+                if one.measure.name in columns:
+                    one.count(table, columns[one.measure.name], name)
             curated.sets.count(table, name)
             bar.update(table.num_rows)
     _whole(root, curated)
-    order = [measure.name for measure in measures.MEASURES]
-    curated.measured = sorted(found.values(), key=lambda one: order.index(one.measure.name))
     if samples:
         curated.sets.find_members(root)
 
 
-def _measuring(root: str, names: Sequence[str]) -> dict[str, pa.Schema]:
-    """The folders of measures, with the columns of their files: one that is not there for all shards is not used."""
-    slugs = [one for one in listdir(join(root, "measures")) if not one.endswith(".parquet")]
-    folders = {"measures": MEASURES, **{f"measures/{slug}": _VALUE for slug in slugs}}
-    return {folder: schema for folder, schema in folders.items() if {*names} <= {*tables_in(root, folder)}}
+def _folders(root: str, curated: CuratedCounts, names: Sequence[str]) -> dict[str, str]:
+    """The folders of measures by what they hold: those that the plan names, where they are there for all shards."""
+    made = curated.plan.get("made_from", {})
+    told = {number: f"measures/{made.get(look)}" for number, look in LOOKS.items() if made.get(look)}
+    slugs = {f"measures/{one}" for one in listdir(join(root, "measures"))}
+    folders = {"": "measures", **{number: folder for number, folder in told.items() if folder in slugs}}
+    return {number: folder for number, folder in folders.items() if {*names} <= {*tables_in(root, folder)}}
 
 
-def _column(tables: dict[str, pa.Table], name: str) -> pa.ChunkedArray | None:  # type: ignore[type-arg]
-    """The numbers of a measure, None where no folder has them."""
-    for folder, table in tables.items():
-        if folder.startswith("measures/"):
-            if name == ("text_share" if folder.removeprefix("measures/").startswith(_OF_TEXT) else "risk"):
-                return table["value"]
-        elif name in table.column_names:
-            return table[name]
-    return None
+def _numbers(folders: Mapping[str, str], tables: Mapping[str, pa.Table]) -> dict[str, Any]:
+    """The columns of numbers of a batch, by measure."""
+    found = {"cos": tables["curated"]["cos"]}
+    for number, folder in folders.items():
+        table = tables[folder]
+        found |= {number: table["value"]} if number else {name: table[name] for name in MEASURES.names[1:]}
+    return found
 
 
-def _count(curated: Curated, url: str, table: pa.Table, places: object, hosts: HostCounts) -> None:
+def _count(curated: CuratedCounts, url: str, table: pa.Table, places: object, hosts: HostCounts) -> None:
     """Count the reasons of a batch, and with them its hosts (places). InputError for a word that is no reason."""
     curated.pairs += table.num_rows
     left = pc.is_null(table["reason"])
@@ -158,7 +155,7 @@ def _count(curated: Curated, url: str, table: pa.Table, places: object, hosts: H
     hosts.add_columns(pc.fill_null(places, ""), pc.fill_null(table["reason"], scalar(KEPT)), left)
 
 
-def _whole(root: str, curated: Curated) -> None:
+def _whole(root: str, curated: CuratedCounts) -> None:
     """InputError where curated/ has other pairs than its decision is about."""
     told = curated.decision
     if (

@@ -23,7 +23,7 @@ from ..stage.funnels import StageFunnel, funnels_of
 from ..stage.shards import find_shards
 from ..web.hostname import host_of
 from .columns import batches, numbered, pc, rows_in, scalar, word
-from .curated import Curated, count_curated, find_curated
+from .curated import CuratedCounts, count_curated, find_curated
 from .samples import Row, Smallest, decoded
 from .scored import KEPT, Scored, count_scores, find_scored
 
@@ -44,7 +44,7 @@ class Numbers:
     """
 
     scored: Scored | None = None
-    curated: Curated | None = None
+    curated: CuratedCounts | None = None
     manifest: int = 0  # rows
     has_outcomes: bool = False
     fetched: int = 0  # rows of outcomes/
@@ -98,7 +98,7 @@ def gather(root: str, samples: int, console: Console) -> Numbers:
     return numbers
 
 
-def _check_order(root: str, scored: Scored | None, curated: Curated) -> None:
+def _check_order(root: str, scored: Scored | None, curated: CuratedCounts) -> None:
     """InputError where scores/ was decided anew since it was curated."""
     if curated.decision["scores"] != (scored.decision["decision"] if scored else None):
         raise InputError(

@@ -1,6 +1,6 @@
 """The sections of the page about a curation: measures with their thresholds, and duplicate sets, as they are shown.
 
-Curated, images/ ─▶ charts, tables and samples for curated.html
+CuratedCounts, images/ ─▶ charts, tables and samples for curated.html
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from itertools import islice
 
 from ..card import charts
 from ..card.charts import Chart, Layer, Mark, Scale
-from .curated import Curated
+from .curated import CuratedCounts
 from .measures import ELSE, KEPT, Bound, Measured, Other
 from .samples import Row, read
 from .strips import Strip
@@ -49,7 +49,7 @@ def plain(value: float) -> str:
     return told.replace("-", "\N{MINUS SIGN}")
 
 
-def measures_shown(root: str, curated: Curated) -> list[ShownMeasure]:
+def measures_shown(root: str, curated: CuratedCounts) -> list[ShownMeasure]:
     """The measures that the root has numbers of."""
     found = [one for one in curated.measured if one.whole.total]
     edges = [row for one in found for bound in one.measure.bounds for side in one.edge(bound) for row in side]
@@ -93,7 +93,7 @@ def _dropped(one: Measured) -> int:
     return one.whole.total - one.groups[KEPT].total
 
 
-def strips_shown(root: str, curated: Curated) -> list[Strip]:
+def strips_shown(root: str, curated: CuratedCounts) -> list[Strip]:
     """The duplicate sets that are shown, with their pictures: the kept pair of each before those it stands for."""
     strips = curated.sets.strips
     seen = iter(read(root, [row for one in strips for row in (one.kept, *one.members)], "curated"))

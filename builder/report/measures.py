@@ -56,7 +56,7 @@ class Measure:
     hidden: bool = False
 
 
-MEASURES = (
+RULES = (
     Measure(
         "spread", "Spread of the luminance", "standard deviation of the luminance",
         (Bound("spread", Reason.FLAT, least=True),),

@@ -1,6 +1,6 @@
 """Duplicate sets: how many there are of each size, and some of them from the kept pair to those that it stands for.
 
-    curated/, once for the sets and once for their members ─▶ Sets ─▶ a table and strips of pictures
+    curated/, once for the sets and once for their members ─▶ SetCounts ─▶ a table and strips of pictures
 
 Sets fall into bands of size: 2 and 3, 4 to 7, and so on. Of each band those are shown whose kept pair has the smallest
 key, a fair draw, and before them the largest of all.
@@ -35,7 +35,7 @@ class Strip:
 
 
 @dataclass(slots=True)
-class Sets:
+class SetCounts:
     """The duplicate sets of a root. sets, pairs: of each band, by the exponent of its least size."""
 
     sets: Counter[int] = field(default_factory=Counter)

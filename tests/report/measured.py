@@ -69,6 +69,9 @@ RECIPE = RecipeDocument(
 )  # fmt: skip
 
 
+SLUG = "chinese-clip-vit-large-patch14-bbbbbbbb"
+
+
 @dataclass(frozen=True, slots=True)
 class Measuring:
     """How a root is measured and curated. mix: reasons, dealt in turn; risk: a folder of measures/."""
@@ -99,6 +102,7 @@ def make_measured(root: Path, measuring: Measuring | None = None) -> list[dict[s
         "rows": {"train": len(rows)},
         "shards": {"train": 2},
         "config": {"caption": "alt_text", "embedder": EMBEDDER["model"]},
+        "made_from": {"embedder": SLUG, **({"look_risk": measuring.risk} if measuring.risk else {})},
     }
     (root / "ledger/curate/plan.json").write_text(json.dumps(plan))
     change(

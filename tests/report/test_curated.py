@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections import Counter
@@ -324,3 +325,13 @@ def test_names_of_steps_are_words(root: Path, tmp_path: Path) -> None:
     assert "<i>its luminance varies" in page.text
     assert "19 <b>row" in page.text
     assert page.count("b") == 0
+
+
+def test_numbers_of_another_model_are_not_shown(curated: Made, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(curated.root, tmp_path / "root"))
+    plan = root / "ledger/curate/plan.json"
+    for slug in ("newer-00000000", "../measures/open-nsfw-12345678", 7):
+        plan.write_text(json.dumps(json.loads(plan.read_text()) | {"made_from": {"look_risk": slug}}))
+        page = report(root, tmp_path / "page.html", "--samples", "0")
+        assert {"other-spread", "other-cos_low"} <= page.tables.keys()
+        assert "other-risk" not in page.tables
