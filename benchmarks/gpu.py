@@ -93,7 +93,7 @@ class Bench:
 
         folder = shapes.checkpoint(self.folder, shape, self.device.type)
         naflex = shape in shapes.SHAPES and shapes.SHAPES[shape].naflex
-        return Checkpoint(folder, str(folder), folder.name, None, "", naflex)
+        return Checkpoint(folder, str(folder), folder.name, None, "", "siglip2" if naflex else "siglip")
 
     def load(self, checkpoint: Any, console: Any = None, **options: Any) -> Any:
         """The checkpoint in memory, on the device and not compiled unless `options`, of Options, say otherwise."""

@@ -36,6 +36,32 @@ def make_naflex(folder: Path, *, patches: int = 16, patch_size: int = 8, **optio
     return _save(folder, (Siglip2Model, config), (Siglip2Processor, images), **options)
 
 
+# Of published Chinese-CLIP: neither curly quotes nor most rare Han.
+WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "mask", "photo", "##s", *(chr(code) for code in range(33, 127)),
+         *(f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"), *"一只白色的猫红苹果，。")  # fmt: skip
+
+
+def make_chinese(folder: Path, **crop: Any) -> Path:
+    """A ChineseCLIPModel whose towers have other widths than what they are projected to.
+
+    crop: how its processor differs from the published.
+    """
+    from transformers import BertTokenizer, ChineseCLIPConfig, ChineseCLIPModel, ChineseCLIPProcessor
+    from transformers.models.chinese_clip.image_processing_pil_chinese_clip import (
+        ChineseCLIPImageProcessorPil,
+    )
+
+    text = _TOWER | {"vocab_size": len(WORDS), "hidden_size": 24, "max_position_embeddings": 128}
+    vision = _TOWER | {"image_size": 32, "patch_size": 8, "hidden_size": 40}
+    config = ChineseCLIPConfig(text_config=text, vision_config=vision, projection_dim=DIM)
+    square = {"size": {"height": 32, "width": 32}, "do_center_crop": False}
+    images = ChineseCLIPImageProcessorPil(**(square | crop))
+    _write(folder, ChineseCLIPModel, config, seed=0)
+    tokens = BertTokenizer(vocab={word: number for number, word in enumerate(WORDS)})
+    ChineseCLIPProcessor(images, tokens).save_pretrained(folder)
+    return folder
+
+
 def make_clip(folder: Path) -> Path:
     """What says it is CLIP; its files are those of a SigLIP."""
     return edited(make_fixed(folder), "config.json", model_type="clip")
@@ -74,18 +100,24 @@ def _save(
     ends: bool = True,
 ) -> Path:
     """Write everything. pads: the side the tokenizer pads on; ends: whether it closes a caption with </s>."""
+    _write(folder, *model, seed=seed)
+    processor[0](processor[1], tokenizer(pads=pads, ends=ends)).save_pretrained(folder)
+    return folder
+
+
+def _write(folder: Path, model: Any, config: Any, *, seed: int) -> None:
+    """Random weights, in safetensors."""
     import torch
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        made = model[0](model[1])
+        made = model(config)
         for weight in made.parameters():  # the pictures' positions and the probe matter from the start
             weight.data += 0.02 * torch.randn_like(weight)
         made.logit_scale.data.fill_(2.3)
-        made.logit_bias.data.fill_(-7.5)
+        if hasattr(made, "logit_bias"):
+            made.logit_bias.data.fill_(-7.5)
     made.save_pretrained(folder)
-    processor[0](processor[1], tokenizer(pads=pads, ends=ends)).save_pretrained(folder)
-    return folder
 
 
 def tokenizer(*, pads: str = "right", ends: bool = True) -> Any:

@@ -1,4 +1,4 @@
-"""SigLIP and SigLIP2 checkpoints, loaded and run: pictures and captions in, normalised embeddings out.
+"""SigLIP, SigLIP2 and Chinese-CLIP checkpoints, loaded and run: pictures and captions in, normalised embeddings out.
 
 checkpoint = find("google/siglip2-base-patch16-256")
 siglip = Siglip.load(checkpoint, Options(), Console())

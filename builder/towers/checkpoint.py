@@ -1,4 +1,4 @@
-"""Checkpoints: what --model names becomes a folder that holds a whole SigLIP, and its fingerprint.
+"""Checkpoints: what --model names becomes a folder that holds two whole towers, and its fingerprint.
 
 ./folder                  ─▶ that folder
 google/siglip2-...        ─▶ the Hub, unless there is such a folder
@@ -24,11 +24,20 @@ _CONFIG = "config.json"
 _WEIGHTS = "model.safetensors"
 _INDEX = f"{_WEIGHTS}.index.json"
 _PICTURES = ("processor_config.json", "preprocessor_config.json")
-_TOKENIZERS = ("tokenizer.json", "spiece.model", "tokenizer.model")
+CHINESE_CLIP = "chinese_clip"
+_TOKENIZER, _VOCABULARY = "tokenizer.json", "vocab.txt"
+_PIECES = ("spiece.model", "tokenizer.model")
+_TOKENIZERS = {
+    "siglip": (_TOKENIZER, *_PIECES),
+    "siglip2": (_TOKENIZER, *_PIECES),
+    CHINESE_CLIP: (_TOKENIZER, _VOCABULARY),
+}
 _BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _SHARDS = "model-*-of-*.safetensors"
-FILES = (_CONFIG, *_PICTURES, *_TOKENIZERS, *_BESIDE, _WEIGHTS, _INDEX, _SHARDS)
-_KINDS = {"siglip": False, "siglip2": True}
+FILES = (_CONFIG, *_PICTURES, _TOKENIZER, _VOCABULARY, *_PIECES, *_BESIDE, _WEIGHTS, _INDEX, _SHARDS)
+# The one file of pickles that is read, of Chinese-CLIP alone, which was published so; torch takes nothing but tensors
+# from it. Where there are safetensors too, these are read.
+_PICKLE = "pytorch_model.bin"
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _UNREAD = (".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5", ".gguf")  # weights in formats that are not read
 PIP = "pip install 'danqing[siglip2]'"
@@ -37,7 +46,7 @@ _UNQUANTISED = "give the checkpoint that it was made from, in float32 or bfloat1
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint on this disk. revision: the commit it was downloaded at; naflex: takes any shape of picture.
+    """A checkpoint on this disk. revision: the commit it was downloaded at; kind: siglip, siglip2 or chinese_clip.
 
     name: the last part of `model`; fingerprint: of the configuration, weights, tokenizer and preprocessing.
     """
@@ -47,7 +56,12 @@ class Checkpoint:
     name: str
     revision: str | None
     fingerprint: str
-    naflex: bool
+    kind: str
+
+    @property
+    def naflex(self) -> bool:
+        """Whether it takes any shape of picture."""
+        return self.kind == "siglip2"
 
     def as_dict(self) -> dict[str, str | None]:
         """The names and the fingerprint, as they are written down beside scores."""
@@ -66,14 +80,14 @@ def which(model: str) -> str:
 def find(model: str, revision: str | None = None) -> Checkpoint:
     """The checkpoint of a local folder, of `tiny`, or of a Hub id, which is downloaded where it is not in the cache.
 
-    Raises InputError where it is no SigLIP, lacks files, or does not exist; EnvironmentProblem without a network, and
-    before anything is looked for where what runs it is not installed.
+    Raises InputError where it is no such checkpoint, lacks files, or does not exist; EnvironmentProblem without a
+    network, and before anything is looked for where what runs it is not installed.
     """
     folder, revision, config = located(model, revision)
-    naflex = _kind(config, model)
-    weights = checked(folder, config, model, (_PICTURES, _TOKENIZERS))
+    kind = _kind(config, model)
+    weights = checked(folder, config, model, (_PICTURES, _TOKENIZERS[kind]))
     name = Path(model).expanduser().resolve().name
-    return Checkpoint(folder, model, name, revision, fingerprint(folder, weights), naflex)
+    return Checkpoint(folder, model, name, revision, fingerprint(folder, weights), kind)
 
 
 def located(
@@ -169,35 +183,36 @@ def tokenizer_file(name: str) -> Path:
         return local
     if not local.is_dir() and (local.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1):
         raise InputError(f"{name}: no such file or folder; give a tokenizer.json, its folder, or a Hub id")
-    folder = local if local.is_dir() else _downloaded(name, None, [_TOKENIZERS[0]])
-    if not (folder / _TOKENIZERS[0]).is_file():
+    folder = local if local.is_dir() else _downloaded(name, None, [_TOKENIZER])
+    if not (folder / _TOKENIZER).is_file():
         raise InputError(
-            f"{name}: holds no {_TOKENIZERS[0]}; give one that was saved by transformers or tokenizers"
+            f"{name}: holds no {_TOKENIZER}; give one that was saved by transformers or tokenizers"
         )
-    return folder / _TOKENIZERS[0]
+    return folder / _TOKENIZER
 
 
-def _kind(config: Mapping[str, object], model: str) -> bool:
-    """Whether a whole SigLIP is NaFlex. Raises InputError for anything else."""
-    kind = config.get("model_type")
+def _kind(config: Mapping[str, object], model: str) -> str:
+    """The kind of a whole checkpoint. Raises InputError for anything else."""
+    kind = str(config.get("model_type"))
     parts = [
         one
         for one in (config, config.get("text_config"), config.get("vision_config"))
         if isinstance(one, dict)
     ]
-    naflex = _KINDS.get(str(kind))
-    if naflex is None or len(parts) < 3:
+    if kind not in _TOKENIZERS or len(parts) < 3:
         raise InputError(
-            f"{model}: {_CONFIG} says {kind!r}, and not a whole SigLIP; give a checkpoint of SiglipModel or "
-            "Siglip2Model, such as google/siglip2-base-patch16-256"
+            f"{model}: {_CONFIG} says {kind!r}, and not a whole SigLIP or Chinese-CLIP; give a checkpoint of "
+            "SiglipModel, Siglip2Model or ChineseCLIPModel, such as google/siglip2-base-patch16-256"
         )
-    return naflex
+    return kind
 
 
 def _weights(folder: Path, config: Mapping[str, object], model: str) -> list[str]:
     """The files that transformers reads weights from: one, or those that an index names."""
     single = (folder / _WEIGHTS).is_file() or not (folder / _INDEX).is_file()
-    chosen = str(config.get("transformers_weights") or (_WEIGHTS if single else _INDEX))
+    pickled = config.get("model_type") == CHINESE_CLIP and single and not (folder / _WEIGHTS).is_file()
+    usual = _PICKLE if pickled else _WEIGHTS if single else _INDEX
+    chosen = str(config.get("transformers_weights") or usual)
     names = [chosen]
     if chosen.endswith(".index.json"):
         named = _read(folder / chosen, model).get("weight_map")
@@ -228,7 +243,8 @@ def _check_files(folder: Path, weights: Sequence[str], model: str, needed: Seque
     if (folder / "adapter_config.json").is_file():
         raise InputError(f"{model}: has an adapter beside its weights; merge it into them, and save that")
     for name in weights:
-        _check_numbers(folder / name, model)
+        if name != _PICKLE:
+            _check_numbers(folder / name, model)
 
 
 def _check_numbers(path: Path, model: str) -> None:

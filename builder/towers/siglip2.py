@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import DanqingError, EnvironmentProblem, InputError, first_line
 from ..web.tokens import chain
-from .checkpoint import PIP
+from .checkpoint import CHINESE_CLIP, PIP
 from .device import Options, Placement, place
 from .lane import is_out_of_memory, on_device
 from .pixels import Patches, Preparation, Squash
+from .text import PADDING, WORD_PIECES
 
 if TYPE_CHECKING:
     import torch
@@ -43,16 +44,20 @@ class Towers:
     """The forward of either tower, of pictures as uint8 (n, *shape) with their grids, and of token ids (n, length)."""
 
     def __init__(self, model: Any, levels: tuple[Tensor, Tensor], *, naflex: bool) -> None:
-        self._model = model
+        self._model = self._tuned(model, naflex=naflex)
         self._gain, self._shift = levels
+        self._naflex = naflex
+        self._plain: Callable[..., Tensor] = self._patches if naflex else self._square
+        self.eager()
+
+    def _tuned(self, model: Any, *, naflex: bool) -> Any:
+        """The model with faster ways to what it does."""
         pooling = model.vision_model.head.attention
         pooling.forward = _Probe(pooling)
         if naflex:
             positions = model.vision_model.embeddings
             positions.resize_positional_embeddings = _Positions(positions.resize_positional_embeddings)
-        self._naflex = naflex
-        self._plain: Callable[..., Tensor] = self._patches if naflex else self._square
-        self.eager()
+        return model
 
     def eager(self) -> None:
         """Run as Python says."""
@@ -94,6 +99,20 @@ class Towers:
 
     def _caption(self, ids: Tensor) -> Tensor:
         return _unit(self._model.text_model(input_ids=ids))
+
+
+class ChineseTowers(Towers):
+    """The towers of Chinese-CLIP, whose vectors are projected, and whose captions attend to no padding."""
+
+    def _tuned(self, model: Any, *, naflex: bool) -> Any:
+        return model
+
+    def _square(self, pixels: Tensor, grid: Tensor) -> Tensor:
+        return _unit(self._model.get_image_features(pixel_values=self._levels(pixels).permute(0, 3, 1, 2)))
+
+    def _caption(self, ids: Tensor) -> Tensor:
+        mask = (ids != PADDING)[:, None, None, :]  # of four dimensions, as in _patches
+        return _unit(self._model.get_text_features(input_ids=ids.clamp(min=0), attention_mask=mask))
 
 
 def _unit(output: Any) -> Tensor:
@@ -200,7 +219,8 @@ def _loaded(checkpoint: Checkpoint, options: Options, processor: Any, model: Any
     """The checkpoint that transformers read, checked and put in its place."""
     import torch
 
-    if fault := _misfit(report, model.config):
+    chinese = checkpoint.kind == CHINESE_CLIP
+    if fault := unfit(report) if chinese else _misfit(report, model.config):
         raise InputError(f"{checkpoint.model}: {fault}; download the checkpoint again")
     preparation = _preparation(checkpoint, processor, model.config.vision_config, options)
     chosen = place(options, sum(weight.numel() for weight in model.parameters()))
@@ -213,15 +233,18 @@ def _loaded(checkpoint: Checkpoint, options: Options, processor: Any, model: Any
         if chosen.dtype == torch.float32:
             torch.backends.cudnn.allow_tf32 = False
     # Before the weights lose their precision: bfloat16 would round the scale by up to 0.4 %.
-    scale, bias = float(model.logit_scale.detach().exp()), float(model.logit_bias.detach())
+    scale = float(model.logit_scale.detach().exp())
+    bias = 0.0 if chinese else float(model.logit_bias.detach())
     model = model.to(chosen.device, chosen.dtype).eval().requires_grad_(False)
     levels = _normalisation(checkpoint, processor, preparation, chosen.device)
+    text = model.config.text_config
+    longest = int(text.max_position_embeddings)
     return Loaded(
-        towers=Towers(model, levels, naflex=checkpoint.naflex),
+        towers=(ChineseTowers if chinese else Towers)(model, levels, naflex=checkpoint.naflex),
         place=chosen,
         preparation=preparation,
-        dim=int(model.config.text_config.projection_size),
-        length=int(model.config.text_config.max_position_embeddings),
+        dim=int(model.config.projection_dim if chinese else text.projection_size),
+        length=min(longest, WORD_PIECES) if chinese else longest,
         scale=scale,
         bias=bias,
     )

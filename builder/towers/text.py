@@ -1,29 +1,39 @@
-"""Captions as SigLIP was trained on them: lower case, always the full length, closed by the end token, no mask.
+"""Captions as a checkpoint was trained on them: captions -> token ids of one length.
 
-captions -> token ids. Each of these changes scores where it is forgotten: the text tower reads the last position,
-attends to padding, and never saw a capital letter. A tokenizer that cannot do it is refused.
+    SigLIP        lower case, closed by the end token, padding that is attended to: the tower reads the last position
+    Chinese-CLIP  lower case, straight quotes, 52 word pieces from [CLS] to [SEP], padding that is not attended to
+
+Each of these changes scores where it is forgotten: neither tower ever saw a capital letter. For Chinese-CLIP nothing in
+a caption is a special token: whoever writes [MASK] means the letters. A tokenizer that cannot do it is refused.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import EnvironmentProblem, InputError, first_line
-from .checkpoint import PIP
+from .checkpoint import CHINESE_CLIP, PIP
 
 if TYPE_CHECKING:
     from .checkpoint import Checkpoint
 
 Ids = npt.NDArray[np.int32]
+WORD_PIECES = (
+    52  # context of every published Chinese-CLIP (cn_clip.clip.tokenize); its configuration says 512
+)
+PADDING = -1  # stands for a position of Chinese-CLIP that no word is at
+_QUOTES = str.maketrans("“”", '""')  # which are not in its vocabulary (cn_clip.training.data)
 
 
 class Captions:
-    """The tokenizer of a checkpoint; length: positions of its text tower. Safe to call from many threads."""
+    """The tokenizer of a SigLIP; length: positions of its text tower. Safe to call from many threads."""
+
+    OPTIONS: ClassVar[dict[str, Any]] = {}  # that it is read with
 
     def __init__(self, tokenizer: Any, length: int) -> None:
         self.length = length
@@ -35,18 +45,25 @@ class Captions:
         """Read and try the tokenizer. Raises InputError for one that would not do what the tower was trained on."""
         from transformers import AutoTokenizer
 
+        kind = WordPieces if checkpoint.kind == CHINESE_CLIP else Captions
         try:
-            tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(
+                checkpoint.folder, local_files_only=True, **kind.OPTIONS
+            )
         except ImportError as error:
             raise lacking(error, checkpoint.model) from error
         except Exception as error:  # a broken file raises nearly every class there is
             raise InputError(
                 f"{checkpoint.model}: the tokenizer cannot be read: {first_line(error)}; download the checkpoint again"
             ) from error
-        fault = wrong(tokenizer, length)
-        if fault:
+        if fault := kind.fault(tokenizer, length):
             raise InputError(f"{checkpoint.model}: {fault}; take the tokenizer that was published with it")
-        return cls(tokenizer, length)
+        return kind(tokenizer, length)
+
+    @staticmethod
+    def fault(tokenizer: Any, length: int) -> str | None:
+        """Why a tokenizer will not do, or None."""
+        return wrong(tokenizer, length)
 
     def ids(self, captions: Sequence[str]) -> Ids:
         """Token ids of shape (captions, length)."""
@@ -54,6 +71,32 @@ class Captions:
         with self._lock:
             found = _encode(self._tokenizer, lower, self.length)
         return np.asarray(found, np.int32)
+
+
+class WordPieces(Captions):
+    """The tokenizer of a Chinese-CLIP."""
+
+    OPTIONS: ClassVar[dict[str, Any]] = {"split_special_tokens": True}
+
+    @staticmethod
+    def fault(tokenizer: Any, length: int) -> str | None:
+        """Why a tokenizer will not do, or None."""
+        first, last, none = tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id
+        if tokenizer.padding_side != "right" or None in (first, last, none):
+            return "the tokenizer has no [CLS], [SEP] and [PAD], or pads on the left"
+        short, long = _encode(tokenizer, ["a", "a b " * length], length)
+        if (short[0], short[-1], long[0], long[-1]) != (first, none, first, last) or last not in short:
+            return "the tokenizer does not put a caption between [CLS] and [SEP] and pad it"
+        special = [str(tokenizer.convert_ids_to_tokens(one)) for one in (first, last, none)]
+        (read,) = _encode(tokenizer, [" ".join(special)], length)
+        if read.count(first) + read.count(last) > 2 or none in read[: read.index(last)]:
+            return f"the tokenizer takes the word {special[0]} in a caption for a special token"
+        return None
+
+    def ids(self, captions: Sequence[str]) -> Ids:
+        """Token ids of shape (captions, length), PADDING behind each caption."""
+        found = super().ids([caption.translate(_QUOTES) for caption in captions])
+        return np.where(found == self._tokenizer.pad_token_id, np.int32(PADDING), found)
 
 
 def _encode(tokenizer: Any, captions: list[str], length: int) -> list[list[int]]:

@@ -17,7 +17,7 @@ from builder.towers import Checkpoint
 from tests.roots import make_root
 
 STEMS = [f"train-{i:05d}-of-00003" for i in range(3)]
-CHECKPOINT = Checkpoint(Path("x"), "org/tiny", "tiny", None, "f" * 32, naflex=False)
+CHECKPOINT = Checkpoint(Path("x"), "org/tiny", "tiny", None, "f" * 32, kind="siglip")
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_a_root_scored_in_another_way_is_refused(root: Path, options: dict[str, 
 
 def test_scores_of_two_models_never_mix(root: Path) -> None:
     plan_of(root)
-    other = Checkpoint(Path("x"), "org/tiny", "tiny", None, "e" * 32, naflex=False)
+    other = Checkpoint(Path("x"), "org/tiny", "tiny", None, "e" * 32, kind="siglip")
     with pytest.raises(UsageError, match=r"--model tiny f+ then, tiny e+ now: use the same, or --overwrite"):
         make_plan(RevalidateConfig(str(root)), find_shards(str(root), "scored"), other, None)
 

@@ -22,7 +22,7 @@ from tests.scored import CHECKPOINT as SCORED_BY
 from tests.scored import make_scored
 
 FINGERPRINT = SCORED_BY["fingerprint"]
-CHECKPOINT = Checkpoint(Path("x"), "org/tiny", "tiny", None, FINGERPRINT, naflex=False)
+CHECKPOINT = Checkpoint(Path("x"), "org/tiny", "tiny", None, FINGERPRINT, kind="siglip")
 # With zeros at the end and at the start: bytes that NumPy and C like to drop.
 KEYS = [hashlib.md5(bytes([i])).hexdigest() for i in range(50)] + [
     "ab" * 15 + "00",

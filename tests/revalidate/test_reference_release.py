@@ -23,7 +23,7 @@ from tests.scored import CHECKPOINT as SCORED_BY
 
 from .test_reference import look
 
-CHECKPOINT = Checkpoint(Path("x"), "org/tiny", "tiny", None, SCORED_BY["fingerprint"], naflex=False)
+CHECKPOINT = Checkpoint(Path("x"), "org/tiny", "tiny", None, SCORED_BY["fingerprint"], kind="siglip")
 URLS = [f"http://a.test/{i}.jpg" for i in range(30)]
 
 
@@ -77,7 +77,7 @@ def test_a_release_on_the_hub_is_a_reference(hub: Any, tmp_path: Path) -> None:
         from builder.revalidate.reference import Recorded, find_parts, open_reference
         from builder.disk.digests import keys_of
         from builder.towers import Checkpoint
-        checkpoint = Checkpoint(Path("x"), "org/tiny", "tiny", None, "{CHECKPOINT.fingerprint}", naflex=False)
+        checkpoint = Checkpoint(Path("x"), "org/tiny", "tiny", None, "{CHECKPOINT.fingerprint}", kind="siglip")
         source = "hf://datasets/tester/x@{revision}"
         index = open_reference(Recorded.of(source, find_parts(source), checkpoint), Path("{tmp_path}/work"))
         keys = {pairs(URLS)["key"].to_pylist()!r}

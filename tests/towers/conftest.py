@@ -13,7 +13,7 @@ import pytest
 from builder.console import Console
 from builder.towers import Options, Siglip, find
 
-from ..checkpoints import make_fixed, make_naflex
+from ..checkpoints import make_chinese, make_fixed, make_naflex
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -26,6 +26,11 @@ def fixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def naflex(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_naflex(tmp_path_factory.mktemp("checkpoints") / "tiny-naflex")
+
+
+@pytest.fixture(scope="session")
+def chinese(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_chinese(tmp_path_factory.mktemp("checkpoints") / "tiny-chinese")
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ from pathlib import Path
 from builder.console import Console
 from builder.towers import Checkpoint, Options, Siglip, ToEmbed
 
-for naflex, folder in enumerate(sys.argv[2:]):
-    checkpoint = Checkpoint(Path(folder), folder, "tiny", None, "", bool(naflex))
+for kind, folder in zip(["siglip", "siglip2", "chinese_clip"], sys.argv[2:]):
+    checkpoint = Checkpoint(Path(folder), folder, "tiny", None, "", kind)
     siglip = Siglip.load(checkpoint, Options(device="cpu"), Console())
     [answer] = siglip.embed([ToEmbed(None, list(np.load(sys.argv[1])), (["一", "二", "一"],))])
     np.save(Path(folder) / "rows.npy", np.hstack([answer.image.numpy(), answer.captions[0].numpy()]))
