@@ -1,8 +1,8 @@
-"""A stored picture as RGB of the size that its reader wants: upright, and on white where it is transparent.
+"""A stored picture as RGB of the size that its reader wants, upright and on white where transparent; its measures.
 
-Bytes -> uint8 RGB, or None. A JPEG is libjpeg's; any other picture, and ink, is Pillow's, so that the pixels are those
-of whoever opens the file with Pillow. Of the 1.2 ms that a 256-pixel JPEG takes, 0.04 ms hold the GIL. Nothing here is
-as strict as `decode`: what is stored was judged when it came.
+Bytes -> uint8 RGB, or Measures, or None. A JPEG is libjpeg's; any other picture, and ink, is Pillow's, so that the
+pixels are those of whoever opens the file with Pillow. Of the 1.2 ms that a 256-pixel JPEG takes, 0.04 ms hold the GIL.
+Nothing here is as strict as `decode`: what is stored was judged when it came.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from .container import recognised
 from .decode import upright
 from .jpeg import EXIF, SCAN, segments
 from .limits import MAX_PIXELS
+from .measure import Measures, measure
 from .structure import ORIENTATION
 
 Size = tuple[int, int]  # width, height
@@ -51,6 +52,32 @@ def scaled(
         raise
     except Exception:  # decoders of hostile bytes raise nearly every class there is
         return None
+
+
+def measured(body: bytes, most: int = MAX_PIXELS) -> Measures | None:
+    """The measures of a picture by its luminance (`measure.LUMA`); None where there is none. Raises MemoryError.
+
+    most: pixels beyond which it is none.
+    """
+    try:
+        grey = _luma(body, most) if body.startswith(b"\xff\xd8") else None
+        return measure(flattened(_loaded(body, most)) if grey is None else grey)
+    except MemoryError:
+        raise
+    except Exception:  # decoders of hostile bytes raise nearly every class there is
+        return None
+
+
+def _luma(body: bytes, most: int) -> Array | None:
+    """The luminance of a JPEG, as it lies; None where it is a case for Pillow."""
+    try:
+        height, width, space, _ = simplejpeg.decode_jpeg_header(body)
+        if space not in _SPACES or width * height > most:
+            return None
+        grey: Array = simplejpeg.decode_jpeg(body, "GRAY")
+    except ValueError:  # also what libjpeg merely warns about, and Pillow reads
+        return None
+    return grey[:, :, 0]
 
 
 def _jpeg(
@@ -86,16 +113,21 @@ def _turned(body: bytes) -> int:
 
 def _other(body: bytes, target_of: Callable[[Size], Size], most: int) -> tuple[Image.Image, Size]:
     """The first frame of any other picture, upright and in RGB, and the size wanted of it."""
-    image = recognised(body)
-    if image.width * image.height > most:
-        raise Dropped(Reason.TOO_MANY_PIXELS)
-    image.load()
-    image = ImageOps.exif_transpose(image)
+    image = ImageOps.exif_transpose(_loaded(body, most))
     if image.mode.startswith("I;16"):
         image.info.pop("transparency", None)  # of grey in 16 bits, no level has been clear to the towers
     if image.mode != "RGB" or image.has_transparency_data:
         image = Image.fromarray(to_srgb(flattened(image), None))
     return image, target_of(image.size)
+
+
+def _loaded(body: bytes, most: int) -> Image.Image:
+    """The first frame as Pillow decodes it. Raises Dropped, and whatever Pillow raises."""
+    image = recognised(body)
+    if image.width * image.height > most:
+        raise Dropped(Reason.TOO_MANY_PIXELS)
+    image.load()
+    return image
 
 
 def _rgb(image: Image.Image) -> Array:
