@@ -83,10 +83,11 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What the axis of a chart is of, and its thresholds."""
+    """What the axis of a chart is of, its thresholds, and what is above and below."""
 
     label: str
     marks: tuple[Mark, ...] = ()
+    titles: tuple[str, str] = ("kept", "dropped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def funnel(steps: Sequence[FunnelBar], told: str) -> Chart:
 def kept_and_dropped(
     name: str, kept: FloatHistogram, lost: Sequence[Layer], scale: Scale, told: str
 ) -> Chart:
-    """Numbers of the kept pairs above, of the dropped ones below, stacked by why; one axis of theirs, two of pairs."""
+    """Numbers of what is kept above, of what is dropped below, stacked by why; one axis of theirs, two of counts."""
     values = [mark.value for mark in scale.marks]
     edges, (stays, *goes), log = rebinned([kept, *(one.histogram for one in lost)], values)
     layers = [(one, counts) for one, counts in zip(lost, goes, strict=True) if one.histogram.total]
@@ -137,14 +138,14 @@ def kept_and_dropped(
     def draw(width: int) -> Figure:
         figure, axes = _axes(width, 340, (52, 26, 6, 190))
         axes.stairs(stays, edges, fill=True, color=COLOURS["kept"])
-        _title(axes, "kept")
+        _title(axes, scale.titles[0])
         below = _more_axes(figure, width, 340, (52, 186, 6, 40))
         base = np.zeros(len(edges) - 1)
         for one, counts in layers:
             area = below.stairs(base + counts, edges, baseline=base, fill=True, color=COLOURS[one.colour])
             area.set(hatch=_HATCHES.get(one.colour), edgecolor=PAPER, linewidth=0, label=one.label)
             base = base + counts
-        _title(below, "dropped")
+        _title(below, scale.titles[1])
         for one_axes in (axes, below):
             _along(one_axes, edges, log=log)
         _legend(below, [one.label for one, _ in layers], width)

@@ -25,10 +25,11 @@ from ..stage.counts import HostCounts, hosts_of
 from ..stage.funnels import StageFunnel, checked_funnels
 from ..stage.recipe import checked_recipe, funnel_of
 from .columns import AGAIN, abreast, numbered, pc, scalar, word
+from .couples import THRESHOLD, Couples, count_couples
 from .measures import KEPT, RULES, Measured
 from .samples import DAMAGED, Smallest, visible
 from .scored import dated
-from .strips import SetCounts
+from .strips import SetCounts, compare
 
 DUPLICATES = (Reason.COPY, Reason.NEAR_DUPLICATE, Reason.CROSS_BATCH, Reason.KNOWN)
 LOOKS = {"risk": "look_risk", "text_share": "look_text"}  # what the plan calls the folders of outside models
@@ -47,10 +48,16 @@ class CuratedCounts:
     decision: CurationDocument  # ledger/curate/decision.json
     funnel: StageFunnel
     decided_at: datetime.datetime | None = None
-    pairs: int = 0  # rows of curated/
+    rows: Counter[str] = field(default_factory=Counter)  # of each file of curated/
     reasons: Counter[str] = field(default_factory=Counter)
     measured: list[Measured] = field(default_factory=list)
     sets: SetCounts = field(default_factory=SetCounts)
+    couples: Couples | None = None
+
+    @property
+    def pairs(self) -> int:
+        """Pairs that were judged."""
+        return self.rows.total()
 
     @property
     def kept(self) -> int:
@@ -114,6 +121,7 @@ def count_curated(root: str, curated: CuratedCounts, hosts: HostCounts, samples:
                 raise InputError(f"{url}: is not of the last decision; run danqing curate {root} --decide")
         for first, tables in abreast(root, name, wanted):
             table = numbered(tables["curated"], first)
+            curated.rows[name] += table.num_rows
             _count(curated, url, table, hosts_of(tables["images"]["url"]), hosts)
             columns = _numbers(folders, tables)
             for one in curated.measured:
@@ -124,6 +132,10 @@ def count_curated(root: str, curated: CuratedCounts, hosts: HostCounts, samples:
     _whole(root, curated)
     if samples:
         curated.sets.find_members(root)
+        embedder = curated.plan.get("made_from", {}).get("embedder")
+        compare(root, curated.sets.strips, f"{embedder}")
+    threshold = curated.decision["thresholds"].get(THRESHOLD)
+    curated.couples = count_couples(root, curated.rows, threshold, sides)
 
 
 def _folders(root: str, curated: CuratedCounts, names: Sequence[str]) -> dict[str, str]:
@@ -146,7 +158,6 @@ def _numbers(folders: Mapping[str, str], tables: Mapping[str, pa.Table]) -> dict
 
 def _count(curated: CuratedCounts, url: str, table: pa.Table, places: object, hosts: HostCounts) -> None:
     """Count the reasons of a batch, and with them its hosts (places). InputError for a word that is no reason."""
-    curated.pairs += table.num_rows
     left = pc.is_null(table["reason"])
     for one in pc.value_counts(table["reason"].filter(pc.invert(left))).to_pylist():
         if (reason := word(one["values"])) not in _REASONS:

@@ -93,6 +93,36 @@ def _dropped(one: Measured) -> int:
     return one.whole.total - one.groups[KEPT].total
 
 
+@dataclass(frozen=True, slots=True)
+class ShownCouples:
+    """Near couples on the page. above: thresholds, the couples beyond each, and whether it was used."""
+
+    chart: Chart
+    threshold: float
+    above: list[tuple[float, int, bool]]
+    same: list[tuple[Row, Row, float]]
+    apart: list[tuple[Row, Row, float]]
+
+
+def couples_shown(root: str, curated: CuratedCounts) -> ShownCouples | None:
+    """The near couples of the root, those next to the threshold with their pictures; None where none are known."""
+    found = curated.couples
+    if found is None or not found.apart.total + found.same.total:
+        return None
+    told = f"Near couples: {found.apart.total:,} up to {plain(found.threshold)}, and {found.same.total:,} above it."
+    mark = Mark(found.threshold, f"> {plain(found.threshold)}", least=False)
+    scale = Scale("cosine of two pictures", (mark,), ("different pictures", "the same picture"))
+    chart = charts.kept_and_dropped(
+        "couples", found.apart, [Layer("couples", "drifted", found.same)], scale, told
+    )
+    same, apart = found.side("same"), found.side("apart")
+    rows = [row for one, other, _ in (*same, *apart) for row in (one, other)]
+    seen = iter(read(root, rows, "curated"))
+    same, apart = ([(next(seen), next(seen), cos) for _, _, cos in side] for side in (same, apart))
+    above = [(value, found.above[value], value == found.threshold) for value in sorted(found.above)]
+    return ShownCouples(chart, found.threshold, above, same, apart)
+
+
 def strips_shown(root: str, curated: CuratedCounts) -> list[Strip]:
     """The duplicate sets that are shown, with their pictures: the kept pair of each before those it stands for."""
     strips = curated.sets.strips

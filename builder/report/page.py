@@ -20,7 +20,7 @@ from ..disk.schema import published
 from ..reasons import KEPT, Cause, Reason, Verdict
 from ..stage.counts import HostTotal
 from .gather import Numbers
-from .judged import measures_shown, plain, strips_shown
+from .judged import couples_shown, measures_shown, plain, strips_shown
 from .samples import Gallery, Text, text, visible
 from .scored import Scored, captions
 
@@ -80,6 +80,7 @@ def render(root: str, numbers: Numbers, galleries: list[Gallery]) -> str:
         known |= {
             "measures": measures_shown(root, numbers.curated),
             "strips": strips_shown(root, numbers.curated),
+            "couples": couples_shown(root, numbers.curated),
             "embedder": _named(numbers.curated.decision["embedder"]),
             "compared": captions(numbers.curated.plan, "curate"),
         }

@@ -88,7 +88,7 @@ class Smallest:
             table = table.filter(pc.less_equal(table[first_by], best[-1][first_by]))
         if not table.num_rows or not self.count:
             return
-        order = [(name, "ascending") for name in (*self.by, "row")]
+        order = [(name, "ascending") for name in dict.fromkeys((*self.by, "row"))]
         first = pc.select_k_unstable(table, self.count, order)  # type: ignore[call-overload]  # the stubs lag behind
         found = [{**row, "shard": shard} for row in table.take(first).to_pylist()]
         self.groups[group] = sorted([*best, *found], key=itemgetter(*self.by))[: self.count]

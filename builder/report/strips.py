@@ -9,15 +9,19 @@ key, a fair draw, and before them the largest of all.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from ..disk.files import join, tables_in
+from ..disk.files import join, listdir, tables_in
+from ..disk.parquet import parquet, rows_by_number
 from ..disk.schema import CURATED
-from .columns import batches, numbered, pc
-from .samples import Row, Smallest, decoded
+from ..errors import InputError
+from .columns import AGAIN, batches, numbered, pc
+from .samples import DAMAGED, Row, Smallest, decoded
 
 LARGEST = 4  # sets shown of all
 DRAWN = 2  # of each band
@@ -86,3 +90,31 @@ class SetCounts:
         self.strips = [
             Strip(row, members.groups.get(decoded(key), []), row["dup_count"]) for key, row in chosen.items()
         ]
+
+
+def compare(root: str, strips: Sequence[Strip], slug: str) -> None:
+    """Say of each member, as `cosine`, how near its picture is to the kept one, where the root has its embeddings.
+
+    slug: the folder of the embedder, below embeddings/.
+    """
+    if slug not in listdir(join(root, "embeddings")):
+        return
+    vectors: dict[tuple[str, int], npt.NDArray[np.float64]] = {}
+    rows = [row for strip in strips for row in (strip.kept, *strip.members)]
+    for shard in sorted({row["shard"] for row in rows}):
+        numbers = np.unique([row["row"] for row in rows if row["shard"] == shard])
+        url = join(root, "embeddings", slug, shard)
+        with parquet(url, DAMAGED) as file:
+            if "image" not in file.schema_arrow.names:
+                raise InputError(f"{url}: no embeddings of pictures in it; {AGAIN}")
+            for inside, table in rows_by_number(file, numbers, ["image"]):
+                for row, vector in zip(numbers[inside].tolist(), table["image"].to_pylist(), strict=True):
+                    vectors[shard, row] = np.array([] if vector is None else vector, np.float64)
+    for strip in strips:
+        kept = vectors.get((strip.kept["shard"], strip.kept["row"]))
+        for member in strip.members:
+            other = vectors.get((member["shard"], member["row"]))
+            if kept is not None and other is not None and kept.shape == other.shape:
+                length = float(np.linalg.norm(kept)) * float(np.linalg.norm(other))
+                if 0 < length < np.inf:
+                    member["cosine"] = float(kept @ other) / length

@@ -150,7 +150,7 @@ def test_the_page_of_a_curated_root_fits_and_asks_for_nothing(curated_page: Any,
 
 
 def test_labels_of_measures_can_be_read(curated_page: Any) -> None:
-    assert curated_page.locator("svg:visible").count() == 6
+    assert curated_page.locator("svg:visible").count() == 7
     assert curated_page.evaluate(SMALLEST_TEXT) >= 11
     assert curated_page.evaluate(CUT_LABELS) == []
 

@@ -7,24 +7,29 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from builder.cli import main
+from builder.console import Console
 from builder.reasons import Reason
+from builder.report.gather import gather
 from tests.curated import DUPLICATES
 
 from . import planted
 from .conftest import LOST, Made, plant_curated
-from .measured import MIX, RECIPE, THRESHOLDS, Measuring, change
+from .measured import MIX, NEAR, RECIPE, SLUG, THRESHOLDS, Measuring, change, edges
 from .reading import Page
 from .test_page import report
 
 SHARD = "train-00001-of-00002.parquet"
+RISK = Measuring().risk
 EMPTY = {"name": "nothing", "reasons": []}
 
 
@@ -187,6 +192,50 @@ def test_a_large_set_shows_some_of_it(tmp_path: Path) -> None:
     assert shown(page)[-12:] == [rows[0]["key"], *sorted(row["key"] for row in rows[1:])[:11]]
 
 
+def test_a_member_tells_how_near_it_is(curated: Made, page: Page) -> None:
+    told = re.findall(r"(?:copy|near duplicate|cross batch), ([\d.]+)\n", page.text)
+    assert len(told) > 3
+    assert [float(one) for one in told] == pytest.approx([NEAR] * len(told), abs=0.001)
+
+
+def test_near_couples_stand_on_both_sides_of_the_threshold(curated: Made, page: Page) -> None:
+    own = [edge for edge in edges(curated.scores) if edge["other"] < 60]
+    told = {row[0].split()[0]: int(row[1]) for row in cells(page, "other-couples")}
+    assert told == {
+        f"{value:.4g}": sum(edge["cos"] > value for edge in own)
+        for value in (0.86, 0.88, 0.9, 0.92, 0.94, 0.96, 0.98)
+    }
+    rows = curated.scores
+    near = [
+        sorted((e for e in own if (e["cos"] > 0.9) == same), key=lambda e: abs(e["cos"] - 0.9))[:6]
+        for same in (1, 0)
+    ]
+    wanted = []
+    for side in near:
+        for edge in sorted(side, key=itemgetter("cos")):
+            wanted += sorted(rows[edge[end]]["key"] for end in ("one", "other"))
+    titles = [a["title"] for tag, a in page.elements if tag == "div" and a.get("class") == "pair"]
+    assert [(title or "").removeprefix("key ") for title in titles] == wanted
+    assert "> 0.9" in re.findall(r"<text[^>]*>([^<]+)</text>", curated.text.replace("&gt;", ">"))
+
+
+@pytest.mark.parametrize("edge", [{"one": -1}, {"other": -2}, {"cos": float("nan")}, {"cos": None}])
+def test_edges_that_are_none(root: Path, capsys: pytest.CaptureFixture[str], edge: dict[str, Any]) -> None:
+    path = root / "ledger/curate/edges/cell-00001-of-00002.parquet"
+    rows = pq.read_table(path).to_pylist()
+    pq.write_table(pa.Table.from_pylist([*rows, rows[0] | edge], pq.read_schema(path)), path)
+    assert "cell-00001-of-00002.parquet: no edges between pictures" in refused(root, capsys)
+
+
+def test_a_root_without_edges_and_embeddings_has_neither(root: Path, tmp_path: Path) -> None:
+    shutil.rmtree(root / "ledger/curate/edges")
+    shutil.rmtree(root / "embeddings")
+    page = report(root, tmp_path / "page.html")
+    assert "other-couples" not in page.tables
+    assert "sets" in page.tables
+    assert not re.findall(r"near duplicate, [\d.]+\n", page.text)
+
+
 def test_the_recall_of_the_search_is_told_by_band(page: Page) -> None:
     assert cells(page, "recall") == [
         ["0.85-0.90", "400", "399", "99.8%"], ["0.90-0.95", "120", "120", "100%"], ["0.95-0.98", "0", "0", "–"],
@@ -217,7 +266,7 @@ def test_both_judges_on_one_page(tmp_path: Path) -> None:
 
 
 def test_the_same_bytes_whatever_the_shards(curated: Made, root: Path, tmp_path: Path) -> None:
-    for folder in ("images", "outcomes", "curated", "measures", "measures/open-nsfw-12345678"):
+    for folder in ("images", "outcomes", "curated", "measures", f"measures/{RISK}", f"embeddings/{SLUG}"):
         files = sorted((root / folder).glob("*.parquet"))
         later, sooner = map(pq.read_table, files)
         table = pa.concat_tables([sooner.slice(0, 11), later, sooner.slice(11)])
@@ -226,6 +275,11 @@ def test_the_same_bytes_whatever_the_shards(curated: Made, root: Path, tmp_path:
             pq.write_table(part, root / folder / f"train-{number:05d}-of-00003.parquet", row_group_size=5)
         for file in files:
             file.unlink()
+    moved = np.concatenate([np.arange(11, 41), np.arange(11), np.arange(41, 1000)])
+    for file in (root / "ledger/curate/edges").iterdir():
+        rows = pq.read_table(file).to_pylist()
+        edges = [{**row, **{end: moved[row[end]] for end in ("one", "other")}} for row in reversed(rows)]
+        pq.write_table(pa.Table.from_pylist(edges, pq.read_schema(file)), file)
     report(root, tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text() == curated.text
 
@@ -327,11 +381,12 @@ def test_names_of_steps_are_words(root: Path, tmp_path: Path) -> None:
     assert page.count("b") == 0
 
 
-def test_numbers_of_another_model_are_not_shown(curated: Made, tmp_path: Path) -> None:
-    root = Path(shutil.copytree(curated.root, tmp_path / "root"))
+def test_numbers_of_another_model_are_not_counted(root: Path) -> None:
     plan = root / "ledger/curate/plan.json"
-    for slug in ("newer-00000000", "../measures/open-nsfw-12345678", 7):
+    for slug in (RISK, "newer-00000000", f"../measures/{RISK}", 7):
         plan.write_text(json.dumps(json.loads(plan.read_text()) | {"made_from": {"look_risk": slug}}))
-        page = report(root, tmp_path / "page.html", "--samples", "0")
-        assert {"other-spread", "other-cos_low"} <= page.tables.keys()
-        assert "other-risk" not in page.tables
+        curation = gather(str(root), 0, Console(quiet=True)).curated
+        assert curation is not None
+        assert {one.measure.name for one in curation.measured if one.whole.total} == {
+            "spread", "sharpness", "entropy", "cos", *(["risk"] if slug == RISK else []),
+        }  # fmt: skip
