@@ -65,7 +65,7 @@ class FunnelBar:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """The numbers of one group of dropped pairs. colour: a name of COLOURS."""
+    """The numbers of one group of dropped pairs. label: "" where the title says it; colour: a name of COLOURS."""
 
     label: str
     colour: str
@@ -136,10 +136,10 @@ def kept_and_dropped(
     layers = [(one, counts) for one, counts in zip(lost, goes, strict=True) if one.histogram.total]
 
     def draw(width: int) -> Figure:
-        figure, axes = _axes(width, 340, (52, 26, 6, 190))
+        figure, axes = _axes(width, 340, (52, 26, 18, 190))
         axes.stairs(stays, edges, fill=True, color=COLOURS["kept"])
         _title(axes, scale.titles[0])
-        below = _more_axes(figure, width, 340, (52, 186, 6, 40))
+        below = _more_axes(figure, width, 340, (52, 186, 18, 40))
         base = np.zeros(len(edges) - 1)
         for one, counts in layers:
             area = below.stairs(base + counts, edges, baseline=base, fill=True, color=COLOURS[one.colour])
@@ -198,14 +198,14 @@ def _along(axes: Axes, edges: Edges, *, log: bool) -> None:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}" if value >= 1 else f"{value:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.tick_params(which="minor", length=0)
-    axes.set(xlim=(edges[0], edges[-1]), ylim=(0, None))
+    axes.set(xlim=(edges[0], edges[-1]), ylim=(0, max(1.0, axes.get_ylim()[1])))
 
 
 def _legend(axes: Axes, labels: Sequence[str], width: int) -> None:
     """A legend beside the title where it fits, else inside, with some room for it."""
-    if not labels:
+    if not any(labels):
         return
-    if sum(7 * len(label) + 36 for label in labels) + 70 < width - 58:
+    if sum(7 * len(label) + 36 for label in labels) + 70 < width - 70:
         place: dict[str, Any] = {"ncols": len(labels), "loc": "lower right", "bbox_to_anchor": (1, 1.0)}
     else:
         place = {"loc": "upper right"}

@@ -112,13 +112,14 @@ def couples_shown(root: str, curated: CuratedCounts) -> ShownCouples | None:
     told = f"Near couples: {found.apart.total:,} up to {plain(found.threshold)}, and {found.same.total:,} above it."
     mark = Mark(found.threshold, f"> {plain(found.threshold)}", least=False)
     scale = Scale("cosine of two pictures", (mark,), ("different pictures", "the same picture"))
-    chart = charts.kept_and_dropped(
-        "couples", found.apart, [Layer("couples", "drifted", found.same)], scale, told
-    )
+    chart = charts.kept_and_dropped("couples", found.apart, [Layer("", "drifted", found.same)], scale, told)
     same, apart = found.side("same"), found.side("apart")
     rows = [row for one, other, _ in (*same, *apart) for row in (one, other)]
     seen = iter(read(root, rows, "curated"))
-    same, apart = ([(next(seen), next(seen), cos) for _, _, cos in side] for side in (same, apart))
+    ends = zip(seen, seen, strict=True)
+    same, apart = (
+        [(*two, cos) for (_, _, cos), two in zip(side, ends, strict=False)] for side in (same, apart)
+    )
     above = [(value, found.above[value], value == found.threshold) for value in sorted(found.above)]
     return ShownCouples(chart, found.threshold, above, same, apart)
 

@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from .gather import Numbers
 
 STAGES = {"scores": "revalidate", "curated": "curate"}  # by the folder that they judge in
+CLIPS = {"scores": 96, "curated": 40}  # characters of a text that are shown at once, likewise
 SIDE = 192  # pixels of the long side of a thumbnail, at most
 DAMAGED = "no whole Parquet file; make it anew or restore it"  # of a shard of the root
-SHORT, LONG = 96, 2000  # characters of a text: at once, and when it is opened
+SHORT, LONG = CLIPS["scores"], 2000  # characters of a text: at once, and when it is opened
 # C0 and C1, zero-width and directional marks, isolates and overrides, tags, halves of characters.
 _CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffc\ud800-\udfff\U000e0000-\U000e007f]"
@@ -154,7 +155,7 @@ def read(root: str, chosen: Sequence[Row], folder: str = "scores") -> list[Row]:
         wanted = [chosen[place] for place in places]
         pairs = _pairs(join(root, "images", shard), wanted, folder)
         for place, row, pair in zip(places, wanted, pairs, strict=True):
-            found[place] = _sample(row, pair)
+            found[place] = _sample(row, pair, CLIPS[folder])
     return found
 
 
@@ -181,13 +182,13 @@ def _gone(row: Row) -> Row:
     return _sample(row, {"url": row["url"]})
 
 
-def _sample(row: Row, pair: Row) -> Row:
+def _sample(row: Row, pair: Row, clip: int = SHORT) -> Row:
     """A row of scores/, curated/ or outcomes/ as the page shows it; pair: what images/ has of it.
 
     host, url, alt_text, recaption: a Text, or None; picture: a data: URI, None where there is none that can be decoded.
     """
     said = {name: visible(decoded(v)) if isinstance(v, bytes) else v for name, v in row.items()}
-    texts = {name: text(pair.get(name)) for name in ("url", "alt_text", "recaption")}
+    texts = {name: text(pair.get(name), clip) for name in ("url", "alt_text", "recaption")}
     picture = thumbnail((pair.get("image") or {}).get("bytes"))
     host = None if pair["url"] is None else host_of(decoded(pair["url"]))
     return {**said, **texts, "host": None if host is None else text(host.encode()), "picture": picture}
