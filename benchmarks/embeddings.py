@@ -4,7 +4,7 @@
 
 | world | what it is like |
 |---|---|
-| clusters | a direction for every 250 rows and noise about it, as of pictures of many kinds |
+| clusters | a direction for every 150 rows, of some many more, and noise about it: pictures of many kinds |
 | spectrum | a mean that all share, and variances that fall as 1 / k: what embeddings of photographs look like |
 | rank32 | 32 dimensions of 512: no clusters, and borders of cells on every side |
 
@@ -27,12 +27,13 @@ BLOCK = 50_000
 
 
 def clusters(random: Random, rows: int, width: int) -> Callable[[int], Floats]:
-    """Draws rows about some of rows / 250 directions, the cosine of two of one cluster near .4."""
-    centres = random.standard_normal((max(rows // 250, 2), width), np.float32)
+    """Draws rows about rows / 150 directions, the nth as often as 1 / n^.5; the cosine of two of one near .4."""
+    centres = random.standard_normal((max(rows // 150, 2), width), np.float32)
+    often = np.cumsum(1 / np.sqrt(np.arange(1, len(centres) + 1)))
 
     def draw(count: int) -> Floats:
         noise = random.standard_normal((count, width), np.float32)
-        return centres[random.integers(len(centres), size=count)] + 1.2 * noise
+        return centres[np.searchsorted(often, random.uniform(0, often[-1], count))] + 1.2 * noise
 
     return draw
 

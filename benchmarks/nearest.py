@@ -55,48 +55,49 @@ def sample_of(rows: int, count: int) -> Any:
     return np.random.default_rng(3).permutation(rows)[: SAMPLED * count]
 
 
-def members_of(home: Any, row: Any, cell: Any, count: int) -> list[tuple[Any, Any]]:
-    """The rows that live in each cell, and those that visit it."""
-    inside, outside = np.argsort(home, kind="stable"), np.argsort(cell, kind="stable")
-    ends = np.cumsum(np.bincount(home, minlength=count))[:-1]
-    further = np.cumsum(np.bincount(cell, minlength=count))[:-1]
-    return list(zip(np.split(inside, ends), np.split(row[outside], further), strict=True))
+def members_of(home: Any, row: Any, cell: Any, count: int) -> list[Any]:
+    """The rows that live in each cell or visit it."""
+    rows, cells = np.concatenate([np.arange(len(home)), row]), np.concatenate([home, cell])
+    order = np.argsort(cells, kind="stable")
+    return np.split(rows[order], np.cumsum(np.bincount(cells, minlength=count))[:-1])
 
 
 def ours(folder: Path, least: float) -> None:
     """k-means, visits, cells: the whole of it."""
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     from builder.curate.cells import cell_count, centroids_of, visits
-    from builder.curate.neighbours import pairs_within
+    from builder.curate.neighbours import pairs_within, probes_for
 
     vectors, clock = np.load(folder / "vectors.npy"), Clock()
     small = vectors[:64]
-    list(pairs_within(small, small, least)), visits(small, centroids_of(small, 4))  # so that all is compiled
+    list(pairs_within(small, least)), visits(small, centroids_of(small, 4))  # so that all is compiled
     count = cell_count(len(vectors))
     sample = vectors[sample_of(len(vectors), count)]
     centroids = clock.time("centroids", lambda: centroids_of(sample, count))
-    home, row, cell = clock.time("visits", lambda: visits(vectors, centroids))
+    probes = clock.time("probes", lambda: probes_for(sample, centroids, least))
+    home, row, cell = clock.time("visits", lambda: visits(vectors, centroids, probes))
 
     members = clock.time("members", lambda: members_of(home, row, cell, count))
 
     def search() -> tuple[Any, Any]:
         left, right = [], []
-        for own, guests in members:
-            every = np.concatenate([own, guests])
-            for one, other, _ in pairs_within(vectors[own], vectors[guests], least):
+        for every in members:
+            for one, other, _ in pairs_within(vectors[every], least):
                 left.append(every[one])
                 right.append(every[other])
         return np.concatenate(left), np.concatenate(right)
 
     one, other = clock.time("cells", search)
-    products = sum(len(own) ** 2 / 2 + len(own) * len(guests) for own, guests in members)
+    products = sum(len(every) ** 2 / 2 for every in members)
     np.savez(folder / "cells.npz", home=home, row=row, cell=cell, centroids=centroids)
     np.savez(folder / "ours.npz", one=one, other=other)
-    clock.tell(pairs=len(one), cells=count, products=products, largest=int(np.bincount(home).max()))
+    clock.tell(
+        pairs=len(one), cells=count, probes=probes, products=products, largest=int(np.bincount(home).max())
+    )
 
 
 def flat(folder: Path, least: float) -> None:
-    """The cells of ours, each an index of its rows and guests that its rows are looked up in."""
+    """The cells of ours, each an index of its rows and guests that these are looked up in."""
     import faiss
 
     faiss.omp_set_num_threads(1)
@@ -106,13 +107,12 @@ def flat(folder: Path, least: float) -> None:
 
     def search() -> tuple[Any, Any]:
         left, right = [], []
-        for own, guests in members:
-            every = np.concatenate([own, guests])
+        for every in members:
             some = vectors[every]
             index = faiss.IndexFlatIP(vectors.shape[1])
             index.add(some)
-            limits, _, found = index.range_search(some[: len(own)], least)
-            one = np.repeat(np.arange(len(own)), np.diff(limits.astype(np.int64)))
+            limits, _, found = index.range_search(some, least)
+            one = np.repeat(np.arange(len(every)), np.diff(limits.astype(np.int64)))
             kept = found > one
             left.append(every[one[kept]])
             right.append(every[found[kept]])

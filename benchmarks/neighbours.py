@@ -37,7 +37,7 @@ import peers  # noqa: E402
 
 WIDTH, LEAST = 512, 0.9
 BANDS = ((0.85, 0.90), (0.90, 0.95), (0.95, 0.98), (0.98, 2.0))
-PROBES = (1, 2, 3, 5, 8, 12, 16, 24)
+PROBES = (1, 2, 3, 4, 6, 8, 12, 16)
 
 
 @dataclass(frozen=True)
@@ -151,23 +151,10 @@ def cosines_of(vectors: Any, pairs: Any) -> Any:
     return cosines(vectors[pairs // len(vectors)], vectors[pairs % len(vectors)])
 
 
-def ranks(vectors: Any, centroids: Any, rows: Any, others: Any) -> Any:
-    """Which of the cells of each of `rows`, 1 for its own, is the home of that of `others`."""
-    from builder.curate.cells import visits
-
-    wide = centroids.astype(np.float32)
-    found = np.empty(len(rows), np.int64)
-    for at in range(0, len(rows), 4096):
-        some = slice(at, at + 4096)
-        home, _, _ = visits(vectors[others[some]], centroids, 1)
-        near = vectors[rows[some]].astype(np.float32) @ wide.T
-        found[some] = (near > near[np.arange(len(home)), home][:, None]).sum(1) + 1
-    return found
-
-
 def recall(bench: Bench) -> dict[str, Any]:
-    """What is missed, world by world: a pair is found where either visits the home of the other."""
-    from builder.curate.cells import SAMPLED, cell_count, centroids_of
+    """What is missed, world by world: a pair is found where both visit one cell."""
+    from builder.curate.cells import SAMPLED, cell_count, centroids_of, meeting
+    from builder.curate.neighbours import probes_for
 
     rows, told = bench.sizes.recall, {}
     for name in embeddings.WORLDS:
@@ -177,7 +164,7 @@ def recall(bench: Bench) -> dict[str, Any]:
             count = cell_count(rows)
             order = np.random.default_rng(3).permutation(rows)[: SAMPLED * count]
             centroids = centroids_of(vectors[order], count)
-            rank = np.minimum(ranks(vectors, centroids, low, high), ranks(vectors, centroids, high, low))
+            rank = meeting(vectors[low], vectors[high], centroids)
             shares = {
                 probes: [float((rank[(cosine >= a) & (cosine < b)] <= probes).mean()) for a, b in BANDS]
                 for probes in PROBES
@@ -185,7 +172,11 @@ def recall(bench: Bench) -> dict[str, Any]:
             told[f"{name}, {apart}"] = shares
             bands = [f"{a:.2f}-{min(b, 1):.2f}" for a, b in BANDS]
             lines = [(probes, *(f"{one:.4f}" for one in line)) for probes, line in shares.items()]
-            title = f"{name}, partners apart in {apart} direction: {rows:,} rows, {count} cells, {len(low):,} pairs"
+            asked = probes_for(vectors[order], centroids, LEAST)
+            title = (
+                f"{name}, apart in {apart} direction: {rows:,} rows, {count} cells, {len(low):,} pairs; "
+                f"from {LEAST} the sample of the centroids asks for {asked} cells"
+            )
             print(measure.table(title, ("cells probed", *bands), lines), flush=True)
             if apart == "any":
                 found = float((rank[cosine >= LEAST] <= 3).mean())

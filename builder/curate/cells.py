@@ -1,9 +1,10 @@
 """Cells: which pictures are compared with which. Embeddings in, the cells of each out: its own, and those it visits.
 
 Spherical k-means over a sample cuts the embeddings into cells. A pair of near pictures may lie on both sides of a
-border, so that each picture is a guest in the second and the third nearest cell too: a pair is missed only where
-neither picture visits the home of the other. Searched in one cell alone, 86 to 100 % of the pairs at cosine .90 to .92
-were found among 66,000 synthetic vectors, in three cells 99.7 % and more.
+border, so that each picture is a guest in the second and the third nearest cell too: a pair is missed only where the
+two visit no cell in common. How many are missed is a question of the embeddings (`benchmarks/neighbours.py recall`):
+of partners that lie apart in any direction less than .5 %, where one cell alone misses up to a fifth; of those that lie
+apart as pictures do, in few dimensions, a tenth and more, and then more cells have to be probed.
 
 What is nearest is decided by the exact product (`cosine.py`), ties by the lower number: the cells of a picture never
 depend on the other rows of a batch.
@@ -22,7 +23,8 @@ from .cosine import RUN, Cosines, Floats, Rows, Vectors, any_from, compiled, dou
 
 Cells = npt.NDArray[np.int32]
 
-PROBES = 3  # cells that a picture is looked for in
+PROBES = 3  # cells that a picture is looked for in, its own the first
+MOST_PROBES = 16
 NEAR = 1e-5  # what lies this near to the third is probed too
 SPARE = 5  # so many at most, where very many are as near
 SINGLE = 8192  # rows that are one cell: 34 M products, a quarter of a second
@@ -34,11 +36,10 @@ BLOCK = 256  # rows in one product with all centroids
 def cell_count(rows: int, probes: int = PROBES) -> int:
     """How many cells for so many rows: those that cost least.
 
-    A row is compared with all centroids, and with half of its own cell and all of those that it visits: count +
-    (probes - 0.5) * rows / count products, least at the root of (probes - 0.5) * rows; a little more, as cells are
-    not even.
+    A row is compared with all centroids, and in each of the `probes` cells with half of what is there: count +
+    probes^2 / 2 * rows / count products, least at probes * (rows / 2)^.5.
     """
-    return 1 if rows <= SINGLE else round(math.sqrt(probes * rows))
+    return 1 if rows <= SINGLE else round(probes * math.sqrt(rows / 2))
 
 
 def centroids_of(sample: Vectors, count: int) -> Vectors:
@@ -80,6 +81,20 @@ def visits(vectors: Vectors, centroids: Vectors, probes: int = PROBES) -> tuple[
     return cells[:, 0].copy(), row.astype(np.int64), cells[row, place + 1]
 
 
+def meeting(left: Vectors, right: Vectors, centroids: Vectors) -> Rows:
+    """How many cells the two of a pair must probe to meet, (n, d) and (n, d) -> (n,); MOST_PROBES + 1: or more."""
+    needed = np.empty(len(left), np.int64)
+    later = np.maximum.outer(np.arange(1, MOST_PROBES + 1), np.arange(1, MOST_PROBES + 1))
+    for (start, one, _), (_, other, _) in zip(
+        _probed(left, centroids, MOST_PROBES), _probed(right, centroids, MOST_PROBES), strict=True
+    ):
+        one, other = one[:, :MOST_PROBES, None], other[:, None, :MOST_PROBES]
+        needed[start : start + len(one)] = np.where((one == other) & (one >= 0), later, MOST_PROBES + 1).min(
+            axis=(1, 2)
+        )
+    return needed
+
+
 def _nearest(vectors: Vectors, centroids: Vectors) -> tuple[Cells, Cosines]:
     """The nearest cell of each row and the cosine to its centroid."""
     home, cosine = np.empty(len(vectors), np.int32), np.empty(len(vectors), np.float64)
@@ -119,14 +134,24 @@ def _insert(ranked: npt.NDArray[Any], value: float) -> int:
 
 
 @compiled
+def _put(cells: Cells, place: int, cell: int) -> None:
+    """Put a cell where its cosine was put."""
+    if place < len(cells):
+        for further in range(len(cells) - 1, place, -1):
+            cells[further] = cells[further - 1]
+        cells[place] = cell
+
+
+@compiled
 def _best(near: Floats, best: Floats) -> None:
     """Fill `best` with the largest products of a row, from the largest on."""
     best[:] = -np.inf
     for start in range(0, len(near), RUN):
-        stop = min(start + RUN, len(near))
-        if any_from(near, start, stop, best[-1]):
-            for cell in range(start, stop):
-                _insert(best, near[cell])
+        some = near[start : start + RUN]
+        if any_from(some, best[-1]):
+            for k in range(some.size):
+                if some[k] > best[-1]:
+                    _insert(best, some[k])
 
 
 @compiled
@@ -138,22 +163,21 @@ def _choose(
     near: products in float32. A cell that belongs there by the exact product is within `reach` of the last of the
     `probes` best by these, so that only such are multiplied again.
     """
-    most = cells.shape[1]
     first = np.empty(len(near), np.float64)
-    best, exact = np.empty(probes, np.float32), np.empty(most, np.float64)
+    best, exact = np.empty(probes, np.float32), np.empty(cells.shape[1], np.float64)
     for row in range(len(near)):
         _best(near[row], best)
         bound = np.float32(best[-1] - reach)
         exact[:] = -np.inf
-        for cell in range(near.shape[1]):
-            if near[row, cell] >= bound:
-                place = _insert(exact, product(rows[row], centroids[cell]))
-                if place < most:
-                    for further in range(most - 1, place, -1):
-                        cells[row, further] = cells[row, further - 1]
-                    cells[row, place] = cell
+        for start in range(0, near.shape[1], RUN):
+            some = near[row, start : start + RUN]
+            if any_from(some, bound):
+                for k in range(some.size):
+                    if some[k] >= bound:
+                        place = _insert(exact, product(rows[row], centroids[start + k]))
+                        _put(cells[row], place, start + k)
         first[row] = exact[0]
-        for place in range(probes, most):
+        for place in range(probes, len(exact)):
             if exact[place] < exact[probes - 1] - NEAR:
                 cells[row, place] = -1
     return first

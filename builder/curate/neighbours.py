@@ -1,47 +1,75 @@
-"""Near pictures: the embeddings of a cell and of its guests in, every pair of a cosine of at least so much out.
+"""Near pictures: the embeddings of a cell in, every pair of a cosine of at least so much out.
 
 A product in float32, block by block, finds the candidates, and the exact product (`cosine.py`) decides. Pairs come as
 a stream: a cell of n pictures that all look alike has n^2 / 2 of them, whatever is done. Memory is bounded by PANEL
-rows in float32 (50 MB at 768 numbers) and a block of 4 MB of products, however large the cell is.
+rows in float32 (50 MB at 768 numbers), a block of 4 MB of products and its pairs, at most 24 MB, however large the
+cell is.
 
-A cell of more than MOST rows is cut again in the same way, and its pictures are guests in three of the smaller cells.
-Where that leaves more than half of them together, they are compared all the same.
+A cell of more than MOST rows is cut again as all were, three of the smaller cells probed. Where that leaves more than
+half of them together, as in a ball of noise about one picture, they are compared all the same.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from .cells import SAMPLED, centroids_of, visits
+from .cells import MOST_PROBES, PROBES, SAMPLED, centroids_of, meeting, visits
 from .cosine import RUN, Cosines, Floats, Rows, Vectors, any_from, compiled, doubt, floats, product
 
 Pairs = tuple[Rows, Rows, Cosines]
 Hashes = npt.NDArray[np.uint64]
 
-MOST = 32_768  # rows of a cell that is compared whole: with itself 0.5 G products, four seconds
-PIECE = 2048  # rows of the cells that a larger one is cut into
+MOST = 65_536  # rows of a cell that is compared whole: 2 G products, 20 seconds
+PIECE = 2048  # rows that live in each of the cells that a larger one is cut into; with guests thrice as many
 PANEL = 16_384  # rows of a cell that are in float32 at once
 BLOCK = 1024  # rows, of them and of others, in one product
+TRIED = 32_768  # rows of a sample whose pairs say how many cells to probe
+SURE, ENOUGH = (
+    200,
+    50_000,
+)  # pairs that say it: of fewer .5 % is less than one, and of dense samples there is no end
 
 
-def pairs_within(home: Vectors, guests: Vectors, least: float, most: int = MOST) -> Iterator[Pairs]:
-    """Pairs of a cell whose cosine is at least `least`, (h, d) and (g, d) -> (i, j, cosine), array by array.
+def pairs_within(vectors: Vectors, least: float, most: int = MOST) -> Iterator[Pairs]:
+    """Pairs i < j of a cell and its guests, (n, d), whose cosine is at least `least`: (i, j, cosine), array by array.
 
-    Pairs of home i < j < h, and of home i and guest j - h. The vectors are distinct (`collapse`). Each pair comes once;
-    from a cell that was cut, perhaps twice, and a few may be missing, by the rule of the cells. The pairs do not depend
-    on the order of the rows. most: rows of a cell that is not cut.
+    The vectors are distinct (`collapse`). Each pair comes once; of a cell of more than `most` rows, which is cut,
+    perhaps more often, and a few may be missing, by the rule of the cells. Which pairs does not depend on the order.
     """
-    if len(home) <= most:
-        return _compared(home, guests, least)
-    return _cut(home, guests, least, most)
+    pieces = _pieces(vectors) if len(vectors) > most else []
+    if not pieces:
+        yield from _between(vectors, vectors, True, least)
+    for rows in pieces:
+        for one, other, cosine in pairs_within(vectors[rows], least, most):
+            yield rows[one], rows[other], cosine
 
 
 def against_sample(vectors: Vectors, sample: Vectors, least: float) -> Iterator[Pairs]:
     """All pairs of a row, (n, d), and one of the sample, (s, d), whose cosine is at least `least`: (i, j, cosine)."""
     return _between(vectors, sample, False, least)
+
+
+def probes_for(sample: Vectors, centroids: Vectors, least: float, wanted: float = 0.995) -> int:
+    """How many cells to probe so that the wanted share of pairs of at least `least` meet, as those of a sample do.
+
+    PROBES at least, also where the sample has hardly a pair, and at most MOST_PROBES. The sample is that which the
+    centroids are of, so that nothing of it depends on shards.
+    """
+    rows, needed, known = sample[:TRIED], [np.empty(0, np.int64)], 0
+    for one, other, _ in _between(rows, rows, True, least):
+        one, other = one[: ENOUGH - known], other[: ENOUGH - known]
+        needed.append(meeting(rows[one], rows[other], centroids))
+        known += len(one)
+        if known == ENOUGH:
+            break
+    if known < SURE:
+        return PROBES
+    enough = np.sort(np.concatenate(needed))[math.ceil(known * wanted) - 1]
+    return int(min(max(enough, PROBES), MOST_PROBES))
 
 
 def collapse(vectors: Vectors, order: Rows) -> Rows:
@@ -75,29 +103,16 @@ def hashed(vectors: Vectors) -> Hashes:
     return found * np.uint64(0x9E3779B97F4A7C15)
 
 
-def _compared(home: Vectors, guests: Vectors, least: float) -> Iterator[Pairs]:
-    """All pairs of a cell that is not cut."""
-    yield from _between(home, home, True, least)
-    for one, other, cosine in _between(home, guests, False, least):
-        yield one, other + len(home), cosine
-
-
-def _cut(home: Vectors, guests: Vectors, least: float, most: int) -> Iterator[Pairs]:
-    """The pairs of a cell that is cut into smaller ones, of which those that visit one are the guests."""
-    count, h = len(home) // PIECE, len(home)
-    centroids = centroids_of(home[np.argsort(hashed(home))[: count * SAMPLED]], count)
-    inside, row, other = visits(home, centroids)
-    near, guest, further = visits(guests, centroids)
-    visitors = np.concatenate([row, h + np.arange(len(guests)), h + guest])  # those of home first
-    visited = np.concatenate([other, near, further])
-    for cell in range(len(centroids)):
-        own, others = np.flatnonzero(inside == cell), visitors[visited == cell]
-        split = np.searchsorted(others, h)
-        vectors = np.concatenate([home[others[:split]], guests[others[split:] - h]])
-        members = np.concatenate([own, others])
-        larger = most if len(own) <= h // 2 else len(own)
-        for one, two, cosine in pairs_within(home[own], vectors, least, larger):
-            yield np.minimum(members[one], members[two]), np.maximum(members[one], members[two]), cosine
+def _pieces(vectors: Vectors) -> list[Rows]:
+    """The rows of each of the cells that a large one is cut into, ascending; none where it cannot be cut."""
+    count = len(vectors) // PIECE
+    centroids = centroids_of(vectors[np.argsort(hashed(vectors))[: count * SAMPLED]], count)
+    home, row, cell = visits(vectors, centroids)
+    rows, cells = np.concatenate([np.arange(len(vectors)), row]), np.concatenate([home, cell])
+    sizes = np.bincount(cells)
+    if sizes.max() > len(vectors) // 2:
+        return []
+    return np.split(rows[np.lexsort((rows, cells))], np.cumsum(sizes)[:-1])
 
 
 def _between(rows: Vectors, others: Vectors, same: bool, least: float) -> Iterator[Pairs]:
@@ -131,12 +146,12 @@ def _sift(products: Floats, left: Floats, right: Floats, ahead: int, near: np.fl
     found = 0
     for i in range(len(left)):
         for start in range(0, width, RUN):
-            stop = min(start + RUN, width)
-            if any_from(products[i], start, stop, near):
-                for j in range(max(start, i + 1 - ahead), stop):
-                    if products[i, j] >= near:
-                        exact = product(left[i], right[j])
+            some = products[i, start : start + RUN]
+            if any_from(some, near):
+                for k in range(max(0, i + 1 - ahead - start), some.size):
+                    if some[k] >= near:
+                        exact = product(left[i], right[start + k])
                         if exact >= least:
-                            one[found], two[found], cosine[found] = i, j, exact
+                            one[found], two[found], cosine[found] = i, start + k, exact
                             found += 1
     return one[:found], two[:found], cosine[:found]

@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.curate.cells import NEAR, PROBES, SINGLE, SPARE, cell_count, centroids_of, visits
+from builder.curate.cells import (
+    MOST_PROBES,
+    NEAR,
+    PROBES,
+    SINGLE,
+    SPARE,
+    cell_count,
+    centroids_of,
+    meeting,
+    visits,
+)
 
 from .vectors import Array, brute, unit, world
 
@@ -44,6 +54,17 @@ def test_more_cells_may_be_visited() -> None:
         assert home.tolist() == order[:, 0].tolist()
         for at in range(300):
             assert cell[row == at][: probes - 1].tolist() == order[at, 1:probes].tolist()
+
+
+def test_two_meet_in_the_first_cell_that_both_visit() -> None:
+    vectors = world(400, 24, near=150)
+    centroids = centroids_of(vectors, 60)
+    order = np.argsort(-brute(vectors, centroids), axis=1, kind="stable")[:, :MOST_PROBES]
+    found = meeting(vectors[:200], vectors[200:], centroids)
+    for row in range(200):
+        common = [p for p in range(1, MOST_PROBES + 1) if {*order[row, :p]} & {*order[row + 200, :p]}]
+        assert found[row] == (common or [MOST_PROBES + 1])[0]
+    assert meeting(vectors[:200], vectors[200:], centroids[:1]).tolist() == [1] * 200
 
 
 def test_equals_go_to_the_lower_number_and_what_is_near_the_third_is_probed_too() -> None:
@@ -105,8 +126,8 @@ def test_fewer_rows_than_cells() -> None:
     assert len(home) == len(row) == len(cell) == 0
 
 
-def test_few_rows_are_one_cell_and_many_about_the_root_of_three_times_as_many() -> None:
+def test_few_rows_are_one_cell_and_many_three_times_the_root_of_half_as_many() -> None:
     assert cell_count(0) == cell_count(SINGLE) == 1
-    assert cell_count(1_000_000) == 1732
-    assert cell_count(316_000_000) == 30_790
-    assert cell_count(1_000_000, probes=12) == 2 * 1732
+    assert cell_count(1_000_000) == 2121
+    assert cell_count(316_000_000) == 37_709
+    assert cell_count(1_000_000, probes=12) == 8485

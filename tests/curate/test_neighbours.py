@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.curate import neighbours
+from builder.curate.cells import MOST_PROBES, PROBES, centroids_of, meeting
 from builder.curate.cosine import cosines
-from builder.curate.neighbours import against_sample, collapse, hashed, pairs_within
+from builder.curate.neighbours import against_sample, collapse, hashed, pairs_within, probes_for
 
 from .vectors import Array, brute, unit, world
 
@@ -26,28 +27,27 @@ def gathered(pairs: object) -> Found:
     return found
 
 
-def expected(home: Array, guests: Array, least: float = LEAST) -> Found:
+def expected(vectors: Array, least: float = LEAST) -> Found:
     """Every pair, by brute force."""
-    every = brute(home, np.concatenate([home, guests]))
+    every = brute(vectors, vectors)
     rows, columns = np.nonzero(every >= least)
     return {(i, j): every[i, j] for i, j in zip(rows.tolist(), columns.tolist(), strict=True) if i < j}
 
 
-@pytest.mark.parametrize(("rows", "guests"), [(0, 5), (1, 0), (300, 0), (1500, 1100), (2300, 70), (64, 3000)])
-def test_pairs_are_those_of_brute_force(rows: int, guests: int) -> None:
-    vectors = world(rows + guests, 48, near=(rows + guests) // 3)
-    wanted = expected(vectors[:rows], vectors[rows:])
-    assert gathered(pairs_within(vectors[:rows], vectors[rows:], LEAST)) == wanted
+@pytest.mark.parametrize("rows", [0, 1, 300, 1024, 2600, 3072])
+def test_pairs_are_those_of_brute_force(rows: int) -> None:
+    vectors = world(rows, 48, near=rows // 3)
+    wanted = expected(vectors)
+    assert gathered(pairs_within(vectors, LEAST)) == wanted
     assert len(wanted) > 20 or rows < 2
 
 
 def test_a_panel_is_compared_with_what_comes_after_it() -> None:
-    rows, near = neighbours.PANEL + 1500, 800
-    vectors = world(rows + 400, 64, near=near)  # none but the planted pairs are near
+    rows, near = neighbours.PANEL + 1900, 800
+    vectors = world(rows, 64, near=near)  # none but the planted pairs are near
     exact = cosines(vectors[:near], vectors[-near:])
-    planted = range(rows + 400 - near, rows + 400)
-    wanted = {(i, j): exact[i] for i, j in enumerate(planted) if exact[i] >= LEAST}
-    assert gathered(pairs_within(vectors[:rows], vectors[rows:], LEAST)) == wanted
+    wanted = {(i, rows - near + i): exact[i] for i in range(near) if exact[i] >= LEAST}
+    assert gathered(pairs_within(vectors, LEAST)) == wanted
     assert len(wanted) > near / 2
 
 
@@ -65,45 +65,60 @@ def test_a_pair_at_the_border_is_decided_by_the_exact_product() -> None:
     assert 20 < len(close) < 2000
     assert 0 < (exact[close] >= LEAST).sum() < len(close)
     for row in close:
-        (pair,) = (exact[row],)
-        found = gathered(pairs_within(left[row : row + 1], right[row : row + 1], LEAST))
-        assert found == ({(0, 1): pair} if pair >= LEAST else {})
-        assert gathered(pairs_within(left[row : row + 1], right[row : row + 1], pair)) == {(0, 1): pair}
-        assert gathered(pairs_within(left[row : row + 1], right[row : row + 1], np.nextafter(pair, 2))) == {}
+        pair = np.concatenate([left[row : row + 1], right[row : row + 1]])
+        own = exact[row]
+        assert gathered(pairs_within(pair, LEAST)) == ({(0, 1): own} if own >= LEAST else {})
+        assert gathered(pairs_within(pair, own)) == {(0, 1): own}
+        assert gathered(pairs_within(pair, np.nextafter(own, 2))) == {}
+
+
+def renamed(found: Found, order: npt.NDArray[np.int64]) -> Found:
+    """The pairs by the rows that were at these places before."""
+    ends = {pair: sorted((int(order[pair[0]]), int(order[pair[1]]))) for pair in found}
+    return {(ends[pair][0], ends[pair][1]): cosine for pair, cosine in found.items()}
 
 
 @given(st.integers(0, 2**32))
 def test_any_order_of_the_rows_gives_the_same_pairs(seed: int) -> None:
-    vectors = world(700, 16, 5, near=200)
-    order = np.random.default_rng(seed).permutation(700)
-    found = gathered(pairs_within(vectors[order[:400]], vectors[order[400:]], LEAST))
-    home = set(order[:400].tolist())
-    wanted = expected(vectors, vectors[:0])
-    named = {tuple(sorted((int(order[i]), int(order[j])))): cosine for (i, j), cosine in found.items()}
-    assert named == {pair: cosine for pair, cosine in wanted.items() if home & {*pair}}
+    vectors = world(300, 16, 5, near=100)
+    order = np.random.default_rng(seed).permutation(300)
+    assert renamed(gathered(pairs_within(vectors[order], LEAST)), order) == expected(vectors)
 
 
 def test_a_large_cell_is_cut_and_the_order_of_its_rows_does_not_matter() -> None:
-    rows, guests = 5000, 2000
-    vectors = world(rows + guests, 48, near=3000, clusters=100)
-    found = gathered(pairs_within(vectors[:rows], vectors[rows:], LEAST, most=4000))
-    wanted = expected(vectors[:rows], vectors[rows:])
+    rows, near, least = 20_000, 4000, 0.95
+    vectors = world(rows, 24, near=near)  # none but the planted pairs are as near as that
+    exact = cosines(vectors[:near], vectors[-near:])
+    wanted = {(i, rows - near + i): exact[i] for i in range(near) if exact[i] >= least}
+    pairs = [*pairs_within(vectors, least, most=rows - 1)]
+    found = gathered(pairs)
     assert found.items() <= wanted.items()
-    assert len(found) >= 0.99 * len(wanted) > 1000
+    assert len(found) >= 0.99 * len(wanted) > 500
+    assert sum(len(one) for one, _, _ in pairs) > len(found)  # it was cut: pairs meet in several cells
     order = np.random.default_rng(1).permutation(rows)
-    again = gathered(pairs_within(vectors[:rows][order], vectors[rows:], LEAST, most=4000))
-    place = np.concatenate([order, np.arange(rows, rows + guests)])
-    assert found == {
-        (min(place[i], place[j]), max(place[i], place[j])): cosine for (i, j), cosine in again.items()
-    }
+    assert renamed(gathered(pairs_within(vectors[order], least, most=rows - 1)), order) == found
 
 
 def test_a_ball_that_cannot_be_cut_is_compared_whole() -> None:
     # Two directions only: no k-means makes more than two cells of them.
     vectors = np.repeat(unit([[1, 0]]), 5000, axis=0)
     vectors[-1] = unit([[0.9, 0.43589]])[0]
-    count = sum(len(one) for one, _, _ in pairs_within(vectors, vectors[:0], 1.0, most=4100))
+    count = sum(len(one) for one, _, _ in pairs_within(vectors, 1.0, most=4100))
     assert count == 4999 * 4998 // 2
+
+
+def test_more_cells_are_probed_where_three_miss_too_much() -> None:
+    # Of few dimensions, and near pairs with them: borders on every side.
+    sample = world(8000, 6, near=3000)
+    centroids = centroids_of(sample, 100)
+    probes = probes_for(sample, centroids, LEAST)
+    assert PROBES < probes <= MOST_PROBES
+    pairs = [*expected(sample[:3000])]
+    one, other = (sample[[pair[end] for pair in pairs]] for end in (0, 1))
+    assert (meeting(one, other, centroids) <= probes).mean() > 0.99
+    # Where hardly a pair is known, and where three are enough.
+    assert probes_for(sample[:20], centroids, LEAST) == PROBES
+    assert probes_for(world(3000, 64, near=1400), centroids_of(world(3000, 64), 4), LEAST) == PROBES
 
 
 def test_rows_against_a_sample() -> None:
