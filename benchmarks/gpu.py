@@ -98,10 +98,10 @@ class Bench:
     def load(self, checkpoint: Any, console: Any = None, **options: Any) -> Any:
         """The checkpoint in memory, on the device and not compiled unless `options`, of Options, say otherwise."""
         from builder.console import Console
-        from builder.towers import Options, Siglip
+        from builder.towers import DualEncoder, Options
 
         chosen = {"device": self.device.type, "compile": "off"} | options
-        return Siglip.load(checkpoint, Options(**chosen), console or Console())
+        return DualEncoder.load(checkpoint, Options(**chosen), console or Console())
 
     def processor(self, checkpoint: Any) -> Any:
         """transformers' own, of Pillow; by its module, as 5.17 gives the class only beside torchvision."""

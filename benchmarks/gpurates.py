@@ -1,6 +1,6 @@
 """How many pairs a second a device embeds: the second half of benchmarks/gpu.py.
 
-    run(Bench, last) measures, by shape, batch and compile, `Siglip.embed` on pixels in memory to embeddings on the
+    run(Bench, last) measures, by shape, batch and compile, `DualEncoder.embed` on pixels in memory to embeddings on the
     device, and a synchronous loop beside it; nothing is begun after `last` seconds, the least wanted comes last.
 
 The yardstick is this device's own rate of bfloat16 matrix products. FLOPs of a pair are counted by torch, not quoted;
@@ -115,7 +115,7 @@ class Rates:
         self._flops = {shape: shapes.flops(shape) for shape in plan.shapes}
 
     def ours(self, shape: str, batch: int, compiled: str) -> tuple[str, Callable[[], None]]:
-        """Siglip.embed at one batch: its name, and what measures it."""
+        """DualEncoder.embed at one batch: its name, and what measures it."""
         name = f"{shape}, batch {batch}, compile {compiled}"
         return name, lambda: self._ours(name, shape, batch, compiled)
 

@@ -6,7 +6,7 @@
 
 | name | what runs |
 |---|---|
-| tiny | the checkpoint `tiny`, JPEGs of 640x480: `Siglip.embed` and the whole stage against the plain loop |
+| tiny | the checkpoint `tiny`, JPEGs of 640x480: `DualEncoder.embed` and the whole stage against the plain loop |
 | base | the shape of siglip2-base-patch16-256 with random weights, the same pictures: bfloat16 where the CPU has it |
 | matched | a root of which 90 % of the hashes match the reference against one of which none does |
 

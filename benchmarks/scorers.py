@@ -104,10 +104,10 @@ def plain(work: Work) -> Iterator[list[float]]:
 
 def embed(work: Work) -> Iterator[list[float]]:
     """Ours, without the stage around it."""
-    from builder.towers import Options, Siglip, find
+    from builder.towers import DualEncoder, Options, find
     from builder.towers import ToEmbed as Piece
 
-    siglip = Siglip.load(find(work.model), Options(dtype=work.dtype), Console(quiet=True))
+    siglip = DualEncoder.load(find(work.model), Options(dtype=work.dtype), Console(quiet=True))
     yield []
     pieces = (Piece(None, pictures, (captions,)) for pictures, captions in batches(work.root, PIECE))
     for made in siglip.embed(pieces):

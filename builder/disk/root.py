@@ -11,7 +11,7 @@ leaves a root, and no folder that is nobody's.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ CARD = "README.md"
 PLAN = "plan.json"
 KINDS = ("parquet", "tar", "spool", "arrow")
 SHOWN = 20  # files that --dry-run names for people
+_OF_MODEL = re.compile(r"(?:embeddings|measures)/(?!\.)[\w.-]+")  # a folder of what one model made
 _SHARD = re.compile(r"(\w+)-(\d{5,})")
 # What a stage writes into its ledger beside markers, what a killed run leaves in its work folder beside spools, and
 # what that folder holds before there is a plan.
@@ -111,20 +112,28 @@ REFINE = _of_passes("refine", ("steps", "thresholds", "buckets", "shards"), ("ro
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """The shards that a root's plans and markers name. counts: by split, of each plan; stems: of the markers."""
+    """The shards that a root's plans and markers name, and folders of a model each, as embeddings/<slug>.
+
+    counts: by split, of each plan; stems: of the markers; folders: by the stage whose markers name files there.
+    """
 
     counts: tuple[Mapping[str, int], ...]
     stems: frozenset[str]
+    folders: Mapping[str, set[str]]
 
     @classmethod
     def of(cls, root: str, stages: Sequence[str]) -> Self:
         """The shards of a root by the ledgers of some stages; one that cannot be read names nothing."""
         plans = [plan for stage in stages if (plan := _plan(root, stage)) is not None]
         stems: set[str] = set()
+        folders: dict[str, set[str]] = {stage: set() for stage in stages}
         for stage in stages:
             with suppress(InputError):  # the plan names the shards of those that come after this one
-                stems.update(one.shard for one in ledger.read_all(root, stage))
-        return cls(tuple(plan["shards"] for plan in plans), frozenset(stems))
+                for one in ledger.read_all(root, stage):
+                    stems.add(one.shard)
+                    places = {path.rpartition("/")[0] for path in one.outputs}
+                    folders[stage] |= {place for place in places if _OF_MODEL.fullmatch(place)}
+        return cls(tuple(plan["shards"] for plan in plans), frozenset(stems), folders)
 
     def file(self, name: str) -> bool:
         """Whether a file is of such a shard, by its name: a spool, a table, a tar or a marker."""
@@ -174,6 +183,8 @@ class Earlier:
             files.remove_files(files.join(self.root, folder) if folder else self.root, names)
         for folder in filter(None, self.files):
             files.remove_if_empty(files.join(self.root, folder))
+            if _OF_MODEL.fullmatch(folder):
+                files.remove_if_empty(files.join(self.root, folder.partition("/")[0]))
 
 
 def is_spent(work: Path) -> bool:
@@ -207,6 +218,10 @@ def earlier(root: str, place: Footprint) -> Earlier:
     """What --overwrite removes; UsageError where a folder of the root is a link, as links are not followed."""
     folders = _folders(root, place)
     named = Named.of(root, (*REBUILD.stages, *place.stages))
+    models = {folder for stage in place.stages for folder in named.folders.get(stage, ())}
+    models = {folder for folder in models if folder.partition("/")[0] in place.folders}
+    _refuse_links(root, models)
+    folders += sorted(models)
     found = {folder: _ours(root, folder, named, place) for folder in folders}
     stays = None
     if there := [name for name in place.files if _holds(root, name)]:
@@ -224,10 +239,14 @@ def earlier(root: str, place: Footprint) -> Earlier:
 def _folders(root: str, place: Footprint) -> list[str]:
     """The folders that a stage writes into, those of ledgers first; UsageError where one of them is a link."""
     folders = [*(f"ledger/{stage}" for stage in reversed(place.stages)), *place.folders]
+    _refuse_links(root, folders)
+    return folders
+
+
+def _refuse_links(root: str, folders: Iterable[str]) -> None:
     if files.is_local(root):
         for folder in folders:
             files.inside(files.local_path(root), f"{folder}/file")
-    return folders
 
 
 def _ours(root: str, folder: str, named: Named, place: Footprint) -> list[str]:

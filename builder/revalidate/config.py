@@ -45,7 +45,7 @@ class RevalidateConfig(Sharded):
 
     model: str = option(
         MODEL,
-        "SigLIP or SigLIP2 checkpoint: a Hub id or a local folder; tiny: a toy that comes with danqing",
+        "SigLIP, SigLIP2 or Chinese-CLIP checkpoint: a Hub id or a local folder; tiny: a toy that comes with danqing",
         content=True,
     )
     revision: str | None = option(None, "branch, tag or commit of --model on the Hub", content=True)
@@ -66,7 +66,9 @@ class RevalidateConfig(Sharded):
         content=True,
         choices=("fast", "exact"),
     )
-    embeddings: bool = option(False, "also write the embeddings, float16, into embeddings/", content=True)
+    embeddings: bool = option(
+        False, "also write the embeddings, float16, into embeddings/<checkpoint>/", content=True
+    )
 
     alpha: float = option(0.01, "level: the expected share of junk among the changed pairs that are kept")
     min_score: float | None = option(None, "also drop pairs that score below this cosine")

@@ -32,7 +32,7 @@ from .plan import NEEDED, STAGE, opened
 from .reference import Reference
 
 if TYPE_CHECKING:
-    from ..towers import Siglip, ToEmbed
+    from ..towers import DualEncoder, ToEmbed
 
 PARALLEL = 8  # shards whose keys are read at once
 SLACK = 32  # candidates beyond the panel, for those that turn out to have no picture or no caption
@@ -115,7 +115,7 @@ def _path(root: str) -> str:
 
 
 def make_panel(
-    shards: Sequence[Shard], reference: Reference, siglip: Siglip, columns: Sequence[str], size: int
+    shards: Sequence[Shard], reference: Reference, siglip: DualEncoder, columns: Sequence[str], size: int
 ) -> Panel:
     """Choose and embed the panel of `size` pairs; columns: of the captions that are scored.
 
@@ -188,7 +188,7 @@ def _first(places: npt.NDArray[np.void], count: int) -> npt.NDArray[np.void]:
 
 
 def _embedded(
-    shards: Sequence[Shard], places: npt.NDArray[np.void], siglip: Siglip, columns: Sequence[str]
+    shards: Sequence[Shard], places: npt.NDArray[np.void], siglip: DualEncoder, columns: Sequence[str]
 ) -> Panel:
     """The pairs at `places` embedded, without those that have no picture or no caption."""
     image = np.zeros((len(places), siglip.dim), np.float32)

@@ -93,10 +93,10 @@ class Revalidation(Stage[RevalidateConfig, ScoringPlan | None]):
         config = self.config
         if plan is None or not of_rank(self._todo(plan), config.place):
             return plan
-        from ..towers import Options, Siglip
+        from ..towers import DualEncoder, Options
 
         how = {one.name: getattr(config, one.name) for one in dataclasses.fields(Options)}
-        siglip = Siglip.load(self.checkpoint, Options(**how), self.console)
+        siglip = DualEncoder.load(self.checkpoint, Options(**how), self.console)
         known = {"dtype": siglip.dtype_name, "preprocessing": siglip.preprocessing}
         agree(config, known)
         plan, reference = plan.settled(known), Reference.empty()

@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from ..disk.digests import unhex
 from ..disk.schema import CODE, CODE_BITS, SCORED, mean_of
+from ..stage.embeddings import lists_of
 from ..web.hostname import host_of
 from . import rules
 from .panel import Panel, finder
@@ -31,7 +32,7 @@ from .reference import SCORES
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..towers import Embedded, Siglip
+    from ..towers import DualEncoder, Embedded
 
 CHUNK = 1024  # pairs ranked at once: 16 MB a product with a panel of 4,096
 Floats = npt.NDArray[np.float32]
@@ -44,7 +45,9 @@ class Scorer:
     captions: names of the columns that are scored; embeddings: whether they are wanted too.
     """
 
-    def __init__(self, siglip: Siglip, panel: Panel, captions: tuple[str, ...], *, embeddings: bool) -> None:
+    def __init__(
+        self, siglip: DualEncoder, panel: Panel, captions: tuple[str, ...], *, embeddings: bool
+    ) -> None:
         from ..towers import embedded
 
         self._captions, self._wanted, self._dim = captions, embeddings, siglip.dim
@@ -172,10 +175,8 @@ class Scorer:
         for tensor in (image, *each):
             values = tensor.half().cpu().numpy()
             every = np.zeros((len(piece.rows), self._dim), np.float16)
-            there = np.zeros(len(every), np.bool_)
-            every[rows], there[rows] = values, values.any(axis=1)
-            flat = pa.array(every.reshape(-1), pa.float16())
-            columns.append(pa.FixedSizeListArray.from_arrays(flat, self._dim, mask=pa.array(~there)))
+            every[rows] = values
+            columns.append(lists_of(every))
         return pa.table(columns, names=["key", "image", *self._captions])
 
 

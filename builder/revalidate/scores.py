@@ -26,8 +26,10 @@ from ..disk.ledger import ShardLedger, Tally, WrittenFile
 from ..disk.parquet import writer
 from ..disk.schema import CODE_BITS, DECIDED, SCORED, SCORES, floats, said_by, saying, tested, unlike
 from ..errors import InputError
+from ..stage.embeddings import FOLDER, EmbeddingFile, embeddings_of
 from ..stage.engine import Done
 from ..stage.shards import Shard
+from ..towers.checkpoint import slug_of
 from .clusters import NONE, hash_codes
 from .judge import Pairs
 from .pieces import Piece
@@ -54,6 +56,7 @@ class ScoreWriter:
             "panel": panel,
             "reference": plan.made_from["reference"],
         }
+        self._slug = slug_of(*(str(plan.checkpoint[name]) for name in ("name", "fingerprint")))
         self._parts: dict[str, list[pa.Table]] = {}
         self._began = time.monotonic()
 
@@ -68,12 +71,11 @@ class ScoreWriter:
     def _published(self, shard: Shard, tally: Tally) -> Done:
         outputs: dict[str, WrittenFile] = {}
         for folder, parts in sorted(self._parts.items(), reverse=True):
-            name = f"{folder}/{shard.stem}.parquet"
-            table = pa.concat_tables(parts).combine_chunks()
-            table = table.replace_schema_metadata(saying(table.schema, self._said).metadata)
-            with writer(self._temporary, table.schema) as file:
-                file.write_table(table)
-            outputs[name] = ledger.entry(self._temporary, len(table))
+            if folder == FOLDER:
+                name, rows = embeddings_of(self._slug, shard.stem), self._write_embeddings(parts)
+            else:
+                name, rows = f"{folder}/{shard.stem}.parquet", self._write_scores(parts)
+            outputs[name] = ledger.entry(self._temporary, rows)
             publish(self._temporary, join(self._root, name))
         marker = ShardLedger.of(
             STAGE,
@@ -87,6 +89,23 @@ class ScoreWriter:
         marker.write(self._root)
         self._parts, self._began = {}, time.monotonic()
         return Done(shard.number, shard.stem, [marker])
+
+    def _write_scores(self, parts: list[pa.Table]) -> int:
+        """Write the rows of scores/; how many."""
+        table = pa.concat_tables(parts).combine_chunks()
+        with writer(self._temporary, saying(table.schema, self._said)) as file:
+            file.write_table(table.replace_schema_metadata(saying(table.schema, self._said).metadata))
+        return len(table)
+
+    def _write_embeddings(self, parts: list[pa.Table]) -> int:
+        """Write the rows of embeddings/; how many."""
+        captions = parts[0].column_names[2:]
+        dim = parts[0].schema.field("image").type.list_size
+        with EmbeddingFile(self._temporary, captions, dim, self._said) as file:
+            for part in parts:
+                key, image, *each = part.columns
+                file.add(key, image, each)
+        return file.rows
 
 
 @dataclass(frozen=True, slots=True)

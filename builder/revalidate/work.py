@@ -32,7 +32,7 @@ from .score import Scorer
 from .scores import ScoreWriter
 
 if TYPE_CHECKING:
-    from ..towers import Embedded, Siglip, ToEmbed
+    from ..towers import DualEncoder, Embedded, ToEmbed
 
 ROUND = 500_000  # rows after which the threads of the model are drained: what they hold is bounded by it
 
@@ -44,7 +44,7 @@ class Scoring:
     config: RevalidateConfig
     console: Console
     plan: ScoringPlan
-    siglip: Siglip
+    siglip: DualEncoder
     reference: Reference
     temporary: Path
     panel: Panel = field(init=False)

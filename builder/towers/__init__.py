@@ -1,7 +1,7 @@
 """SigLIP, SigLIP2 and Chinese-CLIP checkpoints, loaded and run: pictures and captions in, normalised embeddings out.
 
 checkpoint = find("google/siglip2-base-patch16-256")
-siglip = Siglip.load(checkpoint, Options(), Console())
+siglip = DualEncoder.load(checkpoint, Options(), Console())
 for embedded in siglip.embed([ToEmbed("a", [jpeg], (["一只猫"],))]):
     scores = (embedded.image * embedded.captions[0]).sum(-1)  # cosines
 """
@@ -11,6 +11,6 @@ from __future__ import annotations
 from .checkpoint import Checkpoint, find
 from .device import Options
 from .embedded import Embedded, ToEmbed
-from .stream import Siglip
+from .stream import DualEncoder
 
-__all__ = ["Checkpoint", "Embedded", "Options", "Siglip", "ToEmbed", "find"]
+__all__ = ["Checkpoint", "DualEncoder", "Embedded", "Options", "ToEmbed", "find"]

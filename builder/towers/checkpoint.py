@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,9 +64,20 @@ class Checkpoint:
         """Whether it takes any shape of picture."""
         return self.kind == "siglip2"
 
+    @property
+    def slug(self) -> str:
+        """A name for folders: of the checkpoint, and the beginning of its fingerprint."""
+        return slug_of(self.name, self.fingerprint)
+
     def as_dict(self) -> dict[str, str | None]:
         """The names and the fingerprint, as they are written down beside scores."""
         return {name: getattr(self, name) for name in ("model", "name", "revision", "fingerprint")}
+
+
+def slug_of(name: str, fingerprint: str) -> str:
+    """The slug of a model: its name in safe characters, at most 64 of them, and the first 8 of the fingerprint."""
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:64]
+    return f"{safe or 'model'}-{fingerprint[:8]}"
 
 
 def which(model: str) -> str:

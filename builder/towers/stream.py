@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 AHEAD = 32
 
 
-class Siglip:
+class DualEncoder:
     """A checkpoint at work. scale, bias: logit = scale * cosine + bias; preprocessing: names how pixels are made."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Siglip:
         self._lanes = self._allocated()
 
     @classmethod
-    def load(cls, checkpoint: Checkpoint, options: Options, console: Console) -> Siglip:
+    def load(cls, checkpoint: Checkpoint, options: Options, console: Console) -> DualEncoder:
         """Read a checkpoint onto its device, and compile it where that was asked for.
 
         Raises EnvironmentProblem for what the machine lacks, InputError for what the checkpoint does.

@@ -10,7 +10,8 @@ import pytest
 from builder.cli import main
 from builder.disk.card import root_card
 from builder.disk.files import write_atomic
-from builder.disk.root import REBUILD, REVALIDATE, claim, earlier, is_spent
+from builder.disk.ledger import ShardLedger, Tally
+from builder.disk.root import REBUILD, REVALIDATE, Footprint, claim, earlier, is_spent
 from builder.errors import InputError, UsageError
 from tests.revalidate.smallroot import files_of
 
@@ -173,3 +174,70 @@ def test_scores_of_anothers_are_refused(tmp_path: Path) -> None:
     for overwrite in (False, True):
         with pytest.raises(UsageError, match="holds scores"):
             claim(root, REVALIDATE, overwrite=overwrite)
+
+
+MADE = "embeddings/siglip2-0123abcd/train-00000-of-00002.parquet"
+BESIDE = "embeddings/mine-4567abcd/train-00000-of-00002.parquet"  # of a folder that no marker names
+
+
+def marked(root: str, stage: str, *outputs: str) -> None:
+    """A marker of a shard that names these files."""
+    told = {path: {"rows": 1, "bytes": 1, "xxh3_128": "0"} for path in outputs}
+    made = ShardLedger.of(
+        stage, "train-00000-of-00002", Tally(1, 1), outputs=told, config="c", seconds=0.0  # type: ignore[arg-type]
+    )  # fmt: skip
+    made.write(root)
+
+
+@pytest.mark.parametrize("place", [REBUILD, REVALIDATE])
+def test_of_folders_of_a_model_go_those_that_a_marker_names(root: str, place: Footprint) -> None:
+    put(root, MADE, BESIDE, f"{MADE.rpartition('/')[0]}/words.npy")
+    marked(root, "revalidate", MADE)
+    found = earlier(root, place)
+    assert MADE in found.names
+    found.remove()
+    left = {name for name in names(root) if name.startswith("embeddings/")}
+    assert left == {BESIDE, f"{MADE.rpartition('/')[0]}/words.npy"}
+
+
+def test_what_another_stage_made_stays(root: str) -> None:
+    curated = "embeddings/clip-0123abcd/train-00000-of-00002.parquet"
+    looked = "measures/open-nsfw-0123abcd/train-00000-of-00002.parquet"
+    put(root, MADE, curated, looked)
+    marked(root, "revalidate", MADE)
+    marked(root, "curate/2-embeddings", curated)
+    marked(root, "curate/3-looks", looked)
+    earlier(root, REVALIDATE).remove()
+    assert {curated, looked} <= names(root)
+    assert MADE not in names(root)
+    earlier(root, REBUILD).remove()
+    assert not {curated, looked} & names(root)
+
+
+def test_a_folder_of_a_model_that_is_empty_goes(tmp_path: Path) -> None:
+    put(str(tmp_path), MADE)
+    write_atomic(f"{tmp_path}/ledger/rebuild/plan.json", json.dumps(PLAN).encode())
+    marked(str(tmp_path), "revalidate", MADE)
+    earlier(str(tmp_path), REVALIDATE).remove()
+    assert not (tmp_path / "embeddings").exists()
+
+
+@pytest.mark.parametrize(
+    "path", ["embeddings/../images/a/x", "embeddings/..", "images/sub/x", "embeddings/a/b/x"]
+)
+def test_a_marker_names_no_folder_elsewhere(tmp_path: Path, path: str) -> None:
+    name = f"{path}/train-00000-of-00002.parquet"
+    put(str(tmp_path), "ledger/rebuild/plan.json")
+    write_atomic(f"{tmp_path}/ledger/rebuild/plan.json", json.dumps(PLAN).encode())
+    marked(str(tmp_path), "revalidate", name)
+    assert {one.split("/")[0] for one in earlier(str(tmp_path), REVALIDATE).files} <= {"ledger"}
+
+
+def test_a_folder_of_a_model_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "root" / "embeddings").mkdir(parents=True)
+    (tmp_path / "root" / "embeddings" / "siglip2-0123abcd").symlink_to(tmp_path / "other")
+    write_atomic(f"{tmp_path}/root/ledger/rebuild/plan.json", json.dumps(PLAN).encode())
+    marked(f"{tmp_path}/root", "revalidate", MADE)
+    with pytest.raises(UsageError, match="siglip2-0123abcd: is a link"):
+        earlier(f"{tmp_path}/root", REVALIDATE)

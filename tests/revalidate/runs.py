@@ -13,7 +13,7 @@ from builder.cli import main
 from builder.console import Console
 from builder.disk.schema import SCORED
 from builder.stage.shards import Shard, find_shards
-from builder.towers import Options, Siglip, find
+from builder.towers import DualEncoder, Options, find
 from builder.towers.checkpoint import TINY
 from tests.drift import Planted, plant
 
@@ -46,7 +46,7 @@ def read(file: Path) -> pa.Table:
 
 def made(root: Path) -> dict[str, bytes]:
     """Every file that a run makes, by name, without what tells the time."""
-    files = [*(root / "scores").glob("*"), *(root / "embeddings").glob("*")]
+    files = [*(root / "scores").glob("*"), *(root / "embeddings").glob("*/*")]
     ledger = root / "ledger" / "revalidate"
     files += [ledger / "panel.npz", ledger / "plan.json", ledger / "decision.json"]
     return {str(file.relative_to(root)): file.read_bytes() for file in files if file.exists()}
@@ -67,6 +67,6 @@ def rewrite(file: Path, table: pa.Table) -> None:
 
 
 @functools.cache
-def siglip() -> Siglip:
+def siglip() -> DualEncoder:
     """The checkpoint of the demo, loaded once."""
-    return Siglip.load(find(CHECKPOINT), Options(device="cpu"), Console(quiet=True))
+    return DualEncoder.load(find(CHECKPOINT), Options(device="cpu"), Console(quiet=True))

@@ -21,6 +21,7 @@ from builder.disk.ledger import read_all
 from builder.revalidate import pieces, rules, work
 from builder.stage.stop import Stop
 from tests import renames
+from tests.checkpoints import make_chinese
 from tests.drift import write_manifest, write_root
 
 from .runs import CHECKPOINT, column, made, planted, read, revalidate, rewrite, scored
@@ -284,9 +285,21 @@ def test_a_manifest_and_the_root_it_was_made_of_are_one_reference(
     assert all(row["same"] is None for key, row in two.items() if key not in kept)
 
 
+def test_chinese_clip_scores_a_root_too(root: Path, tmp_path: Path) -> None:
+    """Untrained, it tells no picture from another; every number is there all the same."""
+    folder = make_chinese(tmp_path / "clip")
+    assert revalidate(root, "--embeddings", "--model", str(folder)) in (0, 1)
+    for file in (root / "embeddings").glob("clip-*/*"):
+        table, scores = pq.read_table(file), read(root / "scores" / file.name)
+        image, caption = (np.array(column(table, name), np.float32) for name in ("image", "alt_text"))
+        assert np.allclose((image * caption).sum(axis=1), scores["score_alt_text"].to_numpy(), atol=2e-3)
+        assert not scores["p_caption"].null_count
+    assert len(list((root / "scores").iterdir())) == len(list((root / "embeddings").glob("clip-*/*"))) == 4
+
+
 def test_embeddings_are_written_beside_the_scores(root: Path) -> None:
     assert revalidate(root, "--embeddings") == 0
-    for file in (root / "embeddings").glob("*"):
+    for file in (root / "embeddings").glob("*/*"):
         table, scores = pq.read_table(file), read(root / "scores" / file.name)
         image, caption = (np.array(column(table, name), np.float16) for name in ("image", "alt_text"))
         assert table.schema.field("image").type == pa.list_(pa.float16(), image.shape[1])

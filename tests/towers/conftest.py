@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from builder.console import Console
-from builder.towers import Options, Siglip, find
+from builder.towers import DualEncoder, Options, find
 
 from ..checkpoints import make_chinese, make_fixed, make_naflex
 
@@ -39,11 +39,11 @@ def said() -> io.StringIO:
 
 
 @pytest.fixture
-def load(said: io.StringIO) -> Callable[..., Siglip]:
+def load(said: io.StringIO) -> Callable[..., DualEncoder]:
     """A checkpoint on the CPU, options as of Options; what it says is in `said`."""
 
-    def loaded(folder: Path, **options: Any) -> Siglip:
+    def loaded(folder: Path, **options: Any) -> DualEncoder:
         chosen = Options(**({"device": "cpu", "decode": "exact", "workers": 2} | options))
-        return Siglip.load(find(str(folder)), chosen, Console(stream=said))
+        return DualEncoder.load(find(str(folder)), chosen, Console(stream=said))
 
     return loaded

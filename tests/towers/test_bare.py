@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builder.towers import Siglip, ToEmbed
+from builder.towers import DualEncoder, ToEmbed
 
 from ..checkpoints import make_fixed, make_naflex
 from . import bare
@@ -20,18 +20,18 @@ import sys
 import numpy as np
 from pathlib import Path
 from builder.console import Console
-from builder.towers import Checkpoint, Options, Siglip, ToEmbed
+from builder.towers import Checkpoint, Options, DualEncoder, ToEmbed
 
 for kind, folder in zip(["siglip", "siglip2", "chinese_clip"], sys.argv[2:]):
     checkpoint = Checkpoint(Path(folder), folder, "tiny", None, "", kind)
-    siglip = Siglip.load(checkpoint, Options(device="cpu"), Console())
+    siglip = DualEncoder.load(checkpoint, Options(device="cpu"), Console())
     [answer] = siglip.embed([ToEmbed(None, list(np.load(sys.argv[1])), (["一", "二", "一"],))])
     np.save(Path(folder) / "rows.npy", np.hstack([answer.image.numpy(), answer.captions[0].numpy()]))
 """
 
 
 def test_pixels_are_embedded_without_arrow_opencv_and_datasets(
-    tmp_path: Path, load: Callable[..., Siglip]
+    tmp_path: Path, load: Callable[..., DualEncoder]
 ) -> None:
     folders = [make_fixed(tmp_path / "fixed"), make_naflex(tmp_path / "naflex")]
     pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)

@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub import constants
 
 from builder.errors import DanqingError, EnvironmentProblem, InputError
-from builder.towers import Options, Siglip, ToEmbed, find
+from builder.towers import DualEncoder, Options, ToEmbed, find
 from builder.towers.checkpoint import which
 from builder.towers.siglip2 import explain
 from builder.towers.text import lacking, wrong
@@ -20,7 +20,7 @@ from tests.hub.clients import answers, client_env
 
 from ..checkpoints import EOS, PAD, edited, make_clip, make_fixed, make_naflex, tokenizer, without_weights
 
-Load = Callable[..., Siglip]
+Load = Callable[..., DualEncoder]
 
 
 def problem(error: type[DanqingError], call: Callable[..., Any], *arguments: Any) -> str:

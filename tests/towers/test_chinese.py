@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from builder.errors import InputError
-from builder.towers import Siglip, ToEmbed, find
+from builder.towers import DualEncoder, ToEmbed, find
 from builder.towers.text import PADDING, WORD_PIECES, Captions, WordPieces
 
 from ..checkpoints import WORDS, edited, make_chinese, tokenizer, without_weights
@@ -18,7 +18,7 @@ from ..pictures import jpeg
 from .stock import CAPTIONS, output, pictures
 from .test_scores import cosines, embedded, stock_cosines
 
-Load = Callable[..., Siglip]
+Load = Callable[..., DualEncoder]
 BRACKETS = ["[MASK]", "[UNK]", "[SEP]", "[CLS]", "[PAD]"]
 
 

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from builder.errors import EnvironmentProblem
-from builder.towers import Embedded, Siglip, ToEmbed
+from builder.towers import DualEncoder, Embedded, ToEmbed
 
 from ..pictures import jpeg
 from .stock import CAPTIONS, output, pictures
 
-Load = Callable[..., Siglip]
+Load = Callable[..., DualEncoder]
 
 
-def embedded(siglip: Siglip, bodies: list[bytes | None], captions: list[str | None]) -> Embedded:
+def embedded(siglip: DualEncoder, bodies: list[bytes | None], captions: list[str | None]) -> Embedded:
     [answer] = siglip.embed([ToEmbed(None, bodies, (captions,))])
     return answer
 

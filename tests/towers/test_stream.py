@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from builder.errors import EnvironmentProblem, InputError
-from builder.towers import Embedded, Siglip, ToEmbed
+from builder.towers import DualEncoder, Embedded, ToEmbed
 
 from ..pictures import jpeg, numbered
 
-Load = Callable[..., Siglip]
+Load = Callable[..., DualEncoder]
 
 
 def works(*sizes: int) -> list[ToEmbed]:
