@@ -24,6 +24,7 @@ from builder.disk import files, ledger
 from builder.disk.parquet import writer
 from builder.disk.schema import CURATED, saying
 from builder.reasons import Reason
+from builder.stage.recipe import PaperDocument, RecipeDocument, step
 
 STAGE = "curate"
 DECISION = "c" * 16
@@ -37,6 +38,23 @@ DUPLICATES = (Reason.COPY, Reason.NEAR_DUPLICATE, Reason.CROSS_BATCH)
 MIX = (
     *(None, Reason.NEAR_DUPLICATE, None, Reason.BLURRED, None, None, Reason.WEAK_MATCH),
     *(None, Reason.COPY, None, Reason.TEXT_PICTURE, None, None),
+)
+RECIPE = RecipeDocument(
+    steps=[
+        step("verdict", None, Reason.VERDICT),
+        step("texture", 13, Reason.FLAT),
+        step("blur", 14, Reason.BLURRED),
+        step("alignment", 18, Reason.WEAK_MATCH, Reason.TEXT_PICTURE),
+        step("duplicates", 16, Reason.COPY, Reason.NEAR_DUPLICATE),
+        step("union", 19, Reason.CROSS_BATCH),
+    ],
+    paper=[
+        PaperDocument(row=13, name="low-texture images", pairs=352_204_550, share=0.0013),
+        PaperDocument(row=14, name="blur", pairs=333_255_945, share=0.0538),
+        PaperDocument(row=16, name="redundancy within a batch", pairs=186_019_602, share=0.4120),
+        PaperDocument(row=18, name="cross-modal alignment", pairs=154_293_590, share=0.1361),
+        PaperDocument(row=19, name="redundancy over all batches", pairs=99_892_381, share=0.3526),
+    ],
 )
 
 
@@ -72,6 +90,7 @@ def make_curated(root: Path, curating: Curating | None = None) -> list[dict[str,
         _marker(root, shard, part)
         start += len(those)
     document = _decision(rows, curating, scored and scored["decision"])
+    files.write_atomic(f"{root}/ledger/{STAGE}/plan.json", json.dumps(_plan(shards, keys)).encode())
     files.write_atomic(f"{root}/ledger/{STAGE}/decision.json", json.dumps(document).encode())
     return rows
 
@@ -112,6 +131,21 @@ def write_curated(path: Path, rows: list[dict[str, Any]], curating: Curating) ->
             file.write_table(pa.Table.from_pylist(rows[start : start + curating.row_group], schema))
 
 
+def _plan(shards: Sequence[Path], keys: Sequence[Sequence[str]]) -> dict[str, Any]:
+    rows: Counter[str] = Counter()
+    for shard, those in zip(shards, keys, strict=True):
+        rows[shard.name.split("-")[0]] += len(those)
+    counts = Counter(shard.name.split("-")[0] for shard in shards)
+    return {
+        "stage": STAGE,
+        "rows": rows,
+        "shards": counts,
+        "config": {},
+        "config_hash": "c" * 16,
+        "recipe": RECIPE,
+    }
+
+
 def _decision(rows: list[dict[str, Any]], curating: Curating, scores: str | None) -> ledger.CurationDocument:
     reasons = Counter(str(row["reason"]) for row in rows if row["reason"])
     return {
@@ -124,7 +158,7 @@ def _decision(rows: list[dict[str, Any]], curating: Curating, scores: str | None
         "embedder": EMBEDDER,
         "recall": {"0.90": [100, 100]},
         "sets": {},
-        "recipe": {},
+        "recipe": {**RECIPE},
     }
 
 

@@ -19,6 +19,7 @@ from builder.disk.card import offer, root_card
 from builder.disk.parquet import image_schema
 from builder.disk.tars import TarWriter
 
+from .curated import make_curated
 from .roots import CARRIED, FETCHED, make_root, pair
 from .scored import make_scored
 
@@ -42,6 +43,17 @@ def scored(root):
     rows = make_scored(root)
     assert offer(str(root), scored=True)
     return root, rows
+
+
+@pytest.fixture(params=[("curated",), ("scores", "curated")], ids=["curated alone", "both"])
+def curated(root, request):
+    """The same curated, with verdicts or without, its rows of all sidecars in one, and its configs."""
+    scores = make_scored(root) if "scores" in request.param else [{"kept": True}] * 20
+    rows = [one | other for one, other in zip(scores, make_curated(root), strict=True)]
+    if "scores" in request.param:
+        assert offer(str(root), scored=True)
+    assert offer(str(root), curated=True)
+    return root, rows, ["unfiltered", "outcomes", *request.param]
 
 
 def keys(pairs):
@@ -97,6 +109,34 @@ def test_what_the_card_of_a_scored_root_shows_yields_the_kept_pairs(scored):
     assert [keys(pairs) for pairs in said.pairs] == [kept, kept]
     assert keys(said["unfiltered"]) == keys(rows)
     assert next(iter(said["tensors"]))["width"].item() == 16
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_curated_root_stops_without_a_config(curated, streaming):
+    root, rows, configs = curated
+    with pytest.raises(ValueError, match=rf"pick one among .*{re.escape(str(configs))}"):
+        datasets.load_dataset(str(root), streaming=streaming)
+    found = datasets.load_dataset(str(root), "curated", split="train", streaming=streaming)
+    assert [row["reason"] for row in found] == [row["reason"] for row in rows]
+    assert found.features == danqing.FEATURES["curated"]
+
+
+def test_what_the_card_of_a_curated_root_shows_yields_the_kept_pairs(curated):
+    root, rows, _ = curated
+    said = Said(*snippets(root))
+    kept = [row["key"] for row in rows if row["kept"] and row["reason"] is None]
+    assert [keys(pairs) for pairs in said.pairs] == [kept, kept]
+    assert keys(said["unfiltered"]) == keys(rows)
+
+
+def test_a_root_that_is_not_curated_any_more_is_offered_as_before(curated):
+    root, _, configs = curated
+    assert offer(str(root), curated=False)
+    card = (root / "README.md").read_text()
+    assert ("- config_name: scores\n" in card) is ("scores" in configs)
+    assert "curated" not in card
+    assert offer(str(root), scored=False)
+    assert (root / "README.md").read_text() == root_card(["train"], "parquet", CARRIED)
 
 
 def test_what_the_card_shows_yields_the_pairs(root):

@@ -25,7 +25,7 @@ pc: Any = compute  # its stubs know no mix of column and constant
 
 COLUMNS = (
     *("url", "alt_text", "recaption", "width", "height", "format"),
-    *("score", "verdict", "suspect", "kept", "fetched_at"),
+    *("score", "verdict", "suspect", "kept", "fetched_at", "cos", "cos_model", "dup_count"),
 )
 CAPTIONS = ("alt_text", "recaption")
 COUNTERS = ("sums", "captioned", "formats", "verdicts", "left_out")
@@ -45,10 +45,10 @@ def _bins() -> dict[str, Bins]:
 class Counts:
     """Counts of one release, or of a part of it.
 
-    splits: rows, kept, bytes and shards of each; histograms: by name (resolution, score, alt_text, recaption), bins
-    from the lowest; sums: of what the histograms are of, scores in millionths; captioned: pairs with a caption, not
-    empty, by its column; verdicts: of the kept pairs; left_out: verdicts of the others; fetched: the first and the
-    last date, in milliseconds since 1970.
+    splits: rows, kept, bytes and shards of each; histograms: by name (resolution, score, cos, alt_text, recaption),
+    bins from the lowest; sums: of what the histograms are of, scores in millionths, and of dup_count; captioned: pairs
+    with a caption, not empty, by its column; verdicts: of the kept pairs; left_out: verdicts of the others; fetched:
+    the first and the last date, in milliseconds since 1970.
     """
 
     splits: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -101,10 +101,7 @@ class Counts:
             length = length[length > 0].astype(np.int64)
             self.captioned[name] += length.size
             self._bin(name, length, LENGTHS, int(length.sum()))
-        if "score" in there:
-            score = np.rint(_numbers(table["score"]).astype(np.float64) * MILLIONTHS).astype(np.int64)
-            step = round(SCORE_STEP * MILLIONTHS)
-            self._bin("score", (score + MILLIONTHS) // step, SCORE_BINS, int(score.sum()))
+        self._cosines(table)
         if "verdict" in there:
             self.verdicts.update(_values(table["verdict"]))
         if "format" in there:
@@ -115,6 +112,15 @@ class Counts:
             self.hosts.add_urls(table["url"])
         if "fetched_at" in there:
             self._date(table["fetched_at"])
+
+    def _cosines(self, table: pa.Table) -> None:
+        curated = "cos_model" in table.column_names  # else `cos` and `dup_count` were carried from a manifest
+        if curated and "dup_count" in table.column_names:
+            self.sums["dup_count"] += pc.sum(table["dup_count"]).as_py() or 0
+        for name in [name for name in ("score", *["cos"] * curated) if name in table.column_names]:
+            cosine = np.rint(_numbers(table[name]).astype(np.float64) * MILLIONTHS).astype(np.int64)
+            step = round(SCORE_STEP * MILLIONTHS)
+            self._bin(name, (cosine + MILLIONTHS) // step, SCORE_BINS, int(cosine.sum()))
 
     def _bin(self, name: str, places: Bins, bins: int, total: int) -> None:
         """Add to a histogram; what lies beyond its ends counts at the end."""

@@ -18,7 +18,7 @@ from ..errors import VerificationError
 from ..reasons import Verdict
 from . import figures
 from .counts import CAPTIONS, MILLIONTHS, SIDE_STEP
-from .funnel import before, beside, revision, steps
+from .funnel import after, before, beside, revision, steps
 from .words import PARTS, REASONS, SHARDS, STAGES, VERDICTS, described
 
 _NAMES = {"float": "float32", "double": "float64", "halffloat": "float16"}  # of types, as `datasets` has them
@@ -30,7 +30,7 @@ def facts(release: Release, schema: pa.Schema) -> dict[str, object]:
     """Fields of a card but its names; VerificationError where the funnel does not add up, or a column has no word."""
     counts, options = release.counts, release.funnel.get("options", {})
     decision, scored = release.funnel.get("decision", {}), sum(counts["histograms"].get("score", []))
-    made = before(release.funnel)
+    made, curated = before(release.funnel), after(release.funnel, counts["kept"])
     main, of_danqing = release.splits[0], release.source == DANQING
     return {
         "release": release,
@@ -49,7 +49,9 @@ def facts(release: Release, schema: pa.Schema) -> dict[str, object]:
         "before": made,
         "refined": any(one["stage"] == "refine" for one in made),
         "beside": beside(
-            made, release.funnel["manifest"] - release.funnel["pending"], release.funnel["fetched"]
+            [*made, *curated],
+            release.funnel["manifest"] - release.funnel["pending"],
+            release.funnel["fetched"],
         ),
         "steps": steps(release),
         "stages": STAGES,
@@ -67,8 +69,19 @@ def facts(release: Release, schema: pa.Schema) -> dict[str, object]:
         "verdicts": {verdict.value: VERDICTS[verdict] for verdict in Verdict},
         "judged": Counter(release.funnel.get("verdicts")),
         "kept": Counter(counts["verdicts"]),
+        **_curated(release),
         "scored_caption": _SCORED.get(release.model.get("caption") or "", "`alt_text`"),
         "score_mean": counts["sums"].get("score", 0) / MILLIONTHS / max(1, scored),
+    }
+
+
+def _curated(release: Release) -> dict[str, object]:
+    """Facts about what curate decided and found."""
+    sums, bins = release.counts["sums"], release.counts["histograms"].get("cos", [])
+    return {
+        "curation": release.funnel.get("curation", {}),
+        "cos_mean": sums.get("cos", 0) / MILLIONTHS / max(1, sum(bins)),
+        "stood_for": sums.get("dup_count", 0),
     }
 
 

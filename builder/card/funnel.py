@@ -9,9 +9,12 @@ fetched     pairs that have a picture
 verdicts    of them, as judged; empty where the root was not re-validated
 left_out    of them dropped by re-validation: by verdict, or by min_score where that alone drops them
 decision    alpha, bound, pi0, tested, threshold, min_score, keep of the decision; empty likewise
+curated     of those that are left, dropped by curate: by Reason; where the root was curated
+curation    decision, scores, thresholds, embedder, recall and sets of the decision of curate; likewise
+after       funnels of the stages behind the rebuild: that of curate; likewise
 before      funnels of the stages that made the manifest, oldest first; where its plan has them
 options     of rebuild: how pictures were asked for and stored; empty for a root without a ledger of it
-removed     kept by its verdict, but taken out by the removal list (the release adds it)
+removed     kept by all judges, but taken out by the removal list (the release adds it)
 duplicates  left out as its key was there already (the release adds it where there are any)
 revisions   releases before this one, oldest first: version, created_at, kept, dropped (the release adds it)
 """
@@ -24,13 +27,16 @@ from typing import Any, NamedTuple
 from ..disk import ledger
 from ..disk.files import join, listdir
 from ..disk.release import Release, RevisionDocument
+from ..disk.schema import CURATION
 from ..errors import VerificationError
+from ..reasons import Reason
 from ..stage.funnels import StageFunnel, checked_funnels
-from ..stage.recipe import RecipeFunnel, beside_paper
-from ..stage.status import summary_of
+from ..stage.recipe import RecipeFunnel, beside_paper, funnel_of
+from ..stage.status import Funnel, summary_of
 from .values import share
 
 ASKED = ("alpha", "bound", "decision", "keep", "min_score", "pi0", "suspects", "tested", "threshold")
+CURATED = ("decision", "scores", "thresholds", "embedder", "recall", "sets")
 OPTIONS = ("encode", "ignore_opt_out", "image_size", "quality", "resize", "upscale")
 
 
@@ -51,6 +57,21 @@ def of_root(root: str, pairs: int) -> dict[str, object]:
         "decision": {name: decision.get(name) for name in ASKED} if decision else {},
         "options": {name: value for name, value in options.items() if name in OPTIONS},
         **({"before": rebuilt.before} if rebuilt and rebuilt.before else {}),
+        **_of_curation(stages.get(CURATION.stage)),
+    }
+
+
+def _of_curation(funnel: Funnel | None) -> dict[str, object]:
+    """What a funnel says of a root that was curated; nothing of another."""
+    if funnel is None or funnel.curation is None or funnel.recipe is None:
+        return {}
+    told: Mapping[str, Any] = {**funnel.curation}
+    reasons = {name: count for name, count in told["reasons"].items() if name != Reason.VERDICT}
+    went = funnel_of(funnel.recipe, told["rows"], told["reasons"])
+    return {
+        "curated": _counts(reasons),
+        "curation": {name: told[name] for name in CURATED},
+        "after": [StageFunnel(**went, stage=CURATION.stage, counters={})],
     }
 
 
@@ -75,6 +96,11 @@ def revision(release: Release) -> RevisionDocument:
     }
 
 
+def after(funnel: Mapping[str, Any], kept: int) -> list[StageFunnel]:
+    """The funnels of the stages behind the rebuild, likewise. kept: pairs of the release."""
+    return checked_funnels(funnel.get("after", []), kept)
+
+
 def before(funnel: Mapping[str, Any]) -> list[StageFunnel]:
     """The funnels of the stages before the manifest, their shares counted anew; ValueError where they do not add up."""
     return checked_funnels(funnel.get("before", []), funnel["manifest"])
@@ -83,7 +109,7 @@ def before(funnel: Mapping[str, Any]) -> list[StageFunnel]:
 def beside(
     funnels: Sequence[RecipeFunnel], asked: int, fetched: int, gap: str = " "
 ) -> list[tuple[str, str, str]]:
-    """The rows of the paper that these stages and a rebuild answer: name, share dropped here, and in the paper."""
+    """The rows of the paper that stages and a rebuild answer: name, share dropped here, and in the paper."""
     return [
         (
             f"{row['row']} {row['name']}",
@@ -95,7 +121,7 @@ def beside(
 
 
 class Step(NamedTuple):
-    """A step of the funnel. kind: `stage` where pairs stand, else who took them: pending, rebuild, revalidate, release.
+    """A step of the funnel. kind: `stage` where pairs stand, else who took them: pending, or the stage that did.
 
     name: of the stage, or the reason; pairs: that stand there, or that were lost.
     """
@@ -130,6 +156,7 @@ def _steps(funnel: Mapping[str, Any], kept: int) -> Iterator[Step]:
     yield from _lost("rebuild", funnel["reasons"])
     yield Step("stage", "fetched", funnel["fetched"])
     yield from _lost("revalidate", funnel["left_out"])
+    yield from _lost("curate", funnel.get("curated", {}))
     yield from _lost("release", {name: funnel.get(name, 0) for name in ("removed", "duplicates")})
     yield Step("stage", "released", kept)
 

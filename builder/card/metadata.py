@@ -121,7 +121,7 @@ def configs(release: Release) -> dict[str, dict[str, object]]:
         ],
         "default": True,
     }
-    if release.what == "images" and release.validated and extension == "parquet":
+    if release.what == "images" and (release.validated or release.curated) and extension == "parquet":
         main["filters"] = [["kept", "==", True]]
     found = {release.what: main}
     if extension == "parquet":

@@ -124,12 +124,19 @@ _PAIR = {
     "score_model": "checkpoint that made `score`",
     "verdict": "what re-validation says of the pair, see below",
     "suspect": "kept, though its score fell by more than re-encoding explains",
+    "cos": "cosine of picture and caption, by the checkpoint in `cos_model`; another than that of `score`",
+    "cos_model": "checkpoint that made `cos`, and by which duplicates were found",
+    "dup_count": "pairs that this one stands for, itself included; the others were left out as its duplicates",
+    "dup_cluster": "the smallest key of all pairs that duplicates connect with this one; null where there are none",
     "fetched_at": "when the file was fetched, UTC",
 }
 MANIFEST: dict[str, str] = _PAIR | {
     "width": "of the picture as fetched, upright, in pixels",
     "height": "likewise",
     "code": "256-bit code of the picture: the signs of random projections of its SigLIP embedding",
+    "luma_spread": "standard deviation of the luminance of the picture, of 256 levels",
+    "luma_sharpness": "variance of the Laplacian of its luminance: low where it is blurred",
+    "luma_entropy": "entropy of the histogram of its luminance, in bits",
 }
 IMAGES: dict[str, str] = _PAIR | {
     "image": "the picture, an encoded file",

@@ -103,11 +103,12 @@ def chosen(schema: pa.Schema, verdicts: Verdicts, mixed: bool = False) -> Any:
 
     Raises ValueError where verdicts are asked for and the shard has none, unless other shards have some.
     """
-    # Else `verdict` was carried from a manifest, or these are the scores themselves, which have no url.
-    released = {"url", "verdict"} <= {*schema.names} and bool(said_by(schema))
+    # Else `verdict` and `kept` were carried from a manifest, or these are the scores themselves, which have no url.
+    released = "url" in schema.names and bool(said_by(schema))
     words = words_of(verdicts)
     if verdicts is None:
         return pc.field("kept") if released and "kept" in schema.names else None
+    released = released and "verdict" in schema.names
     if words == ["all"]:
         return None
     if not (released or mixed):

@@ -1,9 +1,9 @@
 """The card of a root: the README.md by which stock `datasets` loads the folder without importing danqing.
 
-In: the splits, the format and the carried columns, or a card and whether its root is scored now. Out: Markdown with
-the YAML that `datasets` reads. Without verdicts the config `pairs` is the default. Stock `datasets` joins no file to
-another, so once there are verdicts all pairs are called `unfiltered` and no config is the default: loading stops and
-lists the configs, and the card shows how to get the pairs that are kept.
+In: the splits, the format and the carried columns, or a card and who judges its root now. Out: Markdown with the YAML
+that `datasets` reads. Unless it is judged the config `pairs` is the default. Stock `datasets` joins no file to another,
+so once there are verdicts all pairs are called `unfiltered` and no config is the default: loading stops and lists the
+configs, and the card shows how to get the pairs that are kept.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import yaml
 from ..console import harmless
 from .documents import Document
 from .files import join, read_bytes, write_atomic
-from .schema import IMAGE, OUTCOMES, PAIR, PICTURE, SCORES, STORED, is_list
+from .schema import IMAGE, JUDGES, OUTCOMES, PAIR, PICTURE, STORED, is_list
 from .tars import tar_schema
 
 # Arrow's names of types where `datasets` has others.
@@ -41,18 +41,25 @@ import danqing  # or with the options of danqing: captions, broken pictures skip
 pairs = danqing.load({_PLACE}, split="train", streaming=True)""",
     "webdataset": f"""\
 {_PAIRS}# A row has its picture under its extension, `txt` (the alt_text) and `json` (all other columns).""",
-    "scored": f"""\
-import danqing  # yields the pairs that are kept, with their scores
+}
+# For a judged root; what is shown of each judge.
+_JUDGED = f"""\
+import danqing  # yields the pairs that are kept, with $told
 
 pairs = danqing.load({_PLACE}, split="train", streaming=True)
 
 from datasets import concatenate_datasets, load_dataset  # or without danqing: row i of one is row i of the other
 
 unfiltered = load_dataset({_PLACE}, "unfiltered", split="train", streaming=True)
-scores = load_dataset({_PLACE}, "scores", split="train", streaming=True)
-joined = concatenate_datasets([unfiltered, scores.select_columns("kept")], axis=1)
-pairs = joined.filter(bool, input_columns="kept")
-tensors = pairs.remove_columns("fetched_at").with_format("torch")  # torch has no type for a date""",
+$loaded
+joined = concatenate_datasets([unfiltered, $selected], axis=1)
+pairs = joined.filter($kept)
+tensors = pairs.remove_columns("fetched_at").with_format("torch")  # torch has no type for a date"""
+_TOLD = {"scores": "their scores", "curated": "what curate found"}
+_KEPT = {
+    ("scores",): 'bool, input_columns="kept"',
+    ("curated",): 'lambda reason: reason is None, input_columns="reason"',
+    ("scores", "curated"): 'lambda kept, reason: kept and reason is None, input_columns=["kept", "reason"]',
 }
 _SHOWN = re.compile(rf"```python\n(?:(?!```).)*{re.escape(_PLACE)}.*?\n```", re.DOTALL)
 
@@ -87,11 +94,13 @@ def root_card(
 
 
 _OUTCOMES_ROW = "| `outcomes/` | one row per manifest row: kept or dropped, and why |\n"
-_SCORES_ROW = (
-    "| `scores/` | one row per row of `images/`: SigLIP score, verdict, and whether the pair is kept; "
-    "`unfiltered` yields all of `images/` |\n"
-)
-_ROW = re.compile(r"^\| `scores/` \|.*\n", re.MULTILINE)
+_ROWS = {
+    "scores": "| `scores/` | one row per row of `images/`: SigLIP score, verdict, and whether the pair is kept; "
+    "`unfiltered` yields all of `images/` |\n",
+    "curated": "| `curated/` | one row per row of `images/`: `reason`, why the pair is dropped, null where it is kept; "
+    "cosine and duplicates |\n",
+}
+_ROW = re.compile(r"^\| `(?:scores|curated)/` \|.*\n", re.MULTILINE)
 
 
 def is_ours(card: str) -> bool:
@@ -99,43 +108,64 @@ def is_ours(card: str) -> bool:
     return _pairs_of(_parsed(card)[0]) is not None
 
 
-def offer(root: str, *, scored: bool) -> bool:
-    """Rewrite the README.md of a root of Parquet that has verdicts now, or has none any more; False: it is not ours."""
+def offer(root: str, *, scored: bool | None = None, curated: bool | None = None) -> bool:
+    """Rewrite the README.md of a root of Parquet by who judges it now, as of offering; False: it is not ours."""
     path = join(root, "README.md")
     card = (read_bytes(path) or b"").decode("utf-8", "surrogateescape")
-    if (turned := offering(card, scored=scored)) != card:
+    if (turned := offering(card, scored=scored, curated=curated)) != card:
         write_atomic(path, turned.encode("utf-8", "surrogateescape"))
     return is_ours(card)
 
 
-def offering(card: str, *, scored: bool) -> str:
-    """The card of a root that is scored now: `pairs` is `unfiltered` and no default, and there is a config `scores`.
+def offering(card: str, *, scored: bool | None = None, curated: bool | None = None) -> str:
+    """The card of a root that is scored or curated now: `pairs` is `unfiltered` and no default; each judge is a config.
 
-    Or the opposite: the card of a root that is not scored any more. What a user wrote into the card stays; it comes
-    back as it is where its front matter is not ours.
+    Or the opposite: the card of a root that is neither any more. None: as the card has it. What a user wrote into the
+    card stays; it comes back as it is where its front matter is not ours.
     """
     data, body = _parsed(card)
     pairs = _pairs_of(data)
     if pairs is None or not pairs["data_files"][0]["path"].endswith(".parquet"):
         return card
-    before, name = pairs["config_name"], "unfiltered" if scored else "pairs"
-    others = [one for one in data["configs"] if one.get("config_name") not in (before, "scores")]
-    infos = [one for one in data.get("dataset_info", ()) if one.get("config_name") != "scores"]
-    if not scored and before == name and len(others) + 1 == len(data["configs"]):
+    names = {judge.folder: judge.columns for judge in JUDGES}
+    before, found = pairs["config_name"], {one.get("config_name") for one in data["configs"]}
+    asked = dict(zip(names, (scored, curated), strict=True))
+    there = tuple(name for name, known in asked.items() if (name in found if known is None else known))
+    name = "unfiltered" if there else "pairs"
+    if not there and before == name and not found & names.keys():
         return card
     splits = [file["split"] for file in pairs["data_files"]]
     config = {"config_name": name, "data_files": pairs["data_files"]}
-    data["configs"] = [config if scored else config | {"default": True}, *others]
+    others = [one for one in data["configs"] if one.get("config_name") not in (before, *names)]
+    infos = [one for one in data.get("dataset_info", ()) if one.get("config_name") not in names]
+    data["configs"] = [
+        config if there else config | {"default": True},
+        *others,
+        *(_config(one, one, "parquet", splits) for one in there),
+    ]
     data["dataset_info"] = [
         info | {"config_name": name} if info.get("config_name") == before else info for info in infos
-    ]
-    if scored:
-        data["configs"].append(_config("scores", "scores", "parquet", splits))
-        data["dataset_info"].append(_described("scores", SCORES))
-    body = _ROW.sub("", body).replace(_OUTCOMES_ROW, _OUTCOMES_ROW + _SCORES_ROW * scored, 1)
-    usage = f"```python\n{_USAGE['scored' if scored else 'parquet']}\n```"
+    ] + [_described(one, names[one]) for one in there]
+    rows = "".join(_ROWS[one] for one in there)
+    body = _ROW.sub("", body).replace(_OUTCOMES_ROW, _OUTCOMES_ROW + rows, 1)
+    usage = f"```python\n{_usage(there)}\n```"
     body = _SHOWN.sub(lambda _: usage, body, count=1) if _SHOWN.search(body) else f"{body}\n{usage}\n"
     return f"---\n{dump(data)}\n---\n{body}"
+
+
+def _usage(judges: tuple[str, ...]) -> str:
+    """The code that loads a root which these folders judge."""
+    if not judges:
+        return _USAGE["parquet"]
+    columns = {"scores": "kept", "curated": "reason"}
+    return Template(_JUDGED).substitute(
+        told=" and ".join(_TOLD[one] for one in judges),
+        loaded="\n".join(
+            f'{one} = load_dataset({_PLACE}, "{one}", split="train", streaming=True)' for one in judges
+        ),
+        selected=", ".join(f'{one}.select_columns("{columns[one]}")' for one in judges),
+        kept=_KEPT[judges],
+    )
 
 
 def _pairs_of(data: Document) -> Document | None:

@@ -50,6 +50,14 @@ class CardDocument(TypedDict):
     columns: NotRequired[str]
 
 
+class CurationTold(TypedDict):
+    """What readers rely on in what a release says of its curation."""
+
+    decision: str
+    thresholds: dict[str, float]
+    embedder: Document
+
+
 class FunnelDocument(TypedDict):
     """What readers rely on in the funnel of a release: how many rows stood and were lost where."""
 
@@ -64,6 +72,9 @@ class FunnelDocument(TypedDict):
     decision: NotRequired[Document]
     options: NotRequired[Document]
     before: NotRequired[list[Document]]  # funnels of the stages that made the manifest
+    curated: NotRequired[dict[str, int]]
+    curation: NotRequired[CurationTold]
+    after: NotRequired[list[Document]]  # funnels of the stages behind the rebuild
     revisions: NotRequired[list[RevisionDocument]]
     card: NotRequired[CardDocument]  # here, as earlier readers refuse what they do not know beside the funnel
 
@@ -106,6 +117,11 @@ class Release:
             name: value for name, value in dataclasses.asdict(self).items() if value or name not in _RARE
         }
         return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+    @property
+    def curated(self) -> bool:
+        """Whether its pairs were curated."""
+        return "curation" in self.funnel
 
     @property
     def terms(self) -> str:

@@ -165,18 +165,23 @@ CHANGES = pa.schema(
 # What a release says of a pair that was judged, beside columns of scores/.
 SCORE = pa.field("score", pa.float32())  # the one that was tested
 SCORE_MODEL = pa.field("score_model", pa.string())
+# What it says of a pair that was curated, beside columns of curated/; those of measures/ by their names there.
+COS_MODEL = pa.field("cos_model", pa.string())
+LUMINANCE = {f"luma_{name}": name for name in MEASURES.names[1:]}
 
 
 @dataclass(frozen=True, slots=True)
 class JudgingStage:
     """A stage that says of each pair of a root whether it is kept, in files beside those of images/.
 
-    folder: of its files; columns: of these; own: those that are of its files whatever images/ carries by that name, any
-    other that both have is that of images/; appended: those that the loader appends unasked; judged: what was done to a
-    root, as messages say it; says: the columns by which a pair is kept.
+    marked: the ledger with a marker for each of its files; folder: of these; columns: of these; own: those that count
+    whatever images/ carries by their names, of any other that both have it is that of images/; appended: those that
+    the loader appends unasked; judged: what was done to a root, as messages say it; says: the columns by which a pair
+    is kept, the last one where nobody asks for some verdicts.
     """
 
     stage: str
+    marked: str
     folder: str
     columns: pa.Schema
     own: tuple[str, ...]
@@ -196,9 +201,18 @@ class JudgingStage:
 
 # What the loader appends to a pair that was judged.
 SERVED = ("score_alt_text", "score_recaption", "p", "verdict", "suspect")
-SCORING = JudgingStage("revalidate", "scores", SCORES, SERVED, SERVED, "scored", ("verdict", "kept"))
+SCORING = JudgingStage(
+    "revalidate", "revalidate", "scores", SCORES, SERVED, SERVED, "scored", ("verdict", "kept")
+)
 CURATION = JudgingStage(
-    "curate", "curated", CURATED, tuple(CURATED.names[1:]), ("cos", "dup_count"), "curated", ("reason",)
+    "curate",
+    "curate/7-shards",
+    "curated",
+    CURATED,
+    tuple(CURATED.names[1:]),
+    ("cos", "dup_count"),
+    "curated",
+    ("reason",),
 )
 JUDGES = (SCORING, CURATION)  # a pair is served where all that there are keep it
 

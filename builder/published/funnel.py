@@ -8,13 +8,14 @@ Why a row was dropped, how many pairs were tested and what share of them is junk
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from ..card.funnel import before
+from ..card.funnel import after, before
 from ..disk import documents
 from ..disk.release import NAME, Release
-from ..reasons import Verdict
+from ..reasons import Reason, Verdict
 from .differences import Differences
 
 _PASSED = (Verdict.MOVED, Verdict.MATCHING)  # of the pairs that were tested
@@ -43,13 +44,14 @@ def check_funnel(release: Release, differences: Differences) -> None:
     if lacking := [name for name in _NEEDED if name not in funnel]:
         differences.add("funnel", f"{NAME}: funnel: {', '.join(lacking)} should be there")
         return
-    _check_before(funnel, differences)
+    _check_stages(funnel, kept or 0, differences)
     verdicts, left_out = funnel.get("verdicts", {}), funnel["left_out"]
     fetched = funnel["manifest"] - funnel["pending"] - sum(funnel["reasons"].values())
-    left = funnel["fetched"] - sum(left_out.values()) - funnel.get("removed", 0) - funnel.get("duplicates", 0)
+    judged = sum(left_out.values()) + sum(funnel.get("curated", {}).values())
+    left = funnel["fetched"] - judged - funnel.get("removed", 0) - funnel.get("duplicates", 0)
     sums = {
         "fetched, manifest less pending and reasons,": (fetched, funnel["fetched"]),
-        "counts.kept, fetched less left_out, removed and duplicates,": (left, kept),
+        "counts.kept, fetched less left_out, curated, removed and duplicates,": (left, kept),
     }
     if release.validated:
         sums["sum of verdicts"] = (funnel["fetched"], sum(verdicts.values()))
@@ -60,18 +62,29 @@ def check_funnel(release: Release, differences: Differences) -> None:
     differences.unequal("funnel", f"{NAME}: previous", before[-1] if before else None, release.previous)
 
 
-def _check_before(funnel: Mapping[str, Any], differences: Differences) -> None:
-    """Check that the stages before the manifest add up, and that their shares are those of their counts."""
-    try:
-        counted = before(funnel)
-    except ValueError as error:
-        differences.add("funnel", f"{NAME}: funnel.before: {error}")
-        return
-    for one, said in zip(counted, funnel.get("before", ()), strict=True):
-        if (one["steps"], one["paper"]) != (said["steps"], said["paper"]):
-            differences.add(
-                "funnel", f"{NAME}: funnel.before: the shares of {one['stage']} should be those of its counts"
-            )
+def _check_stages(funnel: Mapping[str, Any], kept: int, differences: Differences) -> None:
+    """Check that the stages on both sides of the rebuild add up, and that their shares are those of their counts."""
+    for name in ("before", "after"):
+        try:
+            counted = before(funnel) if name == "before" else after(funnel, kept)
+        except ValueError as error:
+            differences.add("funnel", f"{NAME}: funnel.{name}: {error}")
+            return
+        for one, said in zip(counted, funnel.get(name, ()), strict=True):
+            if (one["steps"], one["paper"]) != (said["steps"], said["paper"]):
+                differences.add(
+                    "funnel",
+                    f"{NAME}: funnel.{name}: the shares of {one['stage']} should be those of its counts",
+                )
+    for one in counted:  # what curate dropped
+        counts: Counter[str] = Counter()
+        for step in one["steps"]:
+            counts.update(step["reasons"])
+        verdict = counts.pop(Reason.VERDICT, 0)
+        where = f"{NAME}: funnel.after: {one['stage']}"
+        differences.unequal("funnel", f"{where}: pairs", funnel["fetched"], one["pairs"])
+        differences.unequal("funnel", f"{where}: verdict", sum(funnel["left_out"].values()), verdict)
+        differences.unequal("funnel", f"{NAME}: funnel.curated", dict(counts), funnel.get("curated", {}))
 
 
 def _check_decision(release: Release, differences: Differences) -> None:
@@ -115,7 +128,8 @@ def _check_suspects(release: Release, found: int, where: str, differences: Diffe
     here = release.counts.get("suspects")
     if not isinstance(here, int):  # told of as a count that the shards do not have
         return
-    out = release.funnel.get("removed", 0) + release.funnel.get("duplicates", 0)
+    taken = ("removed", "duplicates")
+    out = sum(release.funnel.get(name, 0) for name in taken) + sum(release.funnel.get("curated", {}).values())
     if not here <= found <= here + out:
         wanted = f"{here:,}" + (f" to {here + out:,}" if out else "")
         differences.add("funnel", f"{where}: suspects should be {wanted}, it is {found:,}")

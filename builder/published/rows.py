@@ -33,9 +33,10 @@ Prefixes = npt.NDArray[np.uint64]
 _HEX = {"key": 32, "sha256": 64, "phash": 16}
 _NEEDED = ("key", "url", "width", "height", "sha256", "phash", "fetched_at")
 _JUDGED = ("verdict", "suspect", "kept", "score_model")  # not null where a release was validated
-_SIZES = ("width", "height", "original_width", "original_height")
+_SIZES = ("width", "height", "original_width", "original_height", "dup_count")  # at least 1
 _ROUNDING = 1e-3  # a cosine of float32 may be beyond 1 by this
-_RANGES = dict.fromkeys(("score", "score_alt_text", "score_recaption"), (-1.0 - _ROUNDING, 1.0)) | {
+_OF_CURATE = ("cos", "cos_model", "dup_count")  # else they were carried from a manifest
+_RANGES = dict.fromkeys(("score", "score_alt_text", "score_recaption", "cos"), (-1.0 - _ROUNDING, 1.0)) | {
     "p": (0.0, 1.0)
 }
 
@@ -74,7 +75,7 @@ class Scan:
     def add(self, table: pa.Table, rules: Rules) -> None:
         """Look at a batch; a column that is not there was told of by its schema."""
         keys, valid = keys_of(table["key"] if "key" in table.column_names else [])
-        self._shapes(table, rules.release.validated)
+        self._shapes(table if rules.release.curated else _without(table, _OF_CURATE), rules.release.validated)
         if "url" in table.column_names and "alt_text" in table.column_names and keys.size:
             self._made(table, valid)
         kept = self._verdicts(table, rules)
@@ -133,6 +134,8 @@ class Scan:
         kept = np.ones(table.num_rows, np.bool_)
         if "kept" in table.column_names and pa.types.is_boolean(table.schema.field("kept").type):
             kept = _bools(pc.fill_null(table["kept"], False))
+        if rules.release.curated:
+            self._model(table, "cos_model", rules.release.funnel["curation"]["embedder"].get("name"))
         if not rules.release.validated or "verdict" not in table.column_names:
             return kept
         verdict = table["verdict"].cast(pa.string())
@@ -146,12 +149,14 @@ class Scan:
             kept & ~among & ~unknown,
             f"one that is kept: {', '.join(sorted(rules.keep))}",
         )
-        if "score_model" in table.column_names and (name := rules.release.model.get("name")):
-            model = _bools(
-                pc.fill_null(pc.not_equal(table["score_model"].cast(pa.string()), str(name)), False)
-            )
-            self._say("model", table, "score_model", model, str(name))
+        self._model(table, "score_model", rules.release.model.get("name"))
         return kept
+
+    def _model(self, table: pa.Table, column: str, name: object) -> None:
+        """Check that a column names the checkpoint that the release does."""
+        if column in table.column_names and name:
+            wrong = pc.fill_null(pc.not_equal(table[column].cast(pa.string()), str(name)), True)
+            self._say("model", table, column, _bools(wrong), str(name))
 
     def _out(self, table: pa.Table, keys: Digests, kept: Bools, rules: Rules) -> None:
         """Check that no pair is here that the release says it has not."""
@@ -225,6 +230,10 @@ def _typed(table: pa.Table, names: Iterable[str], is_such: Callable[[Any], bool]
     """The columns of these names that are there, and of such a type; of others the schema tells."""
     there = {*table.column_names}
     return [name for name in names if name in there and is_such(table.schema.field(name).type)]
+
+
+def _without(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    return table.drop_columns([name for name in names if name in table.column_names])
 
 
 def _bools(column: Any) -> Bools:

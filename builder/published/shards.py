@@ -18,7 +18,18 @@ import pyarrow.parquet as pq
 from ..disk.files import join
 from ..disk.parquet import HUGGINGFACE, check_rows, checked, dictionaries, plain
 from ..disk.release import Release
-from ..disk.schema import IMAGES, PAIR, PICTURE, SCORE, SCORE_MODEL, SCORES, SPLITS, said_by
+from ..disk.schema import (
+    COS_MODEL,
+    CURATED,
+    IMAGES,
+    PAIR,
+    PICTURE,
+    SCORE,
+    SCORE_MODEL,
+    SCORES,
+    SPLITS,
+    said_by,
+)
 from ..errors import DanqingError
 from ..hub.store import Store
 from .differences import Differences, shown
@@ -39,6 +50,9 @@ _VALIDATED: Mapping[str, Sequence[pa.Field[Any]]] = {
     "manifest": [SCORES.field("code"), *_JUDGED],
     "images": [*_JUDGED, SCORES.field("p"), SCORES.field("kept")],
 }
+
+
+_CURATED = (CURATED.field("cos"), COS_MODEL, CURATED.field("dup_count"), CURATED.field("dup_cluster"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +201,8 @@ def _contrast(first: Footer, other: Footer) -> str:
 def _check_columns(footer: Footer, release: Release, differences: Differences) -> None:
     schema = footer.schema
     wanted = [*_ALWAYS[release.what], *(_VALIDATED[release.what] if release.validated else ())]
+    if release.curated:
+        wanted += [*_CURATED, *([SCORES.field("kept")] if release.what == "images" else [])]
     for field in wanted:
         number = schema.get_field_index(field.name)
         found = schema.types[number] if number >= 0 else "not there"
@@ -196,7 +212,7 @@ def _check_columns(footer: Footer, release: Release, differences: Differences) -
         names = ", ".join(field.name for field in _ALWAYS[release.what])
         differences.add("schema", f"{footer.path}: columns should be in this order: {names}")
     if not release.validated:
-        for name in sorted({"verdict", "kept"} & {*schema.names}):
+        for name in sorted({"verdict", *(() if release.curated else ("kept",))} & {*schema.names}):
             differences.add(
                 "schema", f"{footer.path}: column {name} though release.json says validated: false"
             )

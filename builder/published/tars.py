@@ -20,7 +20,7 @@ import pyarrow as pa
 from ..card.counts import COLUMNS
 from ..disk import documents
 from ..disk.release import split_of
-from ..disk.schema import PICTURE
+from ..disk.schema import CURATED, PICTURE
 from ..disk.tars import PLAIN, TarReader
 from ..errors import DanqingError
 from ..hub.store import Store
@@ -38,7 +38,10 @@ ALONE = (
 MOST = 16  # members of one name that are remembered, to say what it has
 _TYPES = {
     **{field.name: field.type for field in PICTURE if field.name != "image"},
-    **dict.fromkeys(("key", "url", "alt_text", "recaption", "score_model", "verdict"), pa.string()),
+    **{name: CURATED.field(name).type for name in ("cos", "dup_count", "dup_cluster")},
+    **dict.fromkeys(
+        ("key", "url", "alt_text", "recaption", "score_model", "verdict", "cos_model"), pa.string()
+    ),
     **dict.fromkeys(("score", "score_alt_text", "score_recaption", "p"), pa.float32()),
     **dict.fromkeys(("suspect", "kept"), pa.bool_()),
 }

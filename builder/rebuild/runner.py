@@ -18,7 +18,7 @@ from ..disk.ledger import ShardLedger, Tally, decision_at, write_plan
 from ..disk.location import read_from
 from ..disk.removals import Removals
 from ..disk.root import REBUILD, Earlier, earlier
-from ..disk.schema import carried
+from ..disk.schema import JUDGES, carried
 from ..reasons import Reason
 from ..stage import shards, status
 from ..stage.engine import Pass
@@ -179,8 +179,8 @@ class Rebuild(Stage[RebuildConfig, RebuildPlan]):
         splits = [*plan.manifest.rows, *(["validation"] if config.validation else [])]
         text = root_card(splits, config.format, carried(plan.manifest.schema), config.encode)
         write_atomic(card, text.encode())
-        if read_bytes(decision_at(self.root, "revalidate")) is not None:
-            offer(self.root, scored=True)
+        scored, curated = (read_bytes(decision_at(self.root, judge.stage)) is not None for judge in JUDGES)
+        offer(self.root, scored=scored, curated=curated)
 
 
 def _of(chosen: Iterable[ManifestShard], done: Mapping[str, ShardLedger]) -> list[ShardLedger]:

@@ -1,6 +1,6 @@
-"""Which rows of a root may be released: kept by their verdict, not on the removal list, each key once.
+"""Which rows of a root may be released: kept by every judge, not on the removal list, each key once.
 
-    keys and URLs of images/, `kept` of scores/ ─▶ three arrays, one value a row
+    keys and URLs of images/, scores/ and curated/ ─▶ three arrays, one value a row
 
 Rows are read a part at a time. 11 bytes a row are held, and 8 more while equal keys are looked for.
 """
@@ -9,21 +9,19 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as compute
 
 from ..disk.digests import KEY, Bools, Digests, halves_of, keys_of
 from ..disk.parquet import parquet
 from ..disk.removals import Removals
+from ..disk.sidecar import kept
 from ..errors import InputError
 from .source import Part, Root
 
 THREADS = 4  # parts read at once
 
-pc: Any = compute  # its stubs know no mix of column and constant
 Ids = npt.NDArray[np.uint64]
 
 
@@ -31,7 +29,7 @@ Ids = npt.NDArray[np.uint64]
 class Census:
     """The rows of a root, (n,), by all that decides about each.
 
-    ids: the first half of its key, as a number; kept: by its verdict; removed: by the removal list; repeated: its
+    ids: the first half of its key, as a number; kept: by all that judge it; removed: by the removal list; repeated: its
     key was there before.
     """
 
@@ -46,7 +44,7 @@ class Census:
         return self.kept & ~self.removed & ~self.repeated
 
     def counts(self) -> dict[str, int]:
-        """The counts of a funnel: pairs that their verdicts keep, and that are left out all the same."""
+        """The counts of a funnel: pairs that all judges keep, and that are left out all the same."""
         left = self.kept & self.removed
         return {
             "removed": int(np.count_nonzero(left)),
@@ -61,13 +59,13 @@ def take(root: Root, removals: Removals) -> Census:
         np.empty(rows, np.uint64), np.ones(rows, np.bool_), np.zeros(rows, np.bool_), np.zeros(rows, np.bool_)
     )
     with ThreadPoolExecutor(THREADS) as pool:
-        for _ in pool.map(lambda part: _read(part, removals, census), root.parts):
+        for _ in pool.map(lambda part: _read(root, part, removals, census), root.parts):
             pass
     _find_repeated(root, census)
     return census
 
 
-def _read(part: Part, removals: Removals, census: Census) -> None:
+def _read(root: Root, part: Part, removals: Removals, census: Census) -> None:
     columns = ["key", *(["url"] if len(removals) else [])]
     start = part.first
     with parquet(part.shard.url) as file:
@@ -81,10 +79,10 @@ def _read(part: Part, removals: Removals, census: Census) -> None:
             if len(removals):
                 census.removed[rows] = removals.covers(batch["key"], batch["url"])
             start += batch.num_rows
-    if part.scores is not None:
-        with parquet(part.scores) as file:
-            kept = file.read(columns=["kept"], use_threads=False)["kept"]
-        census.kept[part.first : part.stop] = pc.fill_null(kept, False).to_numpy()
+    for judge in root.judges:
+        with parquet(part.beside[judge.folder]) as file:
+            judged = file.read(columns=[judge.says[-1]], use_threads=False)
+        census.kept[part.first : part.stop] &= kept(judge, judged).to_numpy()
 
 
 def _find_repeated(root: Root, census: Census) -> None:

@@ -28,7 +28,7 @@ from ..disk.reading import reading
 from ..disk.release import NAME
 from ..disk.removals import PATH as REMOVALS
 from ..disk.removals import Removals
-from ..disk.schema import CHANGES
+from ..disk.schema import CHANGES, CURATION
 from ..disk.tars import read_columns
 from ..reasons import Cause, Reason
 from .census import take
@@ -94,7 +94,7 @@ class GonePairs:
         self.reasons = [ABSENT]
 
     def explain(self, root: str, previous: Previous, removals: Removals) -> None:
-        """Find the reason of each: the removal list, else the verdict, else the outcome of its rebuild."""
+        """Find the reason of each: the removal list, else curate, the verdict, or the outcome of its rebuild."""
         if not len(self.keys):
             return
         outcomes = _parts(root, "outcomes")
@@ -102,6 +102,9 @@ class GonePairs:
             self._because(places, reasons)
         scores = _parts(root, "scores")
         for places, reasons in _each(scores, ["key", "verdict", "cause", "kept"], self._judged):
+            self._because(places, reasons)
+        curated = _parts(root, CURATION.folder)
+        for places, reasons in _each(curated, ["key", "reason"], self._curated):
             self._because(places, reasons)
         covered = self._removed(outcomes, previous, removals)
         self.why[covered] = self._number(Reason.REMOVED)
@@ -118,6 +121,11 @@ class GonePairs:
         below = pc.fill_null(pc.equal(dropped["cause"], Cause.MIN_SCORE.value), False)
         why = pc.if_else(below, Cause.MIN_SCORE.value, pc.fill_null(dropped["verdict"], ABSENT))
         return self._ours(dropped.append_column("why", why), "why")
+
+    def _curated(self, curated: pa.Table) -> tuple[RowNumbers, Any]:
+        """The places of our pairs that curate drops, and the reasons; of the others the verdict says it."""
+        own = pc.not_equal(curated["reason"], Reason.VERDICT.value)  # null where the pair is kept
+        return self._ours(curated.filter(own), "reason")
 
     def _ours(self, table: pa.Table, column: str) -> tuple[RowNumbers, Any]:
         """The rows of a table that are pairs of ours: their places in `keys`, and their values of a column."""

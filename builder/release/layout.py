@@ -76,7 +76,7 @@ def weigh(root: Root, what: str, extension: str, shard_bytes: int) -> Weights:
 
 def _weigh(part: Part, what: str, extension: str, shard_bytes: int) -> Iterator[float | Floats]:
     tars, pictures = extension == "tar", what == "images"
-    spare = part.score_bytes + (TAR_BYTES if tars else SPARE_BYTES)
+    spare = part.beside_bytes + (TAR_BYTES if tars else SPARE_BYTES)
     for number, group in enumerate(part.groups):
         rows, other = max(1, group.rows), group.plain_bytes if tars else group.other_bytes
         if pictures and group.picture_bytes > shard_bytes / FINE:

@@ -1,8 +1,9 @@
-"""The root that is released: its pictures, its scores where it has been re-validated, and their belonging together.
+"""The root that is released: its pictures, what judges them where it was re-validated or curated, and that they belong
+together.
 
-    <root>/images/, scores/, ledger/ ─▶ Root: its parts, columns, row groups, and what its ledger counted
+    <root>/images/, scores/, curated/, ledger/ ─▶ Root: its parts, columns, row groups, and what its ledger counted
 
-Footers and the ledger are read, no rows. A root that is half rebuilt, half scored or of two decisions is refused.
+Footers and the ledger are read, no rows. A root that is half rebuilt, half judged or of two decisions is refused.
 """
 
 from __future__ import annotations
@@ -19,13 +20,24 @@ import pyarrow.parquet as pq
 
 from ..disk import ledger
 from ..disk.files import join
-from ..disk.ledger import DecisionDocument
+from ..disk.ledger import CurationDocument, DecisionDocument
 from ..disk.parquet import parquet
-from ..disk.schema import IMAGES, SCORES, published, said_by, unlike
+from ..disk.schema import (
+    CURATION,
+    IMAGES,
+    JUDGES,
+    MEASURES,
+    SCORING,
+    JudgingStage,
+    outdated,
+    published,
+    said_by,
+    unlike,
+)
 from ..errors import InputError
 from ..stage import shards as rebuilt
 
-SCORING = "revalidate"  # the stage whose ledger and files are joined
+MEASURED = "measures"  # the folder of what curate judges pictures by
 MODEL = ("model", "name", "revision", "fingerprint", "preprocessing", "caption")  # that a release tells
 PARALLEL = 16  # footers read at once
 
@@ -42,13 +54,16 @@ class RowGroup:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One shard of the root. first: the number of its first row in the root; score_bytes: compressed, a row."""
+    """One shard of the root. first: the number of its first row in the root.
+
+    beside: the files with a row for each of its rows, by their folder; beside_bytes: of these, a row.
+    """
 
     shard: rebuilt.Shard
     first: int
     groups: tuple[RowGroup, ...]
-    scores: str | None
-    score_bytes: float
+    beside: Mapping[str, str]
+    beside_bytes: float
 
     @property
     def stop(self) -> int:
@@ -60,7 +75,8 @@ class Part:
 class Root:
     """A root that can be released.
 
-    schema: of images/; said: what its scores say of themselves, and decision: the document; None: not validated.
+    schema: of images/; said: what its scores say of themselves, and decision: the document, None: not validated;
+    curation: that of curate, None: not curated; folders: of the files beside those of images/.
     """
 
     url: str
@@ -68,6 +84,8 @@ class Root:
     schema: pa.Schema
     said: Mapping[str, object] = field(default_factory=dict)
     decision: DecisionDocument | None = None
+    curation: CurationDocument | None = None
+    folders: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -85,6 +103,11 @@ class Root:
         return self.decision is not None
 
     @property
+    def judges(self) -> tuple[JudgingStage, ...]:
+        """The judges whose word counts."""
+        return tuple(judge for judge in JUDGES if judge.folder in self.folders)
+
+    @property
     def captions(self) -> tuple[str, ...]:
         """The captions that were scored."""
         caption = str(self.said.get("caption", "alt_text"))
@@ -97,66 +120,92 @@ class Root:
 
     @property
     def fingerprint(self) -> str:
-        """BLAKE2b-128 of the pictures and the verdicts."""
+        """BLAKE2b-128 of the pictures and of what was judged."""
         checksums = [[part.shard.stem, part.shard.checksum] for part in self.parts]
-        text = json.dumps([checksums, self.decision and self.decision["decision"], self.said], sort_keys=True)
+        made_of: list[object] = [checksums, self.decision and self.decision["decision"], self.said]
+        if self.curation is not None:
+            made_of += [self.curation["decision"], self.folders]
+        text = json.dumps(made_of, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def open_root(url: str) -> Root:
     """Look at a root; InputError, naming the file and what to do, where it cannot be released."""
     shards = rebuilt.find_shards(url, "released")
-    decision = _decision(url, shards)
+    decision, curation = ledger.read_decision(url, SCORING.stage), ledger.read_curation(url)
+    named = {
+        judge.folder: document["decision"]
+        for judge, document in ((SCORING, decision), (CURATION, curation))
+        if document is not None
+    }
+    for judge in JUDGES:
+        _check_judged(judge, url, shards, judge.folder in named)
+    if curation is not None and curation["scores"] != (now := named.get(SCORING.folder)):
+        raise InputError(f"{url}: {outdated(curation['scores'], now)}; run danqing curate {url} --decide")
+    folders = (*named, *((MEASURED,) if curation is not None and _is_measured(url, shards) else ()))
     with ThreadPoolExecutor(PARALLEL) as pool:
         pictures = list(pool.map(_look, shards))
-        scores = list(pool.map(lambda shard: _look_scores(shard, decision), shards)) if decision else []
+        sides = list(pool.map(lambda shard: [_look_beside(shard, one, named) for one in folders], shards))
     schema = pictures[0][0]
-    for shard, (other, _) in zip(shards, pictures, strict=True):
+    for shard, (other, _), beside in zip(shards, pictures, sides, strict=True):
         _check_columns(shard, other, schema)
-    said = scores[0][0] if scores else {}
-    for shard, (one, _) in zip(shards, scores, strict=False):
-        if one | {"dtype": None} != said | {"dtype": None}:
-            raise InputError(
-                f"{_scores(shard)}: was scored in another way than {_scores(shards[0])}; {_again(url)}"
-            )
+        for (said, _), (first, _), folder in zip(beside, sides[0], named, strict=False):
+            if said | {"dtype": None} != first | {"dtype": None}:
+                raise InputError(
+                    f"{_at(shard, folder)}: was made in another way than {_at(shards[0], folder)}; "
+                    f"{_again(judge_of(folder), url)}"
+                )
     firsts = accumulate((shard.rows for shard in shards), initial=0)
     parts = [
-        Part(
-            shard, first, groups, _scores(shard) if decision else None, scores[number][1] if decision else 0.0
-        )
-        for number, (shard, first, (_, groups)) in enumerate(zip(shards, firsts, pictures, strict=False))
+        Part(shard, first, groups, {one: _at(shard, one) for one in folders}, sum(size for _, size in beside))
+        for shard, first, (_, groups), beside in zip(shards, firsts, pictures, sides, strict=False)
     ]
-    return Root(url, tuple(parts), schema, said, decision)
+    said = sides[0][0][0] if decision else {}
+    return Root(url, tuple(parts), schema, said, decision, curation, folders)
 
 
-def _again(root: str) -> str:
-    return f"run danqing revalidate {root} again"
+def judge_of(folder: str) -> JudgingStage:
+    """The judge whose files a folder holds, of measures that which goes by them."""
+    return next((judge for judge in JUDGES if judge.folder == folder), CURATION)
 
 
-def _scores(shard: rebuilt.Shard) -> str:
-    return join(shard.root, "scores", f"{shard.stem}.parquet")
+def _again(judge: JudgingStage, root: str) -> str:
+    return f"run danqing {judge.stage} {root} again"
 
 
-def _decision(root: str, shards: Sequence[rebuilt.Shard]) -> DecisionDocument | None:
-    """The decision that is in force, None for a root that was never scored; InputError for one scored in part."""
-    there = rebuilt.sizes_in(join(root, "scores"))
-    decision = ledger.read_decision(root, SCORING)
-    if decision is None:
-        if not there and ledger.read_plan(root, SCORING) is None:
-            return None
+def _at(shard: rebuilt.Shard, folder: str) -> str:
+    """The file of a folder beside a shard."""
+    return join(shard.root, folder, f"{shard.stem}.parquet")
+
+
+def _is_measured(root: str, shards: Sequence[rebuilt.Shard]) -> bool:
+    there = rebuilt.sizes_in(join(root, MEASURED))
+    return all(f"{shard.stem}.parquet" in there for shard in shards)
+
+
+def _check_judged(judge: JudgingStage, root: str, shards: Sequence[rebuilt.Shard], is_decided: bool) -> None:
+    """Raise InputError where a judge has judged only some shards, or others than are there."""
+    there, stage = rebuilt.sizes_in(join(root, judge.folder)), judge.stage
+    if not is_decided:
+        if not there and ledger.read_plan(root, stage) is None:
+            return
         raise InputError(
-            f"{root}: scored in part, without verdicts; run danqing revalidate {root} to its end, or remove scores/ "
-            f"and ledger/{SCORING}/ to release it without scores"
+            f"{root}: {judge.judged} in part, without verdicts; run danqing {stage} {root} to its end, or remove "
+            f"{judge.folder}/ and ledger/{stage}/ to release it without"
         )
-    scored = {one.shard: one for one in ledger.read_all(root, SCORING)}
+    marked = {one.shard: one for one in ledger.read_all(root, judge.marked)}
     for shard in shards:
-        name = f"images/{shard.stem}.parquet"
         if f"{shard.stem}.parquet" not in there:
-            raise InputError(f"{_scores(shard)}: not there, though other shards are scored; {_again(root)}")
-        of = scored[shard.stem].input_checksum(name) if shard.stem in scored else None
+            raise InputError(
+                f"{_at(shard, judge.folder)}: not there, though other shards are {judge.judged}; {_again(judge, root)}"
+            )
+        of = (
+            marked[shard.stem].input_checksum(f"images/{shard.stem}.parquet")
+            if shard.stem in marked
+            else None
+        )
         if of not in (None, shard.checksum) and ledger.read_plan(root, rebuilt.STAGE) is not None:
-            raise InputError(f"{shard.url}: was made anew since it was scored; {_again(root)}")
-    return decision
+            raise InputError(f"{shard.url}: was made anew since it was {judge.judged}; {_again(judge, root)}")
 
 
 def _look(shard: rebuilt.Shard) -> tuple[pa.Schema, tuple[RowGroup, ...]]:
@@ -181,23 +230,33 @@ def _group(group: pq.RowGroupMetaData) -> RowGroup:
     return RowGroup(group.num_rows, whole - other, other, plain)
 
 
-def _look_scores(shard: rebuilt.Shard, decision: DecisionDocument) -> tuple[dict[str, object], float]:
-    """The metadata of a file of scores/, and its bytes a row; InputError where it is not of the decision."""
-    url = _scores(shard)
+def _look_beside(
+    shard: rebuilt.Shard, folder: str, named: Mapping[str, str]
+) -> tuple[dict[str, object], float]:
+    """What a file beside a shard says of itself, and its bytes a row; InputError where it is not of the decision.
+
+    named: the decisions by folder.
+    """
+    url, judge = _at(shard, folder), judge_of(folder)
+    columns = judge.columns if folder in named else MEASURES
     with parquet(url) as file:
         said = said_by(file.schema_arrow)
-        if unlike(file.schema_arrow, SCORES, SCORES.names) or said.get("decision") != decision["decision"]:
+        if folder in named and (
+            unlike(file.schema_arrow, columns, columns.names) or said.get("decision") != named[folder]
+        ):
             raise InputError(
-                f"{url}: has no verdicts of the decision in ledger/{SCORING}/; run danqing revalidate {shard.root} "
-                "--decide"
+                f"{url}: has no verdicts of the decision in ledger/{judge.stage}/; run danqing {judge.stage} "
+                f"{shard.root} --decide"
             )
+        if what := unlike(file.schema_arrow, columns, columns.names):
+            raise InputError(f"{url}: {what}; {_again(judge, shard.root)}")
         if file.metadata.num_rows != shard.rows:
             raise InputError(
-                f"{url}: {file.metadata.num_rows:,} rows, in images/ there are {shard.rows:,}; {_again(shard.root)}"
+                f"{url}: {file.metadata.num_rows:,} rows, in images/ there are {shard.rows:,}; "
+                f"{_again(judge, shard.root)}"
             )
-        size = sum(
-            file.metadata.row_group(number).total_byte_size for number in range(file.metadata.num_row_groups)
-        )
+        groups = range(file.metadata.num_row_groups)
+        size = sum(file.metadata.row_group(number).total_byte_size for number in groups)
         return said, size / max(1, shard.rows)
 
 

@@ -52,7 +52,8 @@ class ReleaseSummary:
             gone = ", ".join(f"{reason} {count:,}" for reason, count in release.dropped.items()) or "none"
             lines += ["", f"in {release.previous} and not in it: {gone}"]
         if not release.validated:
-            lines += ["", "not validated: every fetched pair, without scores and verdicts"]
+            held = "what curate keeps" if release.curated else "every fetched pair"
+            lines += ["", f"not validated: {held}, without scores and verdicts"]
         return lines
 
     @property

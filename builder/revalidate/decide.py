@@ -27,7 +27,8 @@ from ..console import Console, shares, table
 from ..disk import ledger
 from ..disk.card import offer
 from ..disk.files import environment, join, remove, write_atomic
-from ..disk.ledger import WORST_HOSTS, DecisionDocument, ShardLedger
+from ..disk.ledger import WORST_HOSTS, DecisionDocument, ShardLedger, read_curation
+from ..disk.schema import outdated
 from ..errors import InputError
 from ..reasons import Cause, Verdict
 from ..stage.counts import HostCounts
@@ -95,6 +96,11 @@ def decide(config: RevalidateConfig, console: Console) -> Verdicts:
             "with the recorded bytes has the score that the reference recorded, if any"
         )
     summary = Verdicts(root, document, whole=config.place[1] == 1 and not config.limit)
+    if (curation := read_curation(root)) is not None and curation["scores"] != decision.name:
+        console.warn(
+            f"{root}: {outdated(curation['scores'], decision.name)}, so it is not served or released until it is "
+            f"curated anew: run danqing curate {root} --decide"
+        )
     for line in summary.warnings():
         console.warn(line)
     return summary

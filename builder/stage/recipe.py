@@ -79,14 +79,14 @@ def step(name: str, row: int | None, *reasons: Reason) -> StepDocument:
     return told if row is None else StepDocument(**told, row=row)
 
 
-def checked_recipe(document: object) -> RecipeDocument:
-    """The recipe of a plan; InputError where it is none."""
+def checked_recipe(document: object, place: str = "plan.json") -> RecipeDocument:
+    """The recipe of a plan, or of a decision; InputError, naming the place, where it is none."""
     try:
         if not isinstance(document, dict):
             raise ValueError("no object")
         documents.check(document, RecipeDocument)
     except ValueError as error:
-        raise InputError(f"plan.json: its recipe is none ({error}); restore it") from error
+        raise InputError(f"{place}: its recipe is none ({error}); restore it") from error
     return RecipeDocument(steps=document["steps"], paper=document["paper"])
 
 
@@ -102,7 +102,8 @@ def funnel_of(recipe: RecipeDocument, pairs: int, reasons: Mapping[str, int]) ->
             name=one["name"], row=one.get("row"), pairs=left, dropped=dropped, share=share, reasons=counts
         ))  # fmt: skip
         left -= dropped
-    found = _by_row(recipe["paper"], steps, pairs)
+    # The paper re-validates nothing: its rows are of the pairs that a re-validation leaves.
+    found = _by_row(recipe["paper"], steps, pairs - reasons.get(Reason.VERDICT, 0))
     return RecipeFunnel(pairs=pairs, kept=left, steps=steps, paper=found, order=_order(steps))
 
 
@@ -147,14 +148,19 @@ def paper_lines(rows: Iterable[FunnelRow]) -> list[str]:
     return table([("row of the paper", "dropped here", "in the paper"), *told])
 
 
-def funnel_lines(document: RecipeFunnel, before: Sequence[RecipeFunnel] = ()) -> list[str]:
-    """The funnel for people: its steps, then the paper's rows beside it and beside the stages before."""
+def funnel_lines(
+    document: RecipeFunnel, before: Sequence[RecipeFunnel] = (), asked: int = 0, fetched: int = 0
+) -> list[str]:
+    """The funnel for people: its steps, then the paper's rows beside it and beside the stages before.
+
+    asked, fetched: pairs of a rebuild before it, as of beside_paper.
+    """
     steps = [
         (one["name"], f"{one['pairs']:,}", f"{one['dropped']:,}", f"{one['share']:.1%}")
         for one in document["steps"]
     ]
     lines = table([("step", "pairs", "dropped", "share"), *steps])
-    lines += ["", *paper_lines(beside_paper([*before, document]))]
+    lines += ["", *paper_lines(beside_paper([*before, document], asked, fetched))]
     return (
         [
             *lines,

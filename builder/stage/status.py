@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from ..console import Console, in_words, shares, table
 from ..disk import ledger
 from ..disk.files import join, listdir
-from ..disk.ledger import DecisionDocument, ShardLedger, Tally, by_count
-from ..disk.schema import SPLITS
+from ..disk.ledger import CurationDocument, DecisionDocument, ShardLedger, Tally, by_count
+from ..disk.schema import CURATION, SPLITS
 from ..errors import InputError
 from ..options import option
 from ..reasons import Verdict
@@ -41,6 +41,8 @@ _PASS = re.compile(r"\d-\w+")
 _KINDS = {
     "file": "files", "input": "units", "bucket": "buckets",
     "train": "shards", "validation": "shards of validation", "test": "shards of test",
+    "measures": "shards measured", "embeddings": "shards embedded", "looks": "shards looked at",
+    "centroids": "centroids", "deal": "shards dealt to cells", "cells": "parts of cells searched", "shards": "shards",
 }  # fmt: skip
 HOSTS_TOLD = 50  # in JSON
 
@@ -58,7 +60,7 @@ class Funnel:
     """One stage of a root. shards_total and rows_total: of the plan; counted: of shards done and in flight.
 
     units: of a stage of several passes, how many are done of each kind, and of how many; before: the funnels of the
-    stages that made its manifest, as its plan has them.
+    stages that made its manifest, as its plan has them; fetched: pairs that a rebuild before it asked for and fetched.
     """
 
     stage: str
@@ -72,12 +74,14 @@ class Funnel:
     counted: Tally = field(default_factory=Tally)
     hosts: HostCounts = field(default_factory=HostCounts)  # those that the markers name
     decision: DecisionDocument | None = None  # of a stage that gives verdicts
+    curation: CurationDocument | None = None  # of curate
     stored_bytes: int = 0
     seconds: float = 0.0  # summed over shards, which overlap
     last_finished: str | None = None  # ISO 8601
     units: dict[str, tuple[int, int]] = field(default_factory=dict)
     recipe: RecipeDocument | None = None
     before: list[StageFunnel] = field(default_factory=list)
+    fetched: tuple[int, int] = (0, 0)
 
     def add(self, one: ShardLedger, *, later: bool = False) -> None:
         """Count a shard that is done. later: of a pass whose pairs an earlier one has counted."""
@@ -123,7 +127,7 @@ class Funnel:
             "seconds": round(self.seconds, 3),
             "config_hash": self.config_hash,
             "last_finished": self.last_finished,
-            **({"decision": self.decision} if self.decision else {}),
+            **({"decision": self.decision or self.curation} if self.decision or self.curation else {}),
             **(
                 {"units": {kind: {"done": n, "total": m} for kind, (n, m) in self.units.items()}}
                 if self.units
@@ -149,14 +153,17 @@ class Funnel:
         lines += [*self._shares("outcome", outcomes), *self._verdicts(), *statuses, *self._hosts()]
         if self._funnel:
             counters = ", ".join(f"{name} {count:,}" for name, count in sorted(self.counted.counters.items()))
-            lines += ["", *funnel_lines(self._funnel, self.before), f"counted: {counters}"]
+            lines += ["", *funnel_lines(self._funnel, self.before, *self.fetched)]
+            lines += self._curated() if self.stage == CURATION.stage else [f"counted: {counters}"]
         elif self.before:
             lines += ["", *paper_lines(self._beside_paper)]
         return lines
 
     @property
     def is_done(self) -> bool:
-        """Whether every shard of the plan is done."""
+        """Whether every shard of the plan is done, and what judges them all together."""
+        if self.stage == CURATION.stage:
+            return self.curation is not None
         laid_out = not self.units or not self.units.keys().isdisjoint(
             SPLITS
         )  # the last of several passes makes shards
@@ -181,7 +188,7 @@ class Funnel:
     @property
     def _fetches(self) -> bool:
         """Whether the stage asks hosts for anything, as far as is known."""
-        return self.counted.counter("requests") > 0 or not self.counted.rows
+        return self.counted.counter("requests") > 0 or not (self.counted.rows or self.stage == CURATION.stage)
 
     def _progress(self) -> str:
         if self.units:
@@ -200,6 +207,18 @@ class Funnel:
             *shares("verdict", told, sum(counts.values())),
             f"{level}; suspect, of the kept: {self.decision['suspects']:,}",
         ]
+
+    def _curated(self) -> list[str]:
+        if self.curation is None:
+            return ["no decision yet"]
+        told = self.curation
+        thresholds = ", ".join(f"{name} {value:g}" for name, value in sorted(told["thresholds"].items()))
+        recall = ", ".join(
+            f"{band} {found / pairs:.2%}" for band, (pairs, found) in sorted(told["recall"].items()) if pairs
+        )
+        sets = ", ".join(f"{name} {count:,}" for name, count in sorted(told["sets"].items()))
+        lines = [("embedder", str(told["embedder"].get("name"))), ("thresholds", thresholds), ("sets", sets)]
+        return [f"{name}: {text}" for name, text in [*lines, ("pairs found, by cosine", recall)] if text]
 
     def _statuses(self) -> list[str]:
         answered = self.counted.counters_of("http_status")
@@ -255,7 +274,12 @@ def summary_of(root: str) -> Funnels:
         stages = listdir(join(root, "ledger"))
     except NotADirectoryError:
         stages = []
+    stages = sorted(stages, key=lambda stage: stage == CURATION.stage)  # which goes by what the others made
     funnels = tuple(funnel for funnel in (_funnel(root, stage) for stage in stages) if funnel is not None)
+    there = {funnel.stage: funnel for funnel in funnels}
+    if (curated := there.get(CURATION.stage)) and (rebuilt := there.get("rebuild")):
+        curated.before = rebuilt.before
+        curated.fetched = (rebuilt.counted.rows, rebuilt.counted.kept)
     if not funnels:
         raise InputError(
             f"{root}: no root of a data set, as it has no ledger; give the OUTPUT of danqing crawl, refine or rebuild"
@@ -275,6 +299,9 @@ def _funnel(root: str, stage: str) -> Funnel | None:
     # Progress before markers: a shard that is finished in between is then counted once, by its marker.
     funnel.told_at, flight = ledger.read_progress(root, stage)
     passes = [name for name in listdir(join(root, "ledger", stage)) if _PASS.fullmatch(name)]
+    if stage == CURATION.stage:
+        _add_curation(funnel, root, passes)
+        return funnel
     done = _add_passes(funnel, root, passes, shards) if passes else _add_shards(funnel, root, shards)
     funnel.shards_done = len(done)
     funnel.decision = ledger.read_decision(root, stage)
@@ -296,6 +323,22 @@ def _add_shards(funnel: Funnel, root: str, shards: Mapping[str, int]) -> set[str
             continue
         funnel.add(one)
     return done
+
+
+def _add_curation(funnel: Funnel, root: str, passes: Sequence[str]) -> None:
+    """Count what is done of a curation: its passes find numbers, and the last one judges all pairs together."""
+    for name in passes:
+        done = list(ledger.read_all(root, f"{funnel.stage}/{name}"))
+        is_last = (
+            f"{funnel.stage}/{name}" == CURATION.marked
+        )  # how many units the others have shows when they are done
+        funnel.units[name.partition("-")[2]] = (len(done), funnel.shards_total if is_last else len(done))
+        for one in done:
+            funnel.add(one, later=not is_last)
+        funnel.shards_done = len(done) if is_last else 0
+    funnel.curation = ledger.read_curation(root)
+    if funnel.curation is not None:
+        funnel.recipe = checked_recipe(funnel.curation["recipe"], "decision.json")
 
 
 def _add_passes(funnel: Funnel, root: str, passes: Sequence[str], shards: Mapping[str, int]) -> set[str]:

@@ -26,6 +26,9 @@ SCHEMA = pa.schema(
         ("suspect", pa.bool_()),
         ("kept", pa.bool_()),
         ("fetched_at", pa.timestamp("ms", tz="UTC")),
+        ("cos", pa.float32()),
+        ("cos_model", pa.string()),
+        ("dup_count", pa.int32()),
         ("image", pa.binary()),
     ]
 )
@@ -49,6 +52,9 @@ def rows(number: int = 500) -> pa.Table:
                 "suspect": kept and index % 9 == 0,
                 "kept": kept if index % 50 else None,
                 "fetched_at": FIRST + datetime.timedelta(seconds=index),
+                "cos": draw.uniform(0.2, 0.4) if index % 11 else None,
+                "cos_model": "toy",
+                "dup_count": draw.choice([1, 1, 4, None]),
                 "image": b"x",
             }
         )
@@ -104,6 +110,16 @@ def test_only_kept_rows_count() -> None:
     assert counts.left_out["drifted"] > 0
     assert counts.suspects == sum(row["suspect"] for row in kept)
     assert counts.hosts.as_dict()["pairs"] == len(kept)
+
+
+def test_what_curate_found_is_counted_and_what_bears_its_names_is_not() -> None:
+    table = rows()
+    kept = [row for row in table.to_pylist() if row["kept"]]
+    counts = counted(table)
+    assert counts.sums["dup_count"] == sum(row["dup_count"] or 0 for row in kept)
+    assert counts.histograms["cos"].sum() == sum(row["cos"] is not None for row in kept)
+    carried = table.drop_columns(["cos_model", "cos"]).append_column("cos", pa.array(["yes"] * 500))
+    assert not {"cos", "dup_count"} & {*counted(carried).sums}
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -40,7 +40,7 @@ def test_a_scored_root_knows_its_model_and_its_rows(root: Path) -> None:
 def test_a_root_without_scores_is_one_that_is_not_validated(tmp_path: Path) -> None:
     make_root(tmp_path, shards=1, rows=3)
     found = open_root(str(tmp_path))
-    assert (found.validated, found.model, found.parts[0].scores) == (False, {}, None)
+    assert (found.validated, found.model, found.parts[0].beside) == (False, {}, {})
 
 
 def test_the_fingerprint_follows_pictures_and_verdicts(root: Path) -> None:
@@ -115,7 +115,7 @@ def test_scores_of_two_models(root: Path) -> None:
     table = pq.read_table(path)
     said = json.loads(table.schema.metadata[b"danqing"]) | {"fingerprint": "0" * 32}
     pq.write_table(table.replace_schema_metadata({"danqing": json.dumps(said)}), path)
-    refused(root, "was scored in another way than")
+    refused(root, "was made in another way than")
 
 
 def test_shards_of_other_columns(root: Path) -> None:

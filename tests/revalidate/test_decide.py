@@ -21,6 +21,7 @@ from builder.revalidate import decide as stage
 from builder.revalidate.config import RevalidateConfig
 from builder.revalidate.decide import decide
 from builder.revalidate.scores import ShardScores
+from tests.curated import make_curated
 from tests.revalidate.smallroot import SAID, STEMS, files_of, make, rows_of, run, scored, shard
 
 
@@ -58,6 +59,17 @@ def test_a_card_that_is_not_ours_stays_and_is_named(
     assert {name: text for name, text in files_of(root).items() if name == "README.md"} == (
         {"README.md": card.encode()} if card else {}
     )
+
+
+def test_a_curated_root_is_to_be_curated_anew(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    decide(RevalidateConfig(root=str(root)), Console())
+    make_curated(root)
+    decide(RevalidateConfig(root=str(root)), Console())
+    assert "danqing curate" not in capsys.readouterr().err
+    decide(RevalidateConfig(root=str(root), alpha=0.3), Console())
+    said = capsys.readouterr().err
+    assert f"{root}: curated by scores of decision " in said
+    assert f"until it is curated anew: run danqing curate {root} --decide" in said
 
 
 def test_what_pass_1_wrote_stays_as_it_is(root: Path) -> None:

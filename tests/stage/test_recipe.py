@@ -16,6 +16,7 @@ from builder.stage.recipe import (
     checked_recipe,
     funnel_lines,
     funnel_of,
+    step,
 )
 
 TWO = RecipeDocument(
@@ -65,3 +66,12 @@ def test_a_recipe_that_is_none_is_refused(document: object) -> None:
     with pytest.raises(InputError, match=r"plan\.json: its recipe is none"):
         checked_recipe(document)
     assert checked_recipe({**TWO}) == TWO
+
+
+def test_the_papers_rows_are_of_what_a_revalidation_leaves() -> None:
+    recipe = RecipeDocument(
+        steps=[step("verdicts", None, Reason.VERDICT), step("sharp", 14, Reason.BLURRED)],
+        paper=[PaperDocument(row=14, name="blur", pairs=5, share=0.05)],
+    )
+    found = funnel_of(recipe, 100, {"verdict": 60, "blurred": 4})
+    assert (found["kept"], found["paper"][0]["found"]) == (36, 0.1)

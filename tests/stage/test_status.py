@@ -1,6 +1,7 @@
 """`danqing status`: the funnel of a root at any time, from the ledger alone."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from builder.disk import ledger
 from builder.disk.ledger import ShardLedger, Tally, WrittenFile
 from builder.reasons import Reason
 from builder.stage.status import StatusConfig, summary_of
+from tests.curated import EMBEDDER, make_curated
+from tests.roots import make_root
+from tests.scored import make_scored
 from tests.stage.test_funnels import two
 from tests.stage.test_recipe import TWO
 
@@ -263,3 +267,59 @@ def test_status_writes_nothing(root: Path) -> None:
 
 def test_the_default_root_is_danqing_here() -> None:
     assert StatusConfig().root == "./danqing"
+
+
+@pytest.fixture
+def curated(tmp_path: Path) -> Path:
+    """A root that was rebuilt, scored and curated, its rebuild having dropped one pair of three."""
+    root = tmp_path / "root"
+    made = make_root(root, shards=2, rows=40)
+    make_scored(root)
+    for shard in range(2):
+        lost = Tally(rows=60, kept=40, reasons={"dns": 20})
+        finish(root, f"train-{shard:05d}-of-00002", lost)
+    plan = {"stage": "rebuild", "rows": {"train": 120}, "shards": {"train": 2}, "funnels": two()}
+    (root / "ledger" / "rebuild" / "plan.json").write_text(json.dumps(plan))
+    make_curated(root)
+    assert len(made) == 80
+    return root
+
+
+def test_a_curation_adds_up_beside_the_papers_rows_of_all_stages(curated: Path) -> None:
+    told = summary_of(str(curated)).as_dict()["stages"]["curate"]
+    assert told["kept"] + sum(told["reasons"].values()) == told["rows"]["done"] == 80
+    assert told["shards"] == told["units"]["shards"] == {"done": 2, "total": 2}
+    assert told["decision"]["embedder"] == EMBEDDER
+    lines = "\n".join(next(one for one in summary_of(str(curated)).funnels if one.stage == "curate").lines())
+    for row in (
+        "1 ",
+        "2 ",
+        "3 download success ",
+        "14 blur ",
+        "16 redundancy within a batch ",
+        "19 redundancy",
+    ):
+        assert f"\n{row}" in lines
+    assert re.search(r"\n3 download success +33\.33% +32\.71%\n", lines)
+    blurred = told["reasons"]["blurred"] / (80 - told["reasons"]["verdict"])
+    assert re.search(rf"\n14 blur +{blurred:.2%} +5\.38%\n", lines)
+    assert "embedder: chinese-clip-vit-large-patch14" in lines
+    assert "thresholds: dedup_cosine 0.9, spread 2" in lines
+    assert "pairs found, by cosine: 0.90 100.00%" in lines
+
+
+def test_a_curation_without_a_decision_says_so(curated: Path) -> None:
+    (curated / "ledger" / "curate" / "decision.json").unlink()
+    ledger.write_progress(str(curated), "curate", 0, {"train-00000-of-00002": tally(3)})
+    (funnel,) = (one for one in summary_of(str(curated)).funnels if one.stage == "curate")
+    assert not funnel.is_done
+    assert funnel.lines()[-1] == "no decision yet"
+
+
+def test_a_decision_of_curate_that_is_none_is_one_line(
+    curated: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = curated / "ledger" / "curate" / "decision.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"recipe": {"steps": 3}}))
+    assert main(["status", str(curated)]) == 3
+    assert "decision.json: its recipe is none" in capsys.readouterr().err
