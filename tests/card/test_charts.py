@@ -120,3 +120,12 @@ def test_numbers_of_many_sizes_have_a_logarithmic_axis_with_plain_ticks() -> Non
 
 def test_a_threshold_is_drawn_though_no_pair_is_near_it() -> None:
     assert "≤ 0.9" in words(drawn(around(0.2), around(0), Mark(0.9, "≤ 0.9", least=False)))
+
+
+@pytest.mark.parametrize(
+    ("least", "value", "anchor"), [(True, 0.1, "end"), (False, 0.1, "start"), (True, -0.2, "start")]
+)
+def test_a_threshold_is_named_where_no_kept_pair_is(least: bool, value: float, anchor: str) -> None:
+    chart = drawn(around(0.2), around(0), Mark(value, "named", least))
+    (style,) = re.findall(r"<text([^>]*)>named<", chart.wide)
+    assert f"text-anchor: {anchor}" in style or (anchor == "start" and "text-anchor" not in style)

@@ -390,3 +390,17 @@ def test_numbers_of_another_model_are_not_counted(root: Path) -> None:
         assert {one.measure.name for one in curation.measured if one.whole.total} == {
             "spread", "sharpness", "entropy", "cos", *(["risk"] if slug == RISK else []),
         }  # fmt: skip
+
+
+def test_no_picture_is_read_that_is_not_shown(root: Path, tmp_path: Path) -> None:
+    for path in (root / "images").iterdir():
+        pq.write_table(pq.read_table(path, columns=["key", "url"]), path)
+    assert "sets" in report(root, tmp_path / "page.html", "--samples", "0").tables
+
+
+def test_pictures_that_are_not_those_that_were_curated(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = sorted((root / "images").iterdir())
+    shutil.copy(first, second)
+    assert "its rows are not those of" in refused(root, capsys)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from builder.stage.counts import HostCounts, HostTotal
+from builder.stage.counts import HostCounts, HostTotal, hosts_of
 from builder.web.hostname import host_of
 
 
@@ -139,3 +139,10 @@ def test_ties_are_told_by_name() -> None:
         backward.add_urls(pa.array([url]))
     assert forward.as_dict(10) == backward.as_dict(10)
     assert [one.host for one in forward.largest(2)] == ["h000.test", "h001.test"]
+
+
+def test_each_url_has_its_host_whatever_the_chunks() -> None:
+    urls = ["http://a.test/1", None, "http://b.test/", "no url", "http://A.test/2"]
+    hosts = hosts_of(pa.chunked_array([urls[:2], urls[2:]], pa.string()))
+    assert hosts.to_pylist() == [None if url is None else host_of(url) for url in urls]
+    assert hosts.to_pylist()[::4] == ["a.test", "a.test"]
