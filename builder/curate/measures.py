@@ -12,14 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as compute
 
 from ..disk.parquet import parquet
-from ..disk.schema import IMAGES, MEASURES, saying, unlike
+from ..disk.schema import IMAGES, measures_schema, unlike
 from ..errors import EnvironmentProblem, InputError
 from ..picture.measure import LUMA
 from ..picture.stored import measured as measured_picture
 from ..stage.shards import Shard
 
 ROWS = 64  # of which the pictures are held at once
-SAID = {"measures": 1, "on": "stored", "decode": LUMA}
 
 _NOTHING = (None, None, None)
 
@@ -31,7 +30,7 @@ def measured(shard: Shard) -> pa.Table:
 
     Raises InputError for a damaged file, EnvironmentProblem where memory does not suffice for a picture.
     """
-    schema = saying(MEASURES, SAID)
+    schema = measures_schema("stored", LUMA)
     with parquet(shard.url) as file:
         if wrong := unlike(file.schema_arrow, IMAGES, ["key", "image"]):
             raise InputError(f"{shard.url}: {wrong}")

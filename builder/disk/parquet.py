@@ -146,7 +146,19 @@ HUGGINGFACE: dict[bytes | str, bytes | str] = {
 }
 
 # No value comes twice, or hardly: a dictionary would be built up to its limit and thrown away.
-_UNIQUE = {"key", "url", "alt_text", "recaption", "image", "sha256", "phash", "fetched_at"}
+_UNIQUE = {
+    "key",
+    "url",
+    "alt_text",
+    "recaption",
+    "image",
+    "sha256",
+    "phash",
+    "fetched_at",
+    "spread",
+    "sharpness",
+    "entropy",
+}
 
 
 def image_schema(carried: pa.Schema | None = None) -> pa.Schema:

@@ -33,7 +33,7 @@ _LEDGER = re.compile(
     r"(?:plan|decision|layout|thresholds|progress-\d+)\.json|panel\.npz|(?:removals|hosts|common|words)\.parquet"
 )
 _LEFT = re.compile(
-    r"\w+-\d{5,}-of-\d+\.(?:(?:images|outcomes)\.tmp|reopened)|.+\.copy|[0-9a-f]{16}\.[0-9a-f]*\.part|"
+    r"\w+-\d{5,}-of-\d+\.(?:(?:images|outcomes|measures)\.tmp|reopened)|.+\.copy|[0-9a-f]{16}\.[0-9a-f]*\.part|"
     r"[\w-]+\.(?:arrow|parquet)\.[\w-]+\.tmp"
 )
 _WORK = re.compile(r"(?:[a-z]+|(?:rank|transfer)-\d+)\.lock|world\.size|rank-\d+\.tmp|reference[-.]\w+")
@@ -68,7 +68,8 @@ REBUILD = Footprint(
     ("rebuild", "revalidate", *_CURATE), (*_FOLDERS, *_BETWEEN), (*_FOLDERS, "ledger", CARD), ".spool",
     written=(
         "images/train-00000-of-00001.parquet", "images/train-00000-of-00001.tar",
-        "outcomes/train-00000-of-00001.parquet", "ledger/rebuild/plan.json", "ledger/rebuild/train-00000.json", CARD,
+        "outcomes/train-00000-of-00001.parquet", "measures/train-00000-of-00001.parquet", "ledger/rebuild/plan.json",
+        "ledger/rebuild/train-00000.json", CARD,
     ),
 )  # fmt: skip
 REVALIDATE = Footprint(

@@ -228,6 +228,11 @@ def is_list(kind: pa.DataType) -> bool:
     return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
 
 
+def measures_schema(on: str, decode: str) -> pa.Schema:
+    """MEASURES that say of which pictures they are, `original` or `stored`, and by what their luminance was decoded."""
+    return saying(MEASURES, {"measures": 1, "on": on, "decode": decode})
+
+
 _SAID = b"danqing"  # the key of a schema's metadata under which a file of scores says what made it
 
 

@@ -60,14 +60,17 @@ class Pixels(NamedTuple):
     decoder: str
 
 
-def decode(body: bytes, header: Header, least: tuple[int, int] | None = None) -> Pixels:
+def decode(
+    body: bytes, header: Header, least: tuple[int, int] | None = None, *, luma: bool = False
+) -> Pixels:
     """The pixels of the first frame. Raises Dropped(TRUNCATED | CORRUPT).
 
     least: (width, height) that suffice; a JPEG is then decoded at the smallest scale of 1/8 to 8/8 that has them.
+    luma: of a JPEG in colour decode the luma alone, as grey.
     """
     try:
         if header.format == "jpeg":
-            return _jpeg(body, header, least)
+            return _jpeg(body, header, least, luma=luma)
         return _READERS.get(header.format, _pillow)(body, header)
     except Dropped:
         raise
@@ -91,11 +94,12 @@ def upright(pixels: Array, orientation: int) -> Array:
     return np.asarray(turned if flip is None else cv2.flip(turned, flip), np.uint8)
 
 
-def _jpeg(body: bytes, header: Header, least: tuple[int, int] | None) -> Pixels:
+def _jpeg(body: bytes, header: Header, least: tuple[int, int] | None, *, luma: bool) -> Pixels:
     if header.channels not in _SPACES:
         raise Dropped(Reason.CORRUPT)
+    space = "GRAY" if luma and header.channels == 3 else _SPACES[header.channels]
     try:
-        array = _strict(body, header.channels, least or (0, 0))
+        array = _strict(body, header.channels, space, least or (0, 0))
     except ValueError as error:
         text = str(error)
         if "subsampling" in text:  # a chroma sampling that libjpeg-turbo has no name for
@@ -105,33 +109,33 @@ def _jpeg(body: bytes, header: Header, least: tuple[int, int] | None) -> Pixels:
         ) from None
     if header.channels == 4:  # stored as 255 - ink, as every decoder takes it, with Adobe's marker or without
         array = np.invert(array, out=array)
-    if header.channels == 1:
+    if space == "GRAY":
         array = array[:, :, 0]
     return Pixels(array, header.profile, "simplejpeg-fast" if least else "simplejpeg-exact")
 
 
-def _strict(body: bytes, channels: int, least: tuple[int, int]) -> Array:
+def _strict(body: bytes, channels: int, space: str, least: tuple[int, int]) -> Array:
     """Decode, taking libjpeg's warnings for errors: of what is harmless there is nothing in a bare copy."""
     try:
-        return _turbo(body, channels, least)
+        return _turbo(body, space, least)
     except ValueError as error:
         if not _ODD.search(str(error)):
             raise
     lone = bare(body, channels)
     for _ in range(_TIMES):
         try:
-            return _turbo(lone, channels, least)
+            return _turbo(lone, space, least)
         except ValueError as error:
             left = _LEFT.search(str(error))
             if not left:
                 raise
         lone = unpadded(lone, int(left[1]))
-    return _turbo(lone, channels, least)
+    return _turbo(lone, space, least)
 
 
-def _turbo(body: bytes, channels: int, least: tuple[int, int]) -> Array:
+def _turbo(body: bytes, space: str, least: tuple[int, int]) -> Array:
     width, height = least
-    array: Array = simplejpeg.decode_jpeg(body, _SPACES[channels], min_width=width, min_height=height)
+    array: Array = simplejpeg.decode_jpeg(body, space, min_width=width, min_height=height)
     return array
 
 

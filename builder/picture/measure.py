@@ -56,9 +56,7 @@ def measure(pixels: Array, strip: int = STRIP) -> Measures:
         counts += cv2.calcHist([grey[rows]], [0], None, [256], [0, 256]).ravel().astype(np.int64)
         edges = cv2.Laplacian(grey, cv2.CV_16S)[rows]
         total += cv2.sumElems(edges)[0]  # whole numbers below 2^53, and so exact, as the next
-        squares += cv2.norm(
-            edges, cv2.NORM_L2SQR
-        )  # with the line above, a quarter of the time of cv2.meanStdDev
+        squares += cv2.norm(edges, cv2.NORM_L2SQR)  # both together a quarter of cv2.meanStdDev's time
     pixel_count = height * width
     sharpness = max(0.0, squares / pixel_count - (total / pixel_count) ** 2)
     spread, entropy = _of_histogram(counts)

@@ -19,8 +19,9 @@ import pyarrow as pa
 from ..disk.files import join, leave_if_orphaned, publish
 from ..disk.ledger import ShardLedger, Tally, entry
 from ..disk.parquet import image_schema, writer
-from ..disk.schema import IMAGE, OUTCOMES, carried, pair_key, validation_share
+from ..disk.schema import IMAGE, MEASURES, OUTCOMES, carried, measures_schema, pair_key, validation_share
 from ..disk.tars import TarWriter
+from ..picture.measure import LUMA, RGB_TO_GRAY, Measures
 from ..stage.counts import HostCounts
 from ..stage.rows import ManifestShard
 from ..web.hostname import host_of
@@ -109,12 +110,15 @@ class _Part:
 
     def write(self, started: float) -> ShardLedger:
         names = {"images": self.setup.images(self.stem), "outcomes": f"outcomes/{self.stem}.parquet"}
+        if self.setup.config.measure:
+            names["measures"] = f"measures/{self.stem}.parquet"
         local = {kind: self.setup.work / f"{self.stem}.{kind}.tmp" for kind in names}
         leave_if_orphaned()
-        tally, hosts, outcomes = self._write_pairs(local["images"])
-        with writer(local["outcomes"], OUTCOMES) as out:
-            out.write_table(outcomes)
-        counts = {"images": tally.kept, "outcomes": len(self.rows)}
+        tally, hosts, tables = self._write_pairs(local["images"])
+        for kind in names.keys() & tables.keys():
+            with writer(local[kind], tables[kind].schema) as out:
+                out.write_table(tables[kind])
+        counts = {"images": tally.kept, "outcomes": len(self.rows), "measures": tally.kept}
         files = {}
         for kind, name in names.items():
             files[name] = entry(local[kind], counts[kind])
@@ -131,11 +135,12 @@ class _Part:
         ledger.write(self.setup.root)
         return ledger
 
-    def _write_pairs(self, path: Path) -> tuple[Tally, dict[str, list[int]], pa.Table]:
-        """Write the kept pairs; return the tally, the worst hosts and the outcomes table of all rows."""
+    def _write_pairs(self, path: Path) -> tuple[Tally, dict[str, list[int]], dict[str, pa.Table]]:
+        """Write the kept pairs; return the tally, the worst hosts, all outcomes, and the measures of the pairs."""
         tally, kept_at, lost_at = Tally(), Counter[str](), Counter[str]()
         schema = image_schema(carried(self.table.schema))
         columns: dict[str, list[Any]] = {name: [] for name in OUTCOMES.names}
+        measures: dict[str, list[Any]] = {name: [] for name in MEASURES.names}
         urls = self.table["url"].to_pylist()
         tar = self.setup.config.format == "webdataset"
         pairs = TarWriter(path, self.stem) if tar else writer(path, schema)
@@ -144,6 +149,8 @@ class _Part:
                 for row, outcome in group:
                     _add_outcome(columns, self.keys[row], urls[row], outcome)
                     tally.add(outcome.reason, outcome.counters)
+                    if outcome.picture is not None:
+                        _add_measures(measures, self.keys[row], outcome.picture.measures)
                     if (host := host_of(urls[row])) is not None:
                         (lost_at if outcome.reason else kept_at)[host] += 1
                 kept = [(row, outcome) for row, outcome in group if outcome.picture is not None]
@@ -156,7 +163,13 @@ class _Part:
         hosts = HostCounts()
         hosts.add(kept_at)
         hosts.add(lost_at, "dropped", kept=False)
-        return tally, hosts.told(), pa.table(columns, schema=OUTCOMES)
+        tables = {
+            "outcomes": pa.table(columns, schema=OUTCOMES),
+            "measures": pa.table(
+                measures, schema=measures_schema("original", LUMA if self.setup.config.skims else RGB_TO_GRAY)
+            ),
+        }
+        return tally, hosts.told(), tables
 
     def _groups(self) -> Iterator[list[tuple[int, Outcome]]]:
         """The rows in order, cut where a row group is full."""
@@ -206,3 +219,9 @@ def _add_outcome(columns: dict[str, list[Any]], key: str, url: str | None, outco
     columns["decoder"].append(outcome.picture.decoder if outcome.picture else None)
     for name in TOLD:
         columns[name].append(getattr(outcome, name))
+
+
+def _add_measures(columns: dict[str, list[Any]], key: str, measures: Measures | None) -> None:
+    columns["key"].append(key)
+    for name in Measures._fields:
+        columns[name].append(getattr(measures, name, None))

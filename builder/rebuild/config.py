@@ -67,6 +67,12 @@ class RebuildConfig(OfManifest):
         content=True,
         choices=("exact", "fast"),
     )
+    measure: bool = option(
+        False,
+        "write measures/ too: spread, sharpness and entropy of each original, which danqing curate goes by",
+        content=True,
+        since="0.3",
+    )
     min_side: int = option(0, "drop pictures with a shorter side, in pixels", content=True)
     max_aspect: float = option(
         0.0, "drop pictures longer than this many times their width, or wider; 0: none", content=True
@@ -111,6 +117,11 @@ class RebuildConfig(OfManifest):
     seed: int = option(0, "of the jitter between tries", shared=True)
 
     @property
+    def skims(self) -> bool:
+        """Whether of a JPEG less may be decoded than there is: it is measured by its luma, decoded for that alone."""
+        return self.decode == "fast" or self.encode == "original"
+
+    @property
     def limits(self) -> FetchLimits:
         """The edges of one fetch: connect and idle have two fifths of the whole time each."""
         part = self.timeout * 0.4
@@ -140,6 +151,10 @@ class RebuildConfig(OfManifest):
         if self.encode == "original" and self.resize != "none":
             raise UsageError(
                 f"--encode original: needs --resize none, not {self.resize}; resized bytes are new ones"
+            )
+        if self.measure and self.format == "webdataset":
+            raise UsageError(
+                "--measure: needs --format parquet; danqing curate, which reads it, reads no tars"
             )
         if not (self.user_agent.isascii() and self.user_agent.isprintable() and self.user_agent.strip()):
             raise UsageError("--user-agent: must be one line of printable ASCII that names you and a contact")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from ..disk.schema import OUTCOMES, PICTURE
+from ..picture.measure import Measures
 from ..reasons import Reason
 
 
@@ -15,7 +16,8 @@ class Picture:
     data: the encoded file to store; width, height: of that file in pixels; original_width, original_height:
     of the file as fetched, after its EXIF orientation; phash: 16 hex characters, or None when no pixel was
     decoded; format: of the file as fetched (`jpeg`, `png`, ...); extension: of `data` (`jpg`, `png`, ...);
-    decoder: the path that made the pixels, such as `simplejpeg-exact`.
+    decoder: the path that made the pixels, such as `simplejpeg-exact`; measures: of the file as fetched, or None when
+    they are not asked for, or not all of its pixels can be decoded.
     """
 
     data: bytes
@@ -27,6 +29,7 @@ class Picture:
     format: str
     extension: str
     decoder: str
+    measures: Measures | None = None
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from ..picture.decode import decode, upright, verify
 from ..picture.header import check
 from ..picture.intact import is_intact
 from ..picture.limits import ROOM
+from ..picture.measure import Measures, measure
 from ..picture.structure import Header
 from ..reasons import Dropped, Reason
 from .config import RebuildConfig
@@ -47,6 +48,7 @@ def make(body: bytes, options: RebuildConfig) -> Picture:
 def _made(body: bytes, header: Header, target: tuple[int, int], options: RebuildConfig) -> Picture:
     """The picture scaled to `target`; each step frees what the one before it made."""
     rgb, profile, decoder = decode(body, header, target if options.decode == "fast" else None)
+    measures = _measured(body, header, rgb, options)
     rgb = _resize(rgb, target)
     rgb = to_srgb(rgb, profile)
     rgb = upright(rgb, header.orientation)  # after the resize, where there is less to move
@@ -66,6 +68,7 @@ def _made(body: bytes, header: Header, target: tuple[int, int], options: Rebuild
         format=header.format,
         extension=EXTENSIONS.get(options.encode, options.encode),
         decoder=decoder,
+        measures=measures,
     )
 
 
@@ -105,13 +108,28 @@ def _as_served(body: bytes, header: Header, options: RebuildConfig) -> Picture:
     if not is_intact(body, header.format):
         raise Dropped(Reason.CORRUPT)
     width, height = header.upright
-    digest, decoder = None, "none"
+    array, digest, decoder = None, None, "none"
     if options.decode == "exact":
-        pixels = verify(body, header)
-        digest = phash(upright(to_srgb(pixels.array, None), header.orientation))
-        decoder = pixels.decoder
+        array, _, decoder = verify(body, header)
+        digest = phash(upright(to_srgb(array, None), header.orientation))
+    measures = _measured(body, header, array, options)
     extension = EXTENSIONS.get(header.format, header.format)
-    return Picture(body, width, height, width, height, digest, header.format, extension, decoder)
+    return Picture(body, width, height, width, height, digest, header.format, extension, decoder, measures)
+
+
+def _measured(body: bytes, header: Header, decoded: Array | None, options: RebuildConfig) -> Measures | None:
+    """The measures of the original; None where nobody asked, or not all of it can be decoded.
+
+    decoded: the pixels of it that were made anyway; of a JPEG perhaps an eighth of them.
+    """
+    if not options.measure:
+        return None
+    if decoded is not None and not (options.skims and header.format == "jpeg"):
+        return measure(decoded)
+    try:
+        return measure(decode(body, header, luma=True).array)
+    except Dropped:
+        return None
 
 
 def _fit(width: int, height: int, options: RebuildConfig) -> tuple[int, int]:

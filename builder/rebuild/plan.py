@@ -92,6 +92,8 @@ def _read_plan(config: RebuildConfig) -> PlanDocument | None:
 
 def _same(root: str, old: PlanDocument, plan: RebuildPlan) -> None:
     remedy = "use the same, another root, or --overwrite"
+    if plan.config.get("measure") and not old["config"].get("measure"):
+        remedy += "; its stored pictures danqing curate measures without --measure"
     plans.refuse(f"{root} was made", old["config"], plan.config, RebuildConfig, remedy)
     read = {one["fingerprint"]: one.get("read") for one in old["manifest"]["files"].values()}
     for file in plan.manifest.files:

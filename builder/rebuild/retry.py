@@ -15,8 +15,10 @@ from ..disk.files import fetched, join, leave_if_orphaned, remove
 from ..disk.ledger import marker
 from ..disk.parquet import parquet
 from ..disk.reading import reading
+from ..disk.schema import MEASURES, unlike
 from ..disk.tars import read_pairs
 from ..errors import InputError
+from ..picture.measure import Measures
 from ..reasons import Reason
 from ..stage.rows import ManifestShard
 from .assemble import Setup, carve
@@ -64,7 +66,7 @@ def _outcomes(
                 f"{setup.root}/outcomes/{stem}.parquet has {len(told):,} rows, the manifest {len(keys):,} for it, "
                 f"and they differ; {anew}"
             )
-        pictures = _pictures(images, setup)
+        pictures, measures = _pictures(images, setup), _measures(stem, setup)
         for row, one in zip(keys, told, strict=True):
             outcome = Outcome(**{name: one[name] for name in TOLD})
             outcome.fetched_at = _milliseconds(one["fetched_at"])
@@ -75,6 +77,12 @@ def _outcomes(
                 if outcome.picture is None or key != one["key"]:
                     break
                 outcome.picture.decoder = one["decoder"]
+                if setup.config.measure:
+                    of, outcome.picture.measures = next(measures, (None, None))
+                    if of != key:
+                        raise InputError(
+                            f"{setup.root}/measures/{stem}.parquet and images/{stem}.parquet have other rows; {anew}"
+                        )
             yield row, outcome
         else:
             if next(pictures, None) is None:
@@ -101,6 +109,18 @@ def _pictures(path: Path, setup: Setup) -> Iterator[tuple[str, str, Picture]]:
         for group in range(file.num_row_groups):
             for pair in file.read_row_group(group, columns=["key", "sha256", "image", *SHOWN]).to_pylist():
                 yield _picture(pair, pair["image"]["bytes"], pair["image"]["path"])
+
+
+def _measures(stem: str, setup: Setup) -> Iterator[tuple[str, Measures | None]]:
+    """Key and measures of every pair of a shard, in order."""
+    with (
+        fetched(join(setup.root, f"measures/{stem}.parquet"), setup.work) as path,
+        parquet(str(path)) as file,
+    ):
+        if wrong := unlike(file.schema_arrow, MEASURES, MEASURES.names):
+            raise InputError(f"{setup.root}/measures/{stem}.parquet: {wrong}")
+        for key, *numbers in zip(*file.read(MEASURES.names).to_pydict().values(), strict=True):
+            yield key, None if None in numbers else Measures(*numbers)
 
 
 def _picture(pair: Mapping[str, Any], data: bytes, name: str) -> tuple[str, str, Picture]:

@@ -21,6 +21,7 @@ import xxhash
 
 from ..disk import documents
 from ..disk.files import leave_if_orphaned
+from ..picture.measure import Measures
 from ..reasons import Reason
 from .outcome import Outcome, Picture
 
@@ -29,7 +30,7 @@ _MAGIC = b"DQs1"
 _AGAIN = b"DQa1"  # the magic of a row that will be asked again; its meta is a Tried
 _TRIED = struct.Struct("<Id?")
 _OUTCOME = tuple(f.name for f in dataclasses.fields(Outcome) if f.name != "picture")
-_PICTURE = tuple(f.name for f in dataclasses.fields(Picture) if f.name != "data")
+_PICTURE = tuple(f.name for f in dataclasses.fields(Picture) if f.name not in ("data", "measures"))
 
 
 class Tried(NamedTuple):
@@ -53,9 +54,12 @@ def _sound(meta: bytes) -> bool:
         documents.check(dict(zip(_OUTCOME, said[0], strict=True)), Outcome)
         if len(said) > 1:
             documents.check({"data": b"", **dict(zip(_PICTURE, said[1], strict=True))}, Picture)
+        measures = Measures(*said[2]) if len(said) > 2 else ()
+        if not all(isinstance(one, float) and math.isfinite(one) for one in measures):
+            return False
     except (ValueError, TypeError, LookupError, RecursionError):
         return False
-    return (said[0][0] is None) == (len(said) == 2)  # kept: without a reason, with a picture
+    return (said[0][0] is None) == (len(said) > 1)  # kept: without a reason, with a picture
 
 
 class Spool:
@@ -129,6 +133,8 @@ class Spool:
         fields = [[getattr(outcome, name) for name in _OUTCOME]]
         if picture is not None:
             fields.append([getattr(picture, name) for name in _PICTURE])
+            if picture.measures is not None:
+                fields.append([*picture.measures])
         meta = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         data = picture.data if picture is not None else b""
         start = self._end + _HEAD.size
@@ -153,7 +159,9 @@ class Spool:
         outcome = Outcome(**dict(zip(_OUTCOME, fields[0], strict=True)))
         outcome.reason = Reason(outcome.reason) if outcome.reason is not None else None
         if picture and len(fields) > 1:
-            outcome.picture = Picture(data=record[meta_size:], **dict(zip(_PICTURE, fields[1], strict=True)))
+            measures = Measures(*fields[2]) if len(fields) > 2 else None
+            shown = dict(zip(_PICTURE, fields[1], strict=True))
+            outcome.picture = Picture(data=record[meta_size:], measures=measures, **shown)
         return outcome
 
     def close(self) -> None:

@@ -67,10 +67,12 @@ def refuse(
 ) -> None:
     """UsageError where `now` has other values than an earlier run had `then`; an option it lacks was at its default.
 
+    The same goes for one of later builds that `now` lacks, as `content` leaves it out.
     made: what was made, and how it is called; remedy: what to do instead; words: a value as it is told.
     """
     known = {one.name: one.default for one in flags(config)}
     old = {**known, **then}
+    now = {**{one.name: one.default for one in flags(config) if one.metadata.get("since")}, **now}
     changed = [
         f"{flag_of(name) if name in known else name.replace('_', '-')} {words(old[name])} then, {words(value)} now"
         for name, value in now.items()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import resource
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from builder.picture.measure import Measures
 from builder.reasons import Reason
 from builder.rebuild.outcome import Outcome, Picture
 from builder.rebuild.spool import _HEAD, Spool, Tried, _digest
@@ -132,3 +135,28 @@ def test_a_record_that_says_what_none_of_ours_does_is_asked_for_again(path: Path
         spool.append(5, DROPPED)
     with opened(path) as spool:
         assert spool.read(5) == DROPPED
+
+
+def test_measures_come_back_to_the_last_bit(path: Path) -> None:
+    picture = replace(PICTURE, measures=Measures(1 / 3, 12345.678901234567, 7.9))
+    with opened(path) as spool:
+        spool.append(5, replace(KEPT, picture=picture))
+    with opened(path) as spool:
+        assert spool.read(5).picture == picture
+        assert spool.read(7).picture == PICTURE  # without any, as older builds wrote it
+
+
+@pytest.mark.parametrize(
+    "measures", [[1.0, 2.0], [1.0, 2.0, None], [1.0, 2.0, float("nan")], [1.0, 2.0, "3"], 7]
+)
+def test_a_record_of_other_measures_than_ours_is_asked_for_again(path: Path, measures: object) -> None:
+    record = path.read_bytes()
+    at = record.index(b"[[null,200")
+    meta = json.loads(record[at : record.index(b"]]", at) + 2])
+    forged = json.dumps([*meta, measures]).encode()
+    data = PICTURE.data
+    head = _HEAD.pack(b"DQs1", 11, len(forged), len(data), _digest(forged, data))
+    path.write_bytes(record + head + forged + data)
+    with opened(path) as spool:
+        assert 11 not in spool
+        assert 7 in spool
