@@ -169,20 +169,27 @@ def image_schema(carried: pa.Schema | None = None) -> pa.Schema:
 def writer(path: str | Path | pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
     """A writer of Parquet with page index and content-defined chunks; the caller chooses the row groups.
 
-    Pictures are compressed already: zstd over JPEG costs time at both ends and gains next to nothing.
+    Pictures are compressed already: zstd over JPEG costs time at both ends and gains next to nothing. Embeddings hardly
+    repeat: with a dictionary and zstd they were a tenth smaller, and read in 3.5 times the time.
     Content-defined chunks let an upload of a rewritten shard send only the pages that changed.
     """
     leaves = _leaves(schema)
+    vectors = {field.name for field in schema if _is_vector(field.type)}
+    raw = {leaf for leaf in leaves if leaf == "image.bytes" or leaf.partition(".")[0] in vectors}
     make: Any = pq.ParquetWriter  # its stubs lag behind
     return make(  # type: ignore[no-any-return]
         path,
         schema,
-        compression={leaf: "none" if leaf == "image.bytes" else "zstd" for leaf in leaves},
-        use_dictionary=[leaf for leaf in leaves if leaf.split(".")[0] not in _UNIQUE],
-        write_statistics=[leaf for leaf in leaves if leaf != "image.bytes"],
+        compression={leaf: "none" if leaf in raw else "zstd" for leaf in leaves},
+        use_dictionary=[leaf for leaf in leaves if leaf not in raw and leaf.split(".")[0] not in _UNIQUE],
+        write_statistics=[leaf for leaf in leaves if leaf not in raw],
         write_page_index=True,
         use_content_defined_chunking=True,
     )
+
+
+def _is_vector(kind: pa.DataType) -> bool:
+    return pa.types.is_fixed_size_list(kind) and kind.value_type == pa.float16()
 
 
 def _leaves(schema: pa.Schema) -> list[str]:

@@ -241,6 +241,9 @@ def _folders(root: str, place: Footprint) -> list[str]:
     """The folders that a stage writes into, those of ledgers first; UsageError where one of them is a link."""
     folders = [*(f"ledger/{stage}" for stage in reversed(place.stages)), *place.folders]
     _refuse_links(root, folders)
+    if files.is_local(root):
+        for folder in ("embeddings", "measures"):  # where markers do not name a folder of a model yet
+            files.refuse_links(files.local_path(root) / folder)
     return folders
 
 

@@ -11,7 +11,7 @@ from builder.cli import main
 from builder.disk.card import root_card
 from builder.disk.files import write_atomic
 from builder.disk.ledger import ShardLedger, Tally
-from builder.disk.root import REBUILD, REVALIDATE, Footprint, claim, earlier, is_spent
+from builder.disk.root import CURATE, REBUILD, REVALIDATE, Footprint, claim, earlier, is_spent
 from builder.errors import InputError, UsageError
 from tests.revalidate.smallroot import files_of
 
@@ -241,3 +241,14 @@ def test_a_folder_of_a_model_that_is_a_link_is_refused(tmp_path: Path) -> None:
     marked(f"{tmp_path}/root", "revalidate", MADE)
     with pytest.raises(UsageError, match="siglip2-0123abcd: is a link"):
         earlier(f"{tmp_path}/root", REVALIDATE)
+
+
+@pytest.mark.parametrize("place", [REBUILD, REVALIDATE, CURATE])
+def test_nothing_is_written_through_a_link_of_a_model(tmp_path: Path, place: Footprint) -> None:
+    """Neither before a marker names its folder, nor without --overwrite."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "root" / "embeddings").mkdir(parents=True)
+    (tmp_path / "root" / "embeddings" / "siglip2-0123abcd").symlink_to(tmp_path / "other")
+    write_atomic(f"{tmp_path}/root/ledger/rebuild/plan.json", json.dumps(PLAN).encode())
+    with pytest.raises(UsageError, match="siglip2-0123abcd: is a link"):
+        claim(f"{tmp_path}/root", place, overwrite=False)

@@ -45,6 +45,22 @@ def test_pieces_make_no_difference(tmp_path: Path, piece: int) -> None:
     assert pq.ParquetFile(tmp_path / "a").metadata.row_group(0).num_rows == embeddings.ROWS
 
 
+def test_numbers_are_stored_plain(tmp_path: Path) -> None:
+    with EmbeddingFile(tmp_path / "a", ["alt_text"], 2, {}) as file:
+        vectors = lists_of(np.array([[0.6, 0.8], [0, 0]] * 100))
+        file.add(pa.array(["x"] * 200), vectors, [vectors])
+    group = pq.ParquetFile(tmp_path / "a").metadata.row_group(0)
+    for number in (1, 2):
+        column = group.column(number)
+        assert (column.compression, column.has_dictionary_page, column.is_stats_set) == (
+            "UNCOMPRESSED",
+            False,
+            False,
+        )
+    assert group.column(0).compression == "ZSTD"
+    assert pq.read_table(tmp_path / "a")["image"].combine_chunks().equals(vectors)
+
+
 def test_a_file_of_no_rows_has_its_columns(tmp_path: Path) -> None:
     with EmbeddingFile(tmp_path / "a", ["alt_text"], 4, {}) as file:
         file.add(pa.array([], pa.string()), lists_of(np.empty((0, 4))), [lists_of(np.empty((0, 4)))])
