@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 from ..disk import ledger
 from ..disk.files import join, listdir
 from ..disk.release import Release, RevisionDocument
-from ..disk.schema import CURATION
+from ..disk.schema import CURATION, published
 from ..errors import VerificationError
 from ..reasons import Reason
 from ..stage.funnels import StageFunnel, checked_funnels
@@ -70,7 +70,7 @@ def _of_curation(funnel: Funnel | None) -> dict[str, object]:
     went = funnel_of(funnel.recipe, told["rows"], told["reasons"])
     return {
         "curated": _counts(reasons),
-        "curation": {name: told[name] for name in CURATED},
+        "curation": {name: told[name] for name in CURATED} | {"embedder": published(told["embedder"])},
         "after": [StageFunnel(**went, stage=CURATION.stage, counters={})],
     }
 

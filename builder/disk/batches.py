@@ -20,10 +20,11 @@ import pyarrow.compute as compute
 import pyarrow.dataset as pds
 import pyarrow.parquet as pq
 
+from ..reasons import KEPT
 from .digests import hex_of
 from .filters import Filters
 from .parquet import group_starts
-from .schema import SCORING, JudgingStage, pair_key, said_by
+from .schema import COS_MODEL, SCORING, JudgingStage, pair_key, said_by
 
 pc: Any = compute  # its stubs know no mix of column and constant
 Verdicts = str | Sequence[str] | None  # some, or `all`; None: of the pairs that are kept
@@ -116,7 +117,12 @@ def chosen(schema: pa.Schema, verdicts: Verdicts, mixed: bool = False) -> Any:
             "verdicts= needs a root with scores or a release with verdicts: "
             "make them with `danqing revalidate ROOT`"
         )
-    return pc.field("verdict").isin(words) if released else pc.scalar(False)
+    if not released:
+        return pc.scalar(False)
+    # Of a curated release: a pair that is out although its verdict is one of those that are kept fell to curate.
+    among = pc.field("verdict").isin(words)
+    curated = {"kept", COS_MODEL.name} <= {*schema.names}
+    return among & (pc.field("kept") | ~pc.field("verdict").isin([*KEPT])) if curated else among
 
 
 def open_fragment(source: Any, reading: Reading) -> Any:

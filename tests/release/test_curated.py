@@ -13,12 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 
 import danqing
+from builder.card.funnel import of_root
 from builder.cli import main
 from builder.disk.schema import MEASURES, saying
 from builder.errors import InputError
 from builder.reasons import Reason
 from builder.release.source import open_root
 from tests.curated import EMBEDDER, Curating, make_curated
+from tests.hub import Hub
+from tests.hub.clients import answers, client_env, run_client
 from tests.release.roots import read, release, released, scored_root, with_ledger
 from tests.scored import Scoring, make_scored
 
@@ -171,6 +174,33 @@ def test_the_loader_serves_the_same_of_root_and_releases(
         assert {row["key"] for split in splits.values() for row in split} == wanted
 
 
+READER = """
+import json, sys
+import danqing
+from huggingface_hub import HfApi, HfFileSystem
+found = {}
+for streaming in (True, False):
+    splits = danqing.load("hf://datasets/tester/danqing", streaming=streaming, columns=["key", "cos"])
+    found[str(streaming)] = sorted(row["key"] for split in splits.values() for row in split)
+HfApi().delete_file("ledger/revalidate/decision.json", "tester/danqing", repo_type="dataset")
+HfFileSystem.clear_instance_cache()  # it lists a folder once
+try:
+    danqing.load("hf://datasets/tester/danqing", streaming=True)
+except ValueError as error:
+    found["error"] = str(error)
+print(json.dumps(found))
+"""
+
+
+def test_a_root_on_the_hub(made: Made, hub: Hub, tmp_path: Path) -> None:
+    env = client_env(hub, tmp_path)
+    run_client(["hf", "upload", "tester/danqing", str(made[0]), ".", "--type", "dataset"], env)
+    found = answers(READER, env)
+    wanted = sorted(row["key"] for row in kept(made[1]))
+    assert found["True"] == found["False"] == wanted
+    assert "decision.json: not there, so nothing is final" in found["error"]
+
+
 def test_a_root_that_was_curated_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     root = scored_root(tmp_path, rows=60)
@@ -197,6 +227,7 @@ def test_a_root_that_was_curated_alone(tmp_path: Path, monkeypatch: pytest.Monke
     assert released(out).dropped == {"flat": len(flagged)}
     splits = danqing.load(out, streaming=True, columns=["key"])
     assert {row["key"] for split in splits.values() for row in split} == now
+    assert released(out).funnel["curation"]["embedder"] == EMBEDDER
     assert main(["verify", str(out), "--quiet"]) == 0
 
 
@@ -279,3 +310,31 @@ def test_tars_hold_the_same(made: Made, tmp_path: Path) -> None:
     assert counts["sums"]["dup_count"] == sum(row["dup_count"] for row in kept(made[1]))
     assert sum(counts["histograms"]["cos"]) == len(kept(made[1]))
     assert main(["verify", str(out), "--quiet"]) == 0
+
+
+def test_verdicts_of_a_release_bring_back_nothing_that_curate_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    root, out = scored_root(tmp_path, rows=60), tmp_path / "out"
+    with_ledger(root)
+    rows = make_curated(root, Curating(mix=(None,)))
+    assert release(root, out, "--what", "images") == 0
+    again = make_curated(root, Curating(mix=(*[None] * 9, Reason.FLAT), decision="e" * 16))
+    assert release(root, out, "--what", "images", "--overwrite") == 0
+    gone = {one["key"] for one, other in zip(rows, again, strict=True) if one["reason"] != other["reason"]}
+    for verdicts, flagged in ((["same", "moved", "matching"], 0), ("all", len(gone))):
+        splits = danqing.load(out, streaming=True, columns=["key"], verdicts=verdicts)
+        found = {row["key"] for split in splits.values() for row in split}
+        assert (len(found & gone), len(found)) == (flagged, released(out).counts["kept"] + flagged)
+    assert gone
+
+
+def test_a_checkpoint_in_a_folder_goes_by_its_name(tmp_path: Path) -> None:
+    root = scored_root(tmp_path, rows=60)
+    make_curated(root)
+    path = root / "ledger" / "curate" / "decision.json"
+    local = EMBEDDER | {"model": "/home/me/clip", "name": "clip", "revision": None}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"embedder": local}))
+    told: Any = of_root(str(root), 1)["curation"]
+    assert told["embedder"] == local | {"model": "clip"}
