@@ -70,7 +70,10 @@ def ours(folder: Path, least: float) -> None:
 
     vectors, clock = np.load(folder / "vectors.npy"), Clock()
     small = vectors[:64]
-    list(pairs_within(small, least)), visits(small, centroids_of(small, 4))  # so that all is compiled
+    (
+        list(pairs_within(small, least)),
+        probes_for(small, centroids_of(small, 4), -1.0),
+    )  # so that all is compiled
     count = cell_count(len(vectors))
     sample = vectors[sample_of(len(vectors), count)]
     centroids = clock.time("centroids", lambda: centroids_of(sample, count))

@@ -52,7 +52,7 @@ class Sizes:
     part: int
 
 
-FULL = Sizes(cells=1_000_000, recall=300_000, sample=10_000, nodes=10**9, edges=10**8, part=10)
+FULL = Sizes(cells=1_000_000, recall=300_000, sample=10_000, nodes=10**9, edges=10**8, part=20)
 SMOKE = Sizes(cells=20_000, recall=20_000, sample=2000, nodes=10**6, edges=10**5, part=10)
 
 

@@ -28,10 +28,8 @@ PIECE = 2048  # rows that live in each of the cells that a larger one is cut int
 PANEL = 16_384  # rows of a cell that are in float32 at once
 BLOCK = 1024  # rows, of them and of others, in one product
 TRIED = 32_768  # rows of a sample whose pairs say how many cells to probe
-SURE, ENOUGH = (
-    200,
-    50_000,
-)  # pairs that say it: of fewer .5 % is less than one, and of dense samples there is no end
+SURE = 200  # pairs that say it: of fewer .5 % is less than one
+ENOUGH = 50_000  # of them: a sample that is dense has no end of them
 
 
 def pairs_within(vectors: Vectors, least: float, most: int = MOST) -> Iterator[Pairs]:
@@ -105,7 +103,7 @@ def hashed(vectors: Vectors) -> Hashes:
 
 def _pieces(vectors: Vectors) -> list[Rows]:
     """The rows of each of the cells that a large one is cut into, ascending; none where it cannot be cut."""
-    count = len(vectors) // PIECE
+    count = max(1, len(vectors) // PIECE)
     centroids = centroids_of(vectors[np.argsort(hashed(vectors))[: count * SAMPLED]], count)
     home, row, cell = visits(vectors, centroids)
     rows, cells = np.concatenate([np.arange(len(vectors)), row]), np.concatenate([home, cell])
@@ -122,9 +120,8 @@ def _between(rows: Vectors, others: Vectors, same: bool, least: float) -> Iterat
         left = floats(rows[panel : panel + PANEL])
         for start in range(panel if same else 0, len(others), BLOCK):
             ahead = start - panel if same else len(left)  # rows of the panel before the first of the block
-            inside = ahead < len(
-                left
-            )  # then BLAS sees one matrix, not two, and computes but half of the product
+            # Where a block meets itself BLAS must see one matrix, not two: then it computes half of the product.
+            inside = ahead < len(left)
             right = left[ahead : ahead + BLOCK] if inside else floats(others[start : start + BLOCK])
             for low in range(0, min(len(left), ahead + 1), BLOCK):
                 some = left[low : low + BLOCK]

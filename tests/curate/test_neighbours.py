@@ -105,6 +105,8 @@ def test_a_ball_that_cannot_be_cut_is_compared_whole() -> None:
     vectors[-1] = unit([[0.9, 0.43589]])[0]
     count = sum(len(one) for one, _, _ in pairs_within(vectors, 1.0, most=4100))
     assert count == 4999 * 4998 // 2
+    few = world(60, 12, near=20)  # fewer than are worth a cut
+    assert gathered(pairs_within(few, LEAST, most=10)) == expected(few)
 
 
 def test_more_cells_are_probed_where_three_miss_too_much() -> None:
