@@ -28,7 +28,7 @@ PIECE = 2048  # rows that live in each of the cells that a larger one is cut int
 PANEL = 16_384  # rows of a cell that are in float32 at once
 BLOCK = 1024  # rows, of them and of others, in one product
 TRIED = 32_768  # rows of a sample whose pairs say how many cells to probe
-SURE = 200  # pairs that say it: of fewer .5 % is less than one
+SURE = 100  # pairs that say it: of fewer than 200 all must meet
 ENOUGH = 50_000  # of them: a sample that is dense has no end of them
 
 
