@@ -93,7 +93,7 @@ def find_curated(root: str) -> CuratedCounts | None:
         raise InputError(
             f"{at}: recall of {wrong[0][:40]!r} is no two counts; run danqing curate {root} --decide"
         )
-    recipe = checked_recipe(decision["recipe"])
+    recipe = checked_recipe(decision["recipe"], at)
     funnel = StageFunnel(
         **funnel_of(recipe, decision["rows"], decision["reasons"]), stage="curate", counters={}
     )

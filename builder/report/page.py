@@ -37,6 +37,7 @@ FATES: dict[str, str] = {
 share, percent = partial(values.share, gap=""), partial(values.percent, gap="")
 # Verdicts in the order of tables and charts.
 SHOWN = (*KEPT, Verdict.PLACEHOLDER, Verdict.DRIFTED, Verdict.DEAD)
+_TOLD = ("embedder", "revision")  # options of curate that the checkpoint tells better
 HOSTS = 15  # in each of the two tables
 RARE = 0.99  # quantile of the null that a score of a true pair should be above
 
@@ -248,12 +249,21 @@ def _made(root: str, numbers: Numbers) -> list[tuple[str, str]]:
             **{f"embedder {name}": value for name, value in published(told["embedder"]).items()},
             **{f"threshold of {name}": plain(value) for name, value in told["thresholds"].items()},
             **{f"duplicates, {name}": f"{count:,}" for name, count in told["sets"].items()},
-            **{f"asked, {name}": value for name, value in asked.items()},
+            **{
+                f"asked, {name}": _placeless(f"{value}") for name, value in asked.items() if name not in _TOLD
+            },
         }
         version = curated.plan.get("version", version)
     facts |= {"danqing": f"{version}, page {__version__}"}
     given = ((name, value) for name, value in facts.items() if value not in (None, ""))
     return [(visible(name.replace("_", " ")), visible(_value(value))) for name, value in given]
+
+
+def _placeless(words: str) -> str:
+    """Words of an option, of paths and URLs among them the last part alone: where they lie is nobody's business."""
+    return ",".join(
+        name_of(one) if one[:1] in "/.~" or "://" in one else one for one in words.split(",") if one
+    )
 
 
 def _value(value: Any) -> str:

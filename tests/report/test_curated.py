@@ -76,6 +76,7 @@ def test_ours_stands_beside_the_paper_share_for_share(curated: Made, page: Page)
     left = 60 - reasons[Reason.TOO_SMALL]
     assert told["13"] == [f"{reasons['flat'] / left:.1%}", "0.1%"]
     assert told["16"][1] == "41.2%"
+    assert "Compare shares, not counts: steps of row 16 come after later rows here." in page.text
     assert told["3"] == [f"{LOST / (60 + LOST):.1%}", "32.7%"]
 
 
@@ -404,3 +405,21 @@ def test_pictures_that_are_not_those_that_were_curated(
     first, second = sorted((root / "images").iterdir())
     shutil.copy(first, second)
     assert "its rows are not those of" in refused(root, capsys)
+
+
+def test_what_lies_on_this_machine_is_told_by_its_name(root: Path, tmp_path: Path) -> None:
+    at = f"{tmp_path}/models/tuned"
+    change(root, embedder={"model": at, "name": "tuned", "revision": None, "fingerprint": "b" * 32})
+    plan = root / "ledger/curate/plan.json"
+    asked = {
+        "embedder": at,
+        "against": f"{tmp_path}/earlier,s3://bucket/older",
+        "image_classifier": "Freepik/nsfw",
+    }
+    plan.write_text(json.dumps(json.loads(plan.read_text()) | {"config": asked}))
+    page = report(root, tmp_path / "page.html", "--samples", "0")
+    assert str(tmp_path) not in page.text
+    assert "bucket" not in page.text
+    assert "looked at with tuned" in page.text
+    assert "earlier,older" in page.text
+    assert "Freepik/nsfw" in page.text
