@@ -24,7 +24,7 @@ TINY = Path(__file__).parent / "tiny"  # made by benchmarks/tiny: half a megabyt
 _CONFIG = "config.json"
 _WEIGHTS = "model.safetensors"
 _INDEX = f"{_WEIGHTS}.index.json"
-_PICTURES = ("processor_config.json", "preprocessor_config.json")
+PICTURES = ("processor_config.json", "preprocessor_config.json")
 CHINESE_CLIP = "chinese_clip"
 _TOKENIZER, _VOCABULARY = "tokenizer.json", "vocab.txt"
 _PIECES = ("spiece.model", "tokenizer.model")
@@ -35,7 +35,7 @@ _TOKENIZERS = {
 }
 _BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _SHARDS = "model-*-of-*.safetensors"
-FILES = (_CONFIG, *_PICTURES, _TOKENIZER, _VOCABULARY, *_PIECES, *_BESIDE, _WEIGHTS, _INDEX, _SHARDS)
+FILES = (_CONFIG, *PICTURES, _TOKENIZER, _VOCABULARY, *_PIECES, *_BESIDE, _WEIGHTS, _INDEX, _SHARDS)
 # The one file of pickles that is read, of Chinese-CLIP alone, which was published so; torch takes nothing but tensors
 # from it. Where there are safetensors too, these are read.
 _PICKLE = "pytorch_model.bin"
@@ -97,7 +97,7 @@ def find(model: str, revision: str | None = None) -> Checkpoint:
     """
     folder, revision, config = located(model, revision)
     kind = _kind(config, model)
-    weights = checked(folder, config, model, (_PICTURES, _TOKENIZERS[kind]))
+    weights = checked(folder, config, model, (PICTURES, _TOKENIZERS[kind]))
     name = Path(model).expanduser().resolve().name
     return Checkpoint(folder, model, name, revision, fingerprint(folder, weights), kind)
 
@@ -110,7 +110,7 @@ def located(
     files: those of a repository that are downloaded. Raises as `find` does.
     """
     for package in ("torch", "transformers", "safetensors", "tokenizers"):
-        if not _installed(package):
+        if not installed(package):
             raise EnvironmentProblem(f"{package} is not installed: {PIP}")
     local = Path(model).expanduser()
     if model == TINY.name and not local.is_dir():
@@ -144,7 +144,7 @@ def checked(
     return weights
 
 
-def _installed(package: str) -> bool:
+def installed(package: str) -> bool:
     """Whether a package is there; it is not imported, which takes seconds."""
     try:
         return importlib.util.find_spec(package) is not None

@@ -44,6 +44,8 @@ _BAD = frozenset(
     )
 )
 _NEGATIONS = frozenset({"not", "non", "no", "none", "neither", "without", "非", "无", "不"})
+# Of Freepik/nsfw_image_detector: how explicit a picture is. Of the paper's rule only the share is known that it drops.
+_DEGREES = ("neutral", "low", "medium", "high")
 _PLAIN = (
     "LABEL_0",
     "LABEL_1",
@@ -58,7 +60,7 @@ class Classifier:
     """
 
     def __init__(self, model: str) -> None:
-        name, label = _parted(model)
+        name, label = parted(model)
         folder, _, config = located(name, files=_FILES)
         weights = checked(folder, config, name, (_VOCABULARIES,))
         self.fingerprint = fingerprint(folder, weights, _FILES)
@@ -68,7 +70,7 @@ class Classifier:
         settings = self._model.config
         labels = [str(settings.id2label.get(number, number)) for number in range(settings.num_labels)]
         self._each = len(labels) == 1 or settings.problem_type == "multi_label_classification"
-        self._labels = _chosen(labels, label, self._each, name)
+        self._labels = chosen(labels, label, self._each, name, "--text-classifier")
         longest = getattr(settings, "max_position_embeddings", None) or MOST_TOKENS
         self._length = min(self._tokenizer.model_max_length, longest, MOST_TOKENS)
 
@@ -105,7 +107,7 @@ class Classifier:
         return (odds.amax(-1) if self._each else odds.sum(-1)).cpu().double().numpy()
 
 
-def _parted(model: str) -> tuple[str, str | None]:
+def parted(model: str) -> tuple[str, str | None]:
     """MODEL and LABEL of MODEL:LABEL; a folder may have a colon in its name."""
     name, colon, label = model.rpartition(":")
     return (name, label) if colon and not Path(model).expanduser().is_dir() else (model, None)
@@ -136,8 +138,11 @@ def _loaded(folder: Path, name: str) -> tuple[Any, Any]:
     return tokenizer, model.to(placed.device).eval()
 
 
-def _chosen(labels: Sequence[str], label: str | None, each: bool, name: str) -> list[int]:
-    """The numbers of the labels that mean unsafe. each: whether every label has a probability of its own."""
+def chosen(labels: Sequence[str], label: str | None, each: bool, name: str, flag: str) -> list[int]:
+    """The numbers of the labels that mean unsafe. each: whether every label has a probability of its own.
+
+    flag: by which the classifier was named. Raises UsageError where there is no such label, or it cannot be told.
+    """
     said = ", ".join(labels[:20])
     if label is not None:
         if label not in labels:
@@ -145,10 +150,12 @@ def _chosen(labels: Sequence[str], label: str | None, each: bool, name: str) -> 
         return [labels.index(label)]
     if tuple(labels) == _PLAIN:
         return [1]
+    if tuple(label.lower() for label in labels) == _DEGREES:
+        return [2, 3]
     found = [number for number, one in enumerate(labels) if _means_unsafe(one)]
     if not found or (len(found) == len(labels) and not each):
         raise UsageError(
-            f"{name}: which of its labels means unsafe cannot be told: {said}; say --text-classifier {name}:LABEL"
+            f"{name}: which of its labels means unsafe cannot be told: {said}; say {flag} {name}:LABEL"
         )
     return found
 
