@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -24,7 +25,7 @@ from PIL import Image, ImageDraw, ImageEnhance
 from ..reasons import Reason
 from .host import Route
 from .pictures import file, save
-from .scene import RGB, Attributes, attributes, scene
+from .scene import RGB, scene, unlike
 from .web import PlantedRow, target_of, thumbnail, write_truth
 
 REPLACED, BANNER, GONE = "replaced", "banner", "gone"
@@ -133,8 +134,13 @@ def write(
 
 
 def _plan(rows: Sequence[PlantedRow], seed: int) -> dict[int, str]:
-    """Index of a row -> its change, each in its share of the pairs with a picture of their own."""
-    own = [index for index, row in enumerate(rows) if row["outcome"] == "kept" and row["kind"]]
+    """Index of a row -> its change, each in its share of the pairs with a picture of their own, and of no other."""
+    shown = Counter(row["scene"] for row in rows)
+    own = [
+        index
+        for index, row in enumerate(rows)
+        if row["outcome"] == "kept" and row["kind"] and shown[row["scene"]] == 1
+    ]
     names = [one.name for one in CHANGES for _ in range(max(FEWEST, round(one.share * len(own))))]
     order = np.random.default_rng((seed, 17)).permutation(own).tolist()
     return dict(zip(order, names, strict=False))
@@ -171,21 +177,10 @@ def _serve(web: Path, seed: int, pairs: int, index: int, change: str) -> Served:
         return Served(None)
     before = file(index, seed)
     if change == REPLACED:
-        kind, data = _jpeg(scene(_other(index, pairs, seed, before.scene.attributes), seed).image)
+        kind, data = _jpeg(scene(unlike(index, pairs, seed, before.scene.attributes), seed).image)
     else:
         kind, data = WRITERS[change](before.seen)
     path = web / f"{index:06d}.{kind}"
     path.write_bytes(data)
     with Image.open(path) as image:
         return Served(path, kind, thumbnail(image))
-
-
-def _other(index: int, pairs: int, seed: int, shown: Attributes) -> int:
-    """The index of a scene outside this web that no caption of `shown` can mean: all that is told differs."""
-    others = itertools.count(index + pairs, pairs)
-    return next(other for other in others if _differ(attributes(other, seed), shown))
-
-
-def _differ(one: Attributes, other: Attributes) -> bool:
-    told = ("colour", "shape", "count", "place", "ground")
-    return all(getattr(one, name) != getattr(other, name) for name in told)

@@ -95,7 +95,7 @@ class Demo:
 
         manifest: one that is not the demo's own, and options; a release has a validation split of its own.
         """
-        options = f"--image-size 256 --min-side 32 --timeout {TIMEOUT} --retries 1 --allow-private".split()
+        options = f"--image-size 256 --min-side 32 --timeout {TIMEOUT} --retries 1 --allow-private --measure".split()
         shard = max(50, -(-self.config.pairs // 6))
         source, *more = manifest or (str(self.refined), "--validation", "0.05")
         return ["rebuild", source, str(root), *options, "--shard-size", str(shard), *more]

@@ -1,7 +1,8 @@
 """What is wrong with the demo's web, and what must come of it: one row per fault, read by web.py.
 
 A fault is planted in a share of the rows, and the truth is known beforehand: the pair is kept (None) or
-dropped for one reason. Faults that cost no pair are here because careless downloaders lose pairs by them.
+dropped for one reason. Faults that cost no pair are here because careless downloaders lose pairs by them, and
+others because a curation is to drop them later: pictures that are no good, or that another row shows too.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..reasons import Reason
+from .pictures import AGAIN, BLURRED, COPY, FLAT, WRONG
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """name; share of the rows; the reason of the drop, None where the pair is kept; how the host acts.
 
-    act, status, headers: of the route (host.py). body: what lies behind it instead of the scene (`web.py`).
+    act, status, headers: of the route (host.py). body: what lies behind it instead of the scene (`web.py`,
+    `pictures.py`).
     urls: templates of the address instead of one of the usual, for rows that never reach a picture.
     """
 
@@ -44,6 +47,11 @@ FAULTS: tuple[Fault, ...] = (
     Fault("HTML as JPEG", 0.01, Reason.NOT_IMAGE, body="html", content_type="image/jpeg"),
     Fault("JSON as PNG", 0.005, Reason.NOT_IMAGE, body="json", content_type="image/png"),
     Fault("placeholder", 0.04, None, body="placeholder", content_type="image/png"),
+    Fault(COPY, 0.02, None, body=COPY),
+    Fault(AGAIN, 0.02, None, body=AGAIN),
+    Fault(BLURRED, 0.015, None, body=BLURRED),
+    Fault(FLAT, 0.004, None, body=FLAT),
+    Fault(WRONG, 0.01, None, body=WRONG),
     Fault("closed early", 0.01, Reason.TRUNCATED, act="short"),
     Fault("half a file", 0.01, Reason.TRUNCATED, body="half"),
     Fault("empty", 0.005, Reason.EMPTY, body="nothing"),

@@ -25,7 +25,7 @@ MODEL = ("--model", "tiny", "--caption", "both")
 # Among 900 pairs no p is below 0.001, and the caption is all that speaks for a pair.
 ALONE = (*MODEL, "--alpha", "0.05")
 SHOWN = 4  # pairs of a stream
-PICTURE, PLACEHOLDER = "a picture of its own", "placeholder"
+PICTURE = "a picture of its own"
 
 
 def missing() -> str:
@@ -44,10 +44,10 @@ def score_the_root(demo: Demo) -> None:
     """Score what was rebuilt: no reference is there yet, so a caption and its picture are all that is known."""
     score(demo, demo.root, *ALONE)
     verdicts = verdicts_of(demo.root)
-    counts = truth.cross(demo.truth.kept, verdicts, lambda row: PICTURE if row["kind"] else PLACEHOLDER)
+    counts = truth.cross(demo.truth.kept, verdicts, lambda row: PICTURE if row["kind"] else str(row["fault"]))
     demo.say("")
     demo.show(*truth.crossed(counts))
-    judge(demo, truth.shares_alone(counts, PLACEHOLDER, PICTURE))
+    judge(demo, truth.shares_alone(counts, truth.BEFORE, PICTURE))
 
 
 def judge(demo: Demo, shares: list[Share]) -> None:
@@ -122,11 +122,13 @@ def crossed(demo: Demo, verdicts: dict[str, str]) -> dict[str, Counter[str]]:
     """Counts by change and verdict, what is harmless first; they are printed too."""
 
     def name(row: PlantedRow) -> str:
-        return row["change"] or (truth.SAME if row["kind"] else truth.BEFORE)
+        return row["change"] or (truth.SAME if row["kind"] else str(row["fault"]))
 
     counts = truth.cross(there(demo), verdicts, name)
     bad = (changes.REPLACED, changes.BANNER, truth.BEFORE, changes.GONE)
-    counts = {one: counts[one] for one in (truth.SAME, *changes.WRITERS, *bad) if one in counts}
+    good = (truth.SAME, *changes.WRITERS)
+    order = (*good, *(one for one in counts if one not in (*good, *bad)), *bad)
+    counts = {one: counts[one] for one in order if one in counts}
     demo.say("")
     demo.show(*truth.crossed(counts))
     return counts

@@ -6,6 +6,8 @@ Each kind is made so that a careless decoder shows: what lies under transparent 
 after the first are negatives, 16-bit samples carry noise in their low byte, a turned file is upright only by
 its EXIF.
 `seen` is the picture as it must come out.
+
+`flawed` makes of a file one that a curation is to drop.
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import Image, ImageOps, features
+from PIL import Image, ImageFilter, ImageOps, features
 
-from .scene import Scene, attributes, scene
+from .scene import GROUNDS, Scene, attributes, scene
 
 SMALL = 480  # pixels of the long side, for kinds that are slow to write
 # What makes the stored picture of the upright one, for the orientations of EXIF from 2 on.
@@ -28,6 +30,9 @@ _TURNS = (
     _T.FLIP_LEFT_RIGHT, _T.ROTATE_180, _T.FLIP_TOP_BOTTOM, _T.TRANSPOSE, _T.ROTATE_90, _T.TRANSVERSE, _T.ROTATE_270,
 )  # fmt: skip
 _ORIENTATION = 0x0112
+# What a curation is to drop: a file that another row has, its picture in another file, one that is blurred, one of
+# a single colour, and a picture that has nothing to do with its caption.
+COPY, AGAIN, BLURRED, FLAT, WRONG = FLAWS = ("copy", "stored again", "blurred", "flat", "wrong caption")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,3 +161,19 @@ def file_of(name: str, index: int, seed: int = 0) -> File:
     if name == "jpeg-grey":
         seen = seen.convert("L").convert("RGB")
     return File(kind.write(shown.image, index), name, kind.extension, seen, shown)
+
+
+def flawed(made: File, how: str, other: Callable[[], Image.Image]) -> File:
+    """The file as one that a curation is to drop, one of the five above. other: draws what its caption cannot mean."""
+    if how == COPY:
+        return made
+    seen, quality = made.seen, 88
+    if how == AGAIN:
+        quality = 60
+    elif how == BLURRED:
+        seen = seen.filter(ImageFilter.GaussianBlur(min(seen.size) / 40))
+    elif how == FLAT:
+        seen = Image.new("RGB", seen.size, GROUNDS[made.scene.attributes.ground])
+    else:
+        seen = other()
+    return replace(made, data=save(seen, "JPEG", quality=quality), kind="jpeg", extension="jpg", seen=seen)

@@ -9,6 +9,7 @@ pictures uses it.
 from __future__ import annotations
 
 import functools
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -111,6 +112,15 @@ def attributes(index: int, seed: int = 0, *, neutral: bool = False) -> Attribute
     across, down = FORMATS[int(rng.integers(len(FORMATS)))]
     size = round(long * across / max(across, down)), round(long * down / max(across, down))
     return Attributes(colour, shape, count, place, ground, pattern, size)
+
+
+def unlike(index: int, step: int, seed: int, shown: Attributes) -> int:
+    """A scene that no caption of `shown` can mean, as all that is told differs: the first of index + n * step."""
+    told = ("colour", "shape", "count", "place", "ground")
+    others = ((other, attributes(other, seed)) for other in itertools.count(index + step, step))
+    return next(
+        other for other, one in others if all(getattr(one, name) != getattr(shown, name) for name in told)
+    )
 
 
 def scene(

@@ -26,7 +26,7 @@ from .web import PlantedRow, thumbnail
 # Levels of 255 that any of 12 x 12 cells may differ by. Of 903 pictures of every kind, scaled to 256 and stored as
 # JPEG, the right one was 11 off at most; 99 % of quarter turns 43 and more, all negatives and neighbours 66 and more.
 TOLERANCE = 20
-SAME, BEFORE = "same bytes", "banner before"  # the placeholders of the first web, which still stand
+SAME, BEFORE = "same bytes", "placeholder"  # the banners of the first web, which still stand
 ENOUGH = 1000  # rows of the manifest from which the bounds hold: the least p is about 1 / pairs
 Planted = Mapping[str, Counter[str]]
 K = TypeVar("K")

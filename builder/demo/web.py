@@ -29,8 +29,8 @@ from ..disk.schema import pair_key
 from ..reasons import Reason
 from .faults import FAULTS, FORMS, WRITINGS, Fault, written
 from .host import Host, Route
-from .pictures import File, file, file_of, png, save
-from .scene import COMMA
+from .pictures import AGAIN, COPY, FLAWS, File, file, file_of, flawed, png, save
+from .scene import COMMA, scene, unlike
 
 WAT, WARC, LIST = "wat", "warc", "list"  # where a row comes from
 PLACES = (*(WAT,) * 6, WARC, LIST)  # of the rows by turns
@@ -45,14 +45,16 @@ LISTED = (Reason.INVALID_URL.value, Reason.BLOCKED_SCHEME.value)  # of addresses
 class PlantedRow(TypedDict):
     """The truth about a row of the manifest.
 
-    fault: None without one; kind: of file, where the picture of the scene is served; thumbnail: 12 x 12 x 3 bytes,
-    where the pair is kept; change: what a year did to it (changes.py).
+    fault: None without one; kind: of file, where the picture of the scene is served and has no flaw; scene: its
+    number, which rows that show the same have in common; thumbnail: 12 x 12 x 3 bytes, where the pair is kept; change:
+    what a year did to it (changes.py).
     """
 
     key: str
     url: str | None
     fault: str | None
     kind: str | None
+    scene: str
     outcome: str
     reason: str | None
     thumbnail: bytes | None
@@ -82,9 +84,10 @@ class WebRow(NamedTuple):
 def write(folder: Path, pairs: int, seed: int, host: Host) -> list[WebRow]:
     """Write web and truth of `pairs` rows into `folder`; returns them."""
     (folder / "web").mkdir(parents=True)
-    maker = _RowMaker(folder / "web", seed, host, _bodies(folder / "web"))
+    plan = _plan(pairs, seed)
+    maker = _RowMaker(folder / "web", seed, host, _bodies(folder / "web"), _twins(plan), pairs)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        rows = list(_placed(pool.map(maker.row, range(pairs), _plan(pairs, seed))))
+        rows = list(_placed(pool.map(maker.row, range(pairs), plan)))
     write_truth(folder / "truth.parquet", (row.truth for row in rows))
     return rows
 
@@ -140,6 +143,13 @@ def _plan(pairs: int, seed: int) -> list[Fault]:
     return [plan[place] for place in order[:pairs].tolist()]
 
 
+def _twins(plan: Sequence[Fault]) -> dict[int, int]:
+    """Of each row that shows the picture of another, the index of that one, which has no fault."""
+    sound = (index for index, fault in enumerate(plan) if fault is _SOUND)
+    twins = [index for index, fault in enumerate(plan) if fault.body in (COPY, AGAIN)]
+    return dict(zip(twins, sound, strict=False))
+
+
 def _bodies(web: Path) -> dict[str, tuple[Path, Image.Image | None]]:
     """The files that stand for faults, by the name of the body, and what is seen in them."""
     placeholder = Image.new("RGB", (400, 300), (232, 232, 236))
@@ -167,10 +177,12 @@ class _RowMaker:
     seed: int
     host: Host
     bodies: dict[str, tuple[Path, Image.Image | None]]
+    twins: dict[int, int]
+    pairs: int
 
     def row(self, index: int, fault: Fault) -> WebRow:
         """Draw scene `index`, write its file and plant the fault."""
-        made = file_of("jpeg", index, self.seed) if fault.body == "half" else file(index, self.seed)
+        made = self._file(index, fault)
         url, reason = self._url(index, fault, made), fault.reason
         text = made.scene.alt_text
         if not (url or "").strip():
@@ -182,7 +194,8 @@ class _RowMaker:
             "key": pair_key(url, text),
             "url": url,
             "fault": fault.name or None,
-            "kind": made.kind if seen is made.seen else None,
+            "kind": None if fault.body else made.kind,
+            "scene": str(self.twins.get(index, index)),
             "outcome": "dropped" if reason else "kept",
             "reason": reason.value if reason else None,
             "thumbnail": None if reason or seen is None else thumbnail(seen),
@@ -191,6 +204,15 @@ class _RowMaker:
         manifest = {"url": url, "alt_text": text, "recaption": made.scene.recaption}
         routes = self._routes(index, target_of(url), fault, path, made) if url and not fault.urls else {}
         return WebRow(manifest, truth, routes, url, written(text, self._chosen(index, 23, WRITINGS)))
+
+    def _file(self, index: int, fault: Fault) -> File:
+        """The file that shows scene `index`, or that of its twin, with the flaw of the fault."""
+        shown, seed = self.twins.get(index, index), self.seed
+        made = file_of("jpeg", shown, seed) if fault.body == "half" else file(shown, seed)
+        if fault.body not in FLAWS:
+            return made
+        told = made.scene.attributes
+        return flawed(made, fault.body, lambda: scene(unlike(index, self.pairs, seed, told), seed).image)
 
     def _url(self, index: int, fault: Fault, made: File) -> str | None:
         """The address of row `index` in one of the usual forms, or one that the fault is in."""

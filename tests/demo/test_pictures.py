@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, ImageSequence
 
-from builder.demo.pictures import KINDS, File, file, file_of
+from builder.demo.pictures import AGAIN, BLURRED, COPY, FLAT, FLAWS, KINDS, WRONG, File, file, file_of, flawed
+from builder.demo.scene import attributes, scene, unlike
 from builder.demo.truth import TOLERANCE, distance
 from builder.demo.web import thumbnail
+from builder.picture.measure import measure
 
 
 def opened(made: File) -> Image.Image:
@@ -82,3 +84,25 @@ def test_every_orientation_comes_up_and_the_stored_picture_is_not_upright() -> N
 def test_files_follow_from_index_and_seed_and_every_kind_comes_up() -> None:
     assert file(7, 1).data == file(7, 1).data
     assert {file(index).kind for index in range(160)} >= set(KINDS) - {"avif", "bmp", "tiff"}
+
+
+def test_a_flawed_file_shows_what_a_curation_is_to_see() -> None:
+    made, other = file_of("png", 3), scene(4).image
+    flaws = {how: flawed(made, how, lambda: other) for how in FLAWS}
+    assert flaws[COPY] is made
+    assert flaws[AGAIN].data != made.data
+    assert flaws[AGAIN].seen is made.seen
+    sharp = {how: measure(np.asarray(one.seen)).sharpness for how, one in flaws.items()}
+    assert sharp[FLAT] == 0
+    assert sharp[BLURRED] < sharp[COPY] / 20
+    assert flaws[WRONG].seen is other
+    assert all(Image.open(io.BytesIO(one.data)).size == one.seen.size for one in flaws.values())
+    assert all(one.scene is made.scene for one in flaws.values())
+
+
+def test_a_scene_unlike_another_differs_in_all_that_is_told() -> None:
+    shown, chosen = attributes(0), unlike(0, 10, 0, attributes(0))
+    other = attributes(chosen)
+    told = ("colour", "shape", "count", "place", "ground")
+    assert chosen % 10 == 0
+    assert all(getattr(shown, name) != getattr(other, name) for name in told)
