@@ -46,6 +46,7 @@ matrix: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/rebuild.py
+	$(BIN)/python benchmarks/measures.py
 	$(BIN)/python benchmarks/stream.py
 	$(BIN)/python benchmarks/revalidate.py
 	$(BIN)/python benchmarks/verdicts.py
