@@ -179,7 +179,7 @@ def ivf(folder: Path, least: float, part: int) -> None:
 def union(nodes: int, edges: int) -> None:
     """Sets of random edges; drawing them is not counted."""
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from builder.curate.union import components
+    from builder.curate.sets import components
 
     random, clock, chunk = np.random.default_rng(1), Clock(), 1 << 22
     components(10, [(np.zeros(1, np.int32), np.ones(1, np.int32))])  # so that it is compiled

@@ -75,6 +75,13 @@ STAGES: Mapping[str, Row] = {
         # step took 2 s instead of 0.06 s. Read once, when torch loads its OpenMP.
         {"OMP_WAIT_POLICY": "PASSIVE"},
     ),
+    "curate": Row(
+        "judge pictures and pairs as the paper does, and keep one of each: measures, alignment, duplicates",
+        "builder.curate.config:CurateConfig",
+        "builder.curate.runner:run",
+        # One process a core searches, each in one thread.
+        {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"},
+    ),
     "release": Row(
         "publish it: a verified manifest or the pairs, with a card that was counted",
         "builder.release.config:ReleaseConfig",

@@ -85,6 +85,7 @@ MISSING = {
     "refine": ["gone.parquet", "out"],
     "rebuild": ["gone.parquet", "out"],
     "revalidate": ["gone"],
+    "curate": ["gone", "--embedder", "tiny"],
     "release": ["gone", "out", "--license", "mit"],
     "verify": ["gone"],
     "report": ["gone", "page.html"],

@@ -14,12 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder.cli import STAGES, parse
+from builder.curate.config import STEPS as CURATE_SKIPPABLE
+from builder.curate.recipe import STEPS as CURATE_STEPS
 from builder.disk import removals
-from builder.disk.schema import CHANGES, IMAGES, OUTCOMES, SCORES
-from builder.reasons import CRAWL_REASONS, REBUILD_REASONS, REFINE_REASONS, Verdict
+from builder.disk.schema import CHANGES, CURATED, IMAGES, OUTCOMES, SCORES
+from builder.reasons import CRAWL_REASONS, CURATE_REASONS, REBUILD_REASONS, REFINE_REASONS, Verdict
 from builder.refine.config import STEPS as SKIPPABLE
 from builder.refine.recipe import LAST
 from builder.refine.recipe import STEPS as REFINE_STEPS
+from tests.curated import make_curated
 from tests.flags import MARKED, written
 from tests.house import tree_of
 from tests.roots import make_root
@@ -77,6 +80,7 @@ def test_every_block_of_python_is_python(page: Path) -> None:
 def test_what_is_shown_of_loading_runs(page: str, blocks: int, tmp_path: Path, monkeypatch: Any) -> None:
     make_root(tmp_path / "danqing")
     make_scored(tmp_path / "danqing")
+    make_curated(tmp_path / "danqing")
     (tmp_path / "manifest").mkdir()
     pq.write_table(
         pa.table({"url": ["http://images.test/1.jpg"], "alt_text": ["图"]}), tmp_path / "manifest/a.parquet"
@@ -151,7 +155,7 @@ def test_a_page_is_short(page: str, most: int) -> None:
 
 def test_the_pages_name_every_reason_and_verdict() -> None:
     rows = {stage: re.findall(r"^\| (`\w+`.*?) \|", text_of(ROOT / "docs" / f"{stage}.md"), re.MULTILINE)
-            for stage in ("crawl", "refine", "rebuild", "revalidate")}  # fmt: skip
+            for stage in ("crawl", "refine", "rebuild", "revalidate", "curate")}  # fmt: skip
     named = {
         stage: {name for row in found for name in re.findall(r"`(\w+)`", row)}
         for stage, found in rows.items()
@@ -160,12 +164,15 @@ def test_the_pages_name_every_reason_and_verdict() -> None:
     assert named["crawl"] >= {reason.value for reason in CRAWL_REASONS}
     assert named["refine"] >= {reason.value for reason in REFINE_REASONS}
     assert named["refine"] >= {reason for one in (*REFINE_STEPS.values(), LAST) for reason in one["reasons"]}
+    assert named["curate"] >= {reason.value for reason in CURATE_REASONS}
+    assert named["curate"] >= {reason for one in CURATE_STEPS.values() for reason in one["reasons"]}
     assert named["revalidate"] >= {verdict.value for verdict in Verdict}
 
 
-def test_the_page_of_refine_names_every_step_that_can_be_skipped() -> None:
-    steps = set(re.findall(r"`([a-z-]+)`", text_of(ROOT / "docs/refine.md")))
-    assert steps >= {*SKIPPABLE}
+@pytest.mark.parametrize(("stage", "names"), [("refine", SKIPPABLE), ("curate", CURATE_SKIPPABLE)])
+def test_a_page_names_every_step_that_can_be_skipped(stage: str, names: tuple[str, ...]) -> None:
+    steps = set(re.findall(r"`([a-z-]+)`", text_of(ROOT / "docs" / f"{stage}.md")))
+    assert steps >= {*names}
 
 
 def test_the_house_names_what_is_there() -> None:
@@ -194,6 +201,7 @@ TABLES = {
     "images": IMAGES,
     "outcomes": OUTCOMES,
     "scores": SCORES,
+    "curated": CURATED,
     "changes": CHANGES,
     "removals": removals.SCHEMA,
 }

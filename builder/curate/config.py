@@ -90,7 +90,7 @@ class CurateConfig(Sharded):
     )
     risk: str = option(
         CALIBRATE,
-        "risk of --image-classifier, less than this; calibrate: drop the 3.99 % at most risk, as the paper",
+        "risk of --image-classifier, at most; calibrate: drop the 3.99 % at most risk, as the paper",
     )
     align: str = option(
         "auto",

@@ -25,7 +25,7 @@ from ..stage.engine import Done, Tell, Units
 from ..stage.shards import Shard, lost_files
 
 if TYPE_CHECKING:
-    from ..towers import Checkpoint, DualEncoder, Embedded, ToEmbed
+    from ..towers import DualEncoder, Embedded, ToEmbed
 
 EMBEDDED, SCORED = "curate/2-embeddings", "revalidate"
 
@@ -116,9 +116,9 @@ def _works(shard: Shard, caption: str) -> Iterator[ToEmbed]:
 
 
 def made_by_revalidate(
-    root: str, shards: Iterable[Shard], checkpoint: Checkpoint, caption: str
+    root: str, shards: Iterable[Shard], fingerprint: str, caption: str
 ) -> Mapping[str, str]:
-    """The embeddings, by stem, that revalidate --embeddings made by the same checkpoint of the pictures that are there.
+    """The embeddings, by stem, that revalidate --embeddings made by that checkpoint of the pictures that are there.
 
     Where it had a reference, it embedded nothing of pairs whose bytes were the recorded ones: such are not taken.
     """
@@ -126,7 +126,7 @@ def made_by_revalidate(
     made = plan.get("made_from", {}) if plan else {}
     of = plan.get("checkpoint", {}) if plan else {}
     if (
-        of.get("fingerprint") != checkpoint.fingerprint
+        of.get("fingerprint") != fingerprint
         or made.get("reference") is not None
         or made.get("caption") not in (caption, "both")
     ):

@@ -47,6 +47,15 @@ def unhex(column: Any, width: int) -> tuple[npt.NDArray[np.uint8], Bools]:
     return np.ascontiguousarray(digits[:, ::2] << 4 | digits[:, 1::2]), valid
 
 
+def blobs(column: Any, width: int) -> tuple[npt.NDArray[np.uint8], Bools]:
+    """Binary values of one width as bytes (n, width), and which are such; the others are zeros."""
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    valid = pc.fill_null(pc.equal(pc.binary_length(column), width), False)
+    filled = pc.if_else(valid, column, bytes(width)).cast(pa.binary(width))
+    data = filled.buffers()[1] if len(filled) else b""
+    return np.frombuffer(data, np.uint8)[: width * len(filled)].reshape(-1, width), valid.to_numpy(False)
+
+
 def hex_of(digests: npt.NDArray[Any]) -> Any:
     """Digests (n,), or big-endian numbers, in hex, as an array of strings."""
     width = 2 * digests.dtype.itemsize

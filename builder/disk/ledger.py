@@ -442,6 +442,13 @@ def read_curation(root: str) -> CurationDocument | None:
     return cast("CurationDocument | None", _decision(root, "curate", CurationDocument))
 
 
+def decision_name(root: str, stage: str) -> str | None:
+    """The name of the decision of a stage that judges pairs, None where nothing was decided."""
+    found: DecisionDocument | CurationDocument | None
+    found = read_curation(root) if stage == "curate" else read_decision(root, stage)
+    return found and found["decision"]
+
+
 def _decision(root: str, stage: str, kind: type) -> documents.Document | None:
     path = decision_at(root, stage)
     data = files.read_bytes(path)

@@ -169,8 +169,8 @@ def image_schema(carried: pa.Schema | None = None) -> pa.Schema:
 def writer(path: str | Path | pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
     """A writer of Parquet with page index and content-defined chunks; the caller chooses the row groups.
 
-    Pictures are compressed already: zstd over JPEG costs time at both ends and gains next to nothing. Embeddings hardly
-    repeat: with a dictionary and zstd they were a tenth smaller, and read in 3.5 times the time.
+    Pictures are compressed already: zstd over JPEG costs time at both ends and gains next to nothing. Of embeddings
+    hardly two are alike; with a dictionary and zstd they were a tenth smaller, and read in 3.5 times the time.
     Content-defined chunks let an upload of a rewritten shard send only the pages that changed.
     """
     leaves = _leaves(schema)

@@ -30,7 +30,8 @@ _SHARD = re.compile(r"(\w+)-(\d{5,})")
 # What a stage writes into its ledger beside markers, what a killed run leaves in its work folder beside spools, and
 # what that folder holds before there is a plan.
 _LEDGER = re.compile(
-    r"(?:plan|decision|layout|thresholds|progress-\d+)\.json|panel\.npz|(?:removals|hosts|common|words)\.parquet"
+    r"(?:plan|decision|layout|thresholds|found|progress-\d+)\.json|panel\.npz|"
+    r"(?:removals|hosts|common|words|known|centroids|sample)\.parquet"
 )
 _LEFT = re.compile(
     r"\w+-\d{5,}-of-\d+\.(?:(?:images|outcomes|measures)\.tmp|reopened)|.+\.copy|[0-9a-f]{16}\.[0-9a-f]*\.part|"
@@ -60,12 +61,14 @@ class Footprint:
 
 
 CURATING = ("measures", "embeddings", "looks", "centroids", "deal", "cells", "shards")  # the passes of curate
-_CURATE = ("curate", *(f"curate/{number}-{name}" for number, name in enumerate(CURATING, 1)))
-_BETWEEN = tuple(f"ledger/curate/{name}" for name in ("edges", "spool/cells", "spool/sample"))
+_CURATE = (*(f"curate/{number}-{name}" for number, name in enumerate(CURATING, 1)), "curate/spool")
+_BETWEEN = tuple(
+    f"ledger/curate/{name}" for name in ("numbers", "edges", "twins", "spool/cells", "spool/sample")
+)
 # What was found of pictures goes with the pictures.
 _FOLDERS = ("images", "outcomes", "scores", "embeddings", "measures", "curated")
 REBUILD = Footprint(
-    ("rebuild", "revalidate", *_CURATE), (*_FOLDERS, *_BETWEEN), (*_FOLDERS, "ledger", CARD), ".spool",
+    ("rebuild", "revalidate", "curate", *_CURATE), (*_FOLDERS, *_BETWEEN), (*_FOLDERS, "ledger", CARD), ".spool",
     written=(
         "images/train-00000-of-00001.parquet", "images/train-00000-of-00001.tar",
         "outcomes/train-00000-of-00001.parquet", "measures/train-00000-of-00001.parquet", "ledger/rebuild/plan.json",
@@ -80,13 +83,14 @@ REVALIDATE = Footprint(
     "revalidate-",
     ("scores",),
 )
+# Measures, embeddings and looks follow from a shard and a model alone, and stay.
 CURATE = Footprint(
-    _CURATE,
+    ("curate", *_CURATE[3:]),
     ("curated", *_BETWEEN),
     ("curated", "ledger/curate"),
     ".curate",
     "curate-",
-    ("curated", "measures"),
+    ("curated", "measures", *(f"ledger/{one}" for one in _CURATE), *_BETWEEN),
 )
 
 

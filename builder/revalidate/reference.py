@@ -26,7 +26,7 @@ from fsspec import AbstractFileSystem
 
 from ..console import Console
 from ..disk import release as document
-from ..disk.digests import KEY, Bools, keys_of, locate, pc, unhex
+from ..disk.digests import KEY, blobs, keys_of, locate, unhex
 from ..disk.files import filesystem, join, listdir, tables_in
 from ..disk.parquet import parquet
 from ..disk.schema import CODE_BITS, floats, said_by
@@ -277,12 +277,3 @@ def _records(table: pa.Table, recorded: Recorded) -> npt.NDArray[np.void]:
                 records["scores"][:, i] = floats(table[column])
     usable: npt.NDArray[np.void] = records[valid & (records["hashed"] | records["coded"])]
     return usable
-
-
-def blobs(column: Any, width: int) -> tuple[npt.NDArray[np.uint8], Bools]:
-    """Binary values of one width as bytes (n, width), and which are such; the others are zeros."""
-    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    valid = pc.fill_null(pc.equal(pc.binary_length(column), width), False)
-    filled = pc.if_else(valid, column, bytes(width)).cast(pa.binary(width))
-    data = filled.buffers()[1] if len(filled) else b""
-    return np.frombuffer(data, np.uint8)[: width * len(filled)].reshape(-1, width), valid.to_numpy(False)

@@ -20,7 +20,7 @@ import pyarrow as pa
 import xxhash
 
 from ..disk import ledger
-from ..disk.digests import pc
+from ..disk.digests import blobs, pc
 from ..disk.files import fetched, join, publish, write_atomic
 from ..disk.ledger import ShardLedger, Tally, WrittenFile
 from ..disk.parquet import writer
@@ -34,7 +34,6 @@ from .clusters import NONE, hash_codes
 from .judge import Pairs
 from .pieces import Piece
 from .plan import STAGE, ScoringPlan, opened
-from .reference import blobs
 
 _FLOATS = ("p_code", "p_caption", "score_change")
 _NULLS = {"same": False, "phash": 0, "caption_hash": 0, "code_distance": -1}  # what stands for null in PAIR

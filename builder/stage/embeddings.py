@@ -1,4 +1,4 @@
-"""Embeddings of pairs, as a root holds them: vectors of length one in, lists of float16 in a file beside images/ out.
+"""Embeddings of pairs, as a root holds them: vectors of length one ─▶ lists of float16 beside images/, and back.
 
 embeddings/<slug>/<stem>.parquet    key, image, a column for each caption that was embedded; a row per row of images/
 
@@ -8,19 +8,24 @@ A slug names a checkpoint and begins its fingerprint, so that those of two check
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..disk.parquet import writer
+from ..disk.digests import Bools, Digests, keys_of
+from ..disk.parquet import group_starts, parquet, writer
 from ..disk.schema import saying
+from ..errors import InputError
 
 FOLDER = "embeddings"
+HELD = 32 << 20  # bytes of one column that are held at once
+ANEW = "remove it, and the same command makes it anew"
+Halves = npt.NDArray[np.float16]
 ROWS = 4096  # of a row group: 12 MB with pictures and captions of 768 dimensions
 
 
@@ -79,3 +84,79 @@ class EmbeddingFile:
         """One row group, of one chunk: where chunks end would decide about pages."""
         if len(table) or not self.rows:
             self._file.write_table(table.combine_chunks(), row_group_size=ROWS)
+
+
+class EmbeddedRows(NamedTuple):
+    """Some rows of a file of embeddings, n of them.
+
+    keys: (n,); image, caption: (n, d), zeros where there is none; embedded, captioned: which are there.
+    """
+
+    keys: Digests
+    image: Halves
+    embedded: Bools
+    caption: Halves
+    captioned: Bools
+
+
+def read_parts(url: str, rows: int, caption: str | None) -> Iterator[EmbeddedRows]:
+    """The rows of a file of embeddings in its order. caption: the column of captions; None: the pictures once more.
+
+    InputError where it is no such file of so many rows.
+    """
+    columns = ["key", "image", *([caption] if caption else [])]
+    with parquet(url) as file:
+        dim, done = _dim(url, file.schema_arrow, columns[1:]), 0
+        for batch in file.iter_batches(max(1, HELD // (2 * dim)), columns=columns):
+            keys, valid = keys_of(batch["key"])
+            if not valid.all():
+                raise InputError(f"{url}: row {done + int(np.argmin(valid))}: its key is none; {ANEW}")
+            yield EmbeddedRows(keys, *vectors_of(batch["image"], dim), *vectors_of(batch[columns[-1]], dim))
+            done += len(batch)
+    if done != rows:
+        raise InputError(f"{url}: {done:,} rows, images/ has {rows:,}; {ANEW}")
+
+
+def vectors_of(column: Any, dim: int) -> tuple[Halves, Bools]:
+    """A column of lists of float16 as an array (n, d), and which rows are there: finite, and not all zero."""
+    values = np.zeros((len(column), dim), np.float16)
+    valid = np.asarray(column.is_valid())
+    values[valid] = column.drop_null().flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
+    sound = valid & np.isfinite(values).all(axis=1) & values.any(axis=1)
+    values[~sound] = 0
+    return values, sound
+
+
+def pictures_at(files: Iterable[tuple[str, int, int]], rows: npt.NDArray[np.int32], path: Path) -> Halves:
+    """The pictures of some rows, ascending, of several files as one array (m, d), which is mapped from `path`.
+
+    files: url, number of its first row, and its rows.
+    """
+    out: Any = np.empty((0, 1), np.float16)
+    for url, first, count in files:
+        low, high = np.searchsorted(rows, (first, first + count))
+        if low == high:
+            continue
+        wanted = rows[low:high] - first
+        with parquet(url) as file:
+            dim = _dim(url, file.schema_arrow, ["image"])
+            if not len(out):
+                out = np.lib.format.open_memmap(path, "w+", np.float16, (len(rows), dim))
+            starts = group_starts(file.metadata)
+            for group in range(file.num_row_groups):
+                start, stop = np.searchsorted(wanted, starts[group : group + 2])
+                if start < stop:
+                    column: Any = file.read_row_group(group, columns=["image"], use_threads=False)["image"]
+                    some = column.take(pa.array(wanted[start:stop] - starts[group])).combine_chunks()
+                    out[low + start : low + stop] = vectors_of(some, dim)[0]
+    found: Halves = out
+    return found
+
+
+def _dim(url: str, schema: pa.Schema, columns: Sequence[str]) -> int:
+    """The dimensions of the embeddings in a file; InputError where a column holds none, or others than the first."""
+    kinds: list[Any] = [schema.field(name).type if name in schema.names else None for name in columns]
+    for name, kind in zip(columns, kinds, strict=True):
+        if not (pa.types.is_fixed_size_list(kind) and kind.value_type == pa.float16()) or kind != kinds[0]:
+            raise InputError(f"{url}: no embeddings of {name}; {ANEW}")
+    return int(kinds[0].list_size)

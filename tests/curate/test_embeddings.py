@@ -187,7 +187,9 @@ def rescored(scored: Path, tmp_path: Path) -> Path:
 
 
 def taken(root: Path, model: str = "tiny", caption: str = "alt_text") -> dict[str, str]:
-    return {**made_by_revalidate(str(root), find_shards(str(root), "embedded"), find(model), caption)}
+    return {
+        **made_by_revalidate(str(root), find_shards(str(root), "embedded"), find(model).fingerprint, caption)
+    }
 
 
 def test_embeddings_of_revalidate_are_taken(rescored: Path) -> None:

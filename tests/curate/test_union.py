@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from builder.curate.union import components
+from builder.curate.sets import components
 
 Edges = list[tuple[int, int]]
 

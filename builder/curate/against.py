@@ -1,0 +1,159 @@
+"""Earlier data sets that a root is held against: roots by their embeddings, releases by what they record of pictures.
+
+--against ─▶ Compared ... of the pairs that an earlier root serves ─▶ compared like pictures of the root itself
+          ─▶ releases: sha256, or the perceptual hash where more than that agrees ─▶ rows that they have
+
+A perceptual hash alone says little of banners and logos: it counts where the 32-byte codes agree too, if both were made
+by one checkpoint, else where the picture is rich.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as compute
+
+from ..disk import ledger, release
+from ..disk.digests import KEY, Bools, Digests, blobs, unhex
+from ..disk.files import join, listdir
+from ..disk.location import read_from
+from ..disk.parquet import parquet
+from ..disk.schema import CODE_BITS, said_by
+from ..errors import InputError
+from ..manifest.find import find
+from .spool import MATCHES, Compared
+
+pc: Any = compute  # its stubs know no mix of column and constant
+CODE_NEAR = 16  # bits of 256 that codes of two files of one picture differ in at most: cosine .98
+RICH = {"spread": 20.0, "entropy": 5.0}  # from which on a perceptual hash says something of a picture
+RECORDED = ("key", "sha256", "phash", "code")
+
+
+def roots_and_releases(named: Sequence[str], tell: Callable[[str], None]) -> tuple[list[str], list[str]]:
+    """The addresses of roots, and of files of releases, that --against names; InputError for what is neither."""
+    roots: list[str] = []
+    files: list[str] = []
+    for text in named:
+        url = read_from(text, tell)
+        if _is_root(url):
+            roots.append(url)
+            continue
+        fs, found = find(url)
+        for one in found:
+            path = fs.unstrip_protocol(one.path)
+            with parquet(path) as file:
+                names = file.schema_arrow.names
+            if not {"key", "sha256"} <= {*names}:
+                raise InputError(
+                    f"{path}: no root with embeddings, and no release: it needs the columns key and sha256; it has "
+                    f"{', '.join(names)}"
+                )
+            files.append(path)
+    return roots, files
+
+
+def _is_root(url: str) -> bool:
+    try:
+        there = listdir(url)
+    except NotADirectoryError:
+        return False
+    return "ledger" in there and release.NAME not in there
+
+
+def serves(source: Compared) -> Bools | None:
+    """The pairs of an earlier root that it serves (rows,); None for a shard of the root itself, of which all count."""
+    if source.own:
+        return None
+    mask = np.ones(source.rows, np.bool_)
+    for folder, stage, column in (("scores", "revalidate", "kept"), ("curated", "curate", "reason")):
+        if ledger.decision_name(source.root, stage) is None:
+            continue
+        url = join(source.root, folder, f"{source.stem}.parquet")
+        with parquet(url) as file:
+            values = file.read(columns=[column], use_threads=False)[column]
+        if len(values) != source.rows:
+            raise InputError(
+                f"{url}: {len(values):,} rows, images/ has {source.rows:,}; run danqing {stage} there again"
+            )
+        kept = pc.is_null(values) if column == "reason" else pc.fill_null(values, False)
+        mask &= kept.to_numpy()
+    return mask
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What is recorded of the pictures of the root, (n,): digests of 16 bytes of the file, perceptual hashes, codes.
+
+    rich: whether a perceptual hash says something of it; model: of the codes, by name and fingerprint.
+    """
+
+    sha256: Digests
+    phash: npt.NDArray[np.uint64]
+    hashed: Bools
+    rich: Bools
+    code: npt.NDArray[np.uint8] | None
+    model: tuple[object, ...]
+
+
+def matches(own: Own, files: Sequence[str]) -> pa.Table:
+    """The rows of the root that releases have, and the least key of those there, as MATCHES."""
+    by_sha, by_phash = (np.argsort(values, kind="stable") for values in (own.sha256, own.phash))
+    found: list[tuple[npt.NDArray[np.int64], npt.NDArray[Any]]] = []
+    for url in files:
+        for table, model in _recorded(url):
+            keys = table["key"].to_numpy(zero_copy_only=False).astype(object)
+            digests, valid = unhex(table["sha256"], 32)
+            at = np.flatnonzero(valid)
+            heads = np.ascontiguousarray(digests[at, 16:]).view(KEY).reshape(-1)
+            rows, of = _equal(own.sha256, by_sha, heads)
+            found.append((rows, keys[at[of]]))
+            if "phash" in table.column_names:
+                hashes, valid = unhex(table["phash"], 8)
+                at = np.flatnonzero(valid)
+                rows, of = _equal(own.phash, by_phash, hashes[at].view(">u8").reshape(-1).astype(np.uint64))
+                agree = own.hashed[rows] & _agree(own, rows, table, at[of], coded=model == own.model)
+                found.append((rows[agree], keys[at[of[agree]]]))
+    row = np.concatenate([np.empty(0, np.int64), *(rows for rows, _ in found)])
+    key = np.concatenate([np.empty(0, object), *(keys for _, keys in found)])
+    order = np.lexsort((key.astype("U32"), row))
+    row, first = np.unique(row[order], return_index=True)
+    return pa.Table.from_arrays(
+        [pa.array(row.astype(np.int32)), pa.array(key[order][first], pa.string())], schema=MATCHES
+    )
+
+
+def _recorded(url: str) -> Iterator[tuple[pa.Table, tuple[object, ...]]]:
+    """What a file of a release records of pictures, some rows at a time, and by what checkpoint its codes are."""
+    with parquet(url) as file:
+        said = said_by(file.schema_arrow)
+        names = [name for name in RECORDED if name in file.schema_arrow.names]
+        for batch in file.iter_batches(65_536, columns=names):
+            yield pa.Table.from_batches([batch]), (said.get("name"), said.get("fingerprint"))
+
+
+def _equal(
+    values: npt.NDArray[Any], order: npt.NDArray[np.intp], wanted: npt.NDArray[Any]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """All pairs of a row of `values`, which ascend by `order`, and one of `wanted`, that are equal."""
+    low, high = (np.searchsorted(values, wanted, side, sorter=order) for side in ("left", "right"))
+    of = np.repeat(np.arange(len(wanted)), high - low)
+    place = np.arange(len(of)) - np.repeat(np.cumsum(high - low) - (high - low), high - low) + low[of]
+    return order[place].astype(np.int64), of
+
+
+def _agree(
+    own: Own, rows: npt.NDArray[np.int64], table: pa.Table, at: npt.NDArray[np.int64], *, coded: bool
+) -> Bools:
+    """Whether pictures of one perceptual hash are one, by their codes, or by how rich that of the root is."""
+    if not coded or own.code is None or "code" not in table.column_names:
+        return own.rich[rows]
+    codes: Any = table["code"]
+    theirs, there = blobs(codes.take(pa.array(at)), CODE_BITS // 8)
+    bits: Any = np.bitwise_count(theirs ^ own.code[rows]).sum(axis=1)
+    agree: Bools = there & (bits <= CODE_NEAR)
+    return agree
