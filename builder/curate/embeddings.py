@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,8 @@ from ..disk.parquet import parquet, pc
 from ..errors import InputError
 from ..stage.embeddings import FOLDER, EmbeddingFile, embeddings_of, lists_of
 from ..stage.engine import Done, Tell, Units
-from ..stage.shards import Shard, lost_files
+from ..stage.shards import Shard, lost_files, markers
+from ..towers.checkpoint import slug_of
 
 if TYPE_CHECKING:
     from ..towers import DualEncoder, Embedded, ToEmbed
@@ -115,12 +116,32 @@ def _works(shard: Shard, caption: str) -> Iterator[ToEmbed]:
             yield ToEmbed(Rows(shard, table["key"], number + 1 >= count), pictures, (texts,))
 
 
-def made_by_revalidate(
-    root: str, shards: Iterable[Shard], fingerprint: str, caption: str
+def embedded(
+    root: str, shards: Sequence[Shard], checkpoint: Mapping[str, Any], caption: str = ""
 ) -> Mapping[str, str]:
-    """The embeddings, by stem, that revalidate --embeddings made by that checkpoint of the pictures that are there.
+    """The files, by the URL of their pictures, that hold embeddings by a checkpoint of the pictures that are there.
 
-    Where it had a reference, it embedded nothing of pairs whose bytes were the recorded ones: such are not taken.
+    caption: the column that is needed beside, if any. Those that curate made, else those that revalidate did, wherever
+    its build put them. A file of another size than its marker says was written over since, maybe with less in it.
+    """
+    slug = slug_of(str(checkpoint.get("name")), str(checkpoint.get("fingerprint")))
+    mine = [one for one in markers(root, EMBEDDED).values() if one.config.startswith(f"{slug} {caption}")]
+    found = {}
+    for done in (_of_revalidate(root, str(checkpoint.get("fingerprint")), caption), mine):
+        lost = {path for _, path, _ in lost_files(root, done)}
+        paths = {one.shard: [path for path in one.outputs if path.startswith(f"{FOLDER}/")] for one in done}
+        sums = {one.shard: one.input_checksum(f"images/{one.shard}.parquet") for one in done}
+        for shard in shards:
+            some = paths.get(shard.stem)
+            if some and some[0] not in lost and sums[shard.stem] == shard.checksum:
+                found[shard.url] = join(root, some[0])
+    return found
+
+
+def _of_revalidate(root: str, fingerprint: str, caption: str) -> list[ShardLedger]:
+    """The markers of shards that revalidate scored by a checkpoint.
+
+    None where it had a reference: it embedded nothing of pairs whose bytes were the recorded ones.
     """
     plan = ledger.read_plan(root, SCORED)
     made = plan.get("made_from", {}) if plan else {}
@@ -128,15 +149,7 @@ def made_by_revalidate(
     if (
         of.get("fingerprint") != fingerprint
         or made.get("reference") is not None
-        or made.get("caption") not in (caption, "both")
+        or (caption and made.get("caption") not in (caption, "both"))
     ):
-        return {}
-    sums = {shard.stem: shard.checksum for shard in shards}
-    done = [
-        one
-        for one in ledger.read_all(root, SCORED)
-        if one.input_checksum(f"images/{one.shard}.parquet") == sums.get(one.shard)
-    ]
-    lost = {path for _, path, _ in lost_files(root, done)}
-    paths = {one.shard: [path for path in one.outputs if path.startswith(f"{FOLDER}/")] for one in done}
-    return {stem: join(root, some[0]) for stem, some in paths.items() if some and some[0] not in lost}
+        return []
+    return list(markers(root, SCORED).values())

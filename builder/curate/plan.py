@@ -24,7 +24,7 @@ from ..stage.shards import STAGE as REBUILT
 from ..stage.shards import Shard, find_shards, markers
 from .against import roots_and_releases
 from .config import CurateConfig
-from .embeddings import made_by_revalidate
+from .embeddings import embedded
 from .recipe import recipe_of
 from .spool import EMBEDDED, LOOKED, MEASURED, STAGE, Compared
 
@@ -41,7 +41,7 @@ class CuratePlan:
 
     foreign: shards of earlier roots; releases: files of such; slug: the folder of the embedder, below embeddings/;
     looks: folders of what outside models say, below measures/, by the name of the number; made_from: by flag; taken:
-    files of embeddings that revalidate made, by stem.
+    files of embeddings that are there, by the URL of their pictures.
     """
 
     shards: tuple[Shard, ...]
@@ -67,14 +67,13 @@ class CuratePlan:
         return tuple(
             Compared(
                 number, one.root, one.stem, one.rows, first, number < len(self.shards),
-                self._embeddings(one, own=number < len(self.shards)), one.checksum,
+                self._embeddings(one), one.checksum,
             )
             for number, (one, first) in enumerate(zip(both, firsts, strict=False))
         )  # fmt: skip
 
-    def _embeddings(self, shard: Shard, own: bool) -> str:
-        taken = self.taken.get(shard.stem) if own else None
-        return taken or join(shard.root, embeddings_of(self.slug, shard.stem))
+    def _embeddings(self, shard: Shard) -> str:
+        return self.taken.get(shard.url) or join(shard.root, embeddings_of(self.slug, shard.stem))
 
     @property
     def config_hash(self) -> str:
@@ -93,10 +92,10 @@ class CuratePlan:
 
     def lacks(self, root: str, what: str) -> list[Shard]:
         """The shards without a number, or with that of other pictures. what: the pass that makes it."""
-        if what == LOOKED:
-            folders = [f"measures/{slug}" for slug in self.looks.values()]
-        else:
-            folders = ["measures" if what == MEASURED else f"embeddings/{self.slug}"]
+        if what == EMBEDDED:
+            found = embedded(root, self.shards, self.checkpoint, str(self.made_from["caption"]))
+            return [one for one in self.shards if one.url not in found]
+        folders = ["measures"] if what == MEASURED else [f"measures/{slug}" for slug in self.looks.values()]
         if not folders:
             return []
         there = set.intersection(*({*tables_in(root, folder)} for folder in folders))
@@ -110,12 +109,7 @@ class CuratePlan:
         if what == MEASURED:
             rebuilt = markers(root, REBUILT)
             done |= {stem for stem, one in rebuilt.items() if f"measures/{stem}.parquet" in one.outputs}
-        taken = self.taken if what == EMBEDDED else {}
-        return [
-            one
-            for one in self.shards
-            if one.stem not in taken and not (one.stem in done and f"{one.stem}.parquet" in there)
-        ]
+        return [one for one in self.shards if one.stem not in done or f"{one.stem}.parquet" not in there]
 
     def made_by(self, what: str) -> str:
         """What the markers of a pass over shards say of what it was made with."""
@@ -183,18 +177,18 @@ def _laid_out(
     earlier: tuple[list[str], list[str]],
 ) -> CuratePlan:
     """The plan that all of this makes. earlier: roots and files of releases."""
-    shards, slug = find_shards(config.root, "curated"), str(made_from["embedder"])
-    caption, fingerprint = str(made_from["caption"]), str(checkpoint.get("fingerprint"))
+    shards, caption = find_shards(config.root, "curated"), str(made_from["caption"])
+    foreign, taken = _foreign(earlier[0], checkpoint, config)
     plan = CuratePlan(
         shards=shards,
-        foreign=_foreign(earlier[0], slug, config),
+        foreign=foreign,
         releases=tuple(earlier[1]),
         options=options,
         checkpoint=checkpoint,
-        slug=slug,
+        slug=str(made_from["embedder"]),
         looks={name.removeprefix(LOOK): str(one) for name, one in made_from.items() if name.startswith(LOOK)},
         made_from=made_from,
-        taken=made_by_revalidate(config.root, shards, fingerprint, caption),
+        taken={**taken, **embedded(config.root, shards, checkpoint, caption)},
     )
     if (rows := sum(one.rows for one in (*plan.shards, *plan.foreign))) > MOST_ROWS:
         raise InputError(
@@ -203,19 +197,23 @@ def _laid_out(
     return plan
 
 
-def _foreign(roots: Sequence[str], slug: str, config: CurateConfig) -> tuple[Shard, ...]:
-    """The shards of earlier roots; InputError where one has no embeddings by this checkpoint."""
+def _foreign(
+    roots: Sequence[str], checkpoint: CheckpointRecord, config: CurateConfig
+) -> tuple[tuple[Shard, ...], dict[str, str]]:
+    """The shards of earlier roots and the files of their embeddings; InputError where one has none that compares."""
     found: list[Shard] = []
+    files: dict[str, str] = {}
     for root in roots:
-        there = {*tables_in(root, f"embeddings/{slug}")}
-        for shard in find_shards(root, "compared"):
-            if f"{shard.stem}.parquet" not in there:
-                raise InputError(
-                    f"{root}: no embeddings/{slug}/{shard.stem}.parquet, and pictures are compared by one checkpoint;"
-                    f" run danqing curate {root} --embedder {config.embedder} first"
-                )
-            found.append(shard)
-    return tuple(found)
+        shards = find_shards(root, "compared")
+        there = embedded(root, shards, checkpoint)
+        if lacking := [one.stem for one in shards if one.url not in there]:
+            raise InputError(
+                f"{root}: {lacking[0]} has no embeddings by {checkpoint['name']}, or of other pictures, and pictures "
+                f"are compared by one checkpoint; run danqing curate {root} --embedder {config.embedder} first"
+            )
+        found += shards
+        files |= there
+    return tuple(found), files
 
 
 @dataclass(frozen=True, slots=True)

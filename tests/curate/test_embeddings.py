@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder.console import Console
-from builder.curate.embeddings import Embedding, embeddings, made_by_revalidate
+from builder.curate.embeddings import Embedding, embedded, embeddings
 from builder.disk import ledger
 from builder.disk.schema import said_by
 from builder.errors import InputError
@@ -187,9 +187,9 @@ def rescored(scored: Path, tmp_path: Path) -> Path:
 
 
 def taken(root: Path, model: str = "tiny", caption: str = "alt_text") -> dict[str, str]:
-    return {
-        **made_by_revalidate(str(root), find_shards(str(root), "embedded"), find(model).fingerprint, caption)
-    }
+    shards = find_shards(str(root), "embedded")
+    found = embedded(str(root), shards, find(model).as_dict(), caption)
+    return {one.stem: found[one.url] for one in shards if one.url in found}
 
 
 def test_embeddings_of_revalidate_are_taken(rescored: Path) -> None:
@@ -235,3 +235,21 @@ def test_a_reference_leaves_embeddings_out_so_none_are_taken(rescored: Path, tmp
     again = Path(shutil.copytree(rescored / "images", tmp_path / "again" / "images")).parent
     assert revalidate(again, "--embeddings", "--reference", str(rescored)) == 0
     assert taken(again) == {}
+
+
+def test_what_the_pass_made_is_found_until_something_else_is_written_over_it(
+    root: Path, checkpoint: Path
+) -> None:
+    assert taken(root, str(checkpoint)) == {}
+    made = encoder(checkpoint)
+    shards = find_shards(str(root), "embedded")
+    setup = Embedding(str(root), root.parent / "a.tmp", made, "alt_text", f"{made.checkpoint.slug} alt_text")
+    list(embeddings(setup, Units(iter(shards), Stop(Console(quiet=True))), Told()))
+    paths = {stem: f"{root}/embeddings/{made.checkpoint.slug}/{stem}.parquet" for stem in STEMS}
+    assert taken(root, str(checkpoint)) == taken(root, str(checkpoint), "") == paths
+    assert taken(root, str(checkpoint), "recaption") == {}
+    one = paths.pop(STEMS[0])
+    pq.write_table(
+        pq.read_table(one).slice(0, 3), one
+    )  # as revalidate --reference, which embeds only what changed
+    assert taken(root, str(checkpoint)) == paths
