@@ -14,7 +14,7 @@ import pyarrow.compute as compute
 from ..disk.parquet import parquet
 from ..disk.schema import IMAGES, measures_schema, unlike
 from ..errors import EnvironmentProblem, InputError
-from ..picture.measure import LUMA
+from ..picture.measures import LUMA
 from ..picture.stored import measured as measured_picture
 from ..stage.shards import Shard
 

@@ -12,31 +12,14 @@ quarter of a megabyte stay in the cache. 0.9 ms a megapixel instead of 3 (benchm
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import cv2
 import numpy as np
 from PIL import Image
 
 from .colour import Array
-
-# What metadata call the two luminances.
-RGB_TO_GRAY = "cv2.COLOR_RGB2GRAY"
-LUMA = "simplejpeg GRAY, else cv2.COLOR_RGB2GRAY"
+from .measures import Measures
 
 STRIP = 1 << 18  # pixels measured at once
-
-
-class Measures(NamedTuple):
-    """What is measured of a luminance of 256 levels.
-
-    spread: its standard deviation; sharpness: the variance of its Laplacian, by the kernel 0 1 0, 1 -4 1, 0 1 0 with
-    the picture reflected at its edges (OpenCV's defaults); entropy: of its histogram, in bits, 0 to 8.
-    """
-
-    spread: float
-    sharpness: float
-    entropy: float
 
 
 def measure(pixels: Array, strip: int = STRIP) -> Measures:

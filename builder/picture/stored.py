@@ -22,7 +22,8 @@ from .container import recognised
 from .decode import upright
 from .jpeg import EXIF, SCAN, segments
 from .limits import MAX_PIXELS
-from .measure import Measures, measure
+from .measure import measure
+from .measures import Measures
 from .structure import ORIENTATION
 
 Size = tuple[int, int]  # width, height
@@ -55,7 +56,7 @@ def scaled(
 
 
 def measured(body: bytes, most: int = MAX_PIXELS) -> Measures | None:
-    """The measures of a picture by its luminance (`measure.LUMA`); None where there is none. Raises MemoryError.
+    """The measures of a picture by its luminance (`measures.LUMA`); None where there is none. Raises MemoryError.
 
     most: pixels beyond which it is none.
     """

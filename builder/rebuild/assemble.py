@@ -21,7 +21,7 @@ from ..disk.ledger import ShardLedger, Tally, entry
 from ..disk.parquet import image_schema, writer
 from ..disk.schema import IMAGE, MEASURES, OUTCOMES, carried, measures_schema, pair_key, validation_share
 from ..disk.tars import TarWriter
-from ..picture.measure import LUMA, RGB_TO_GRAY, Measures
+from ..picture.measures import LUMA, RGB_TO_GRAY, Measures
 from ..stage.counts import HostCounts
 from ..stage.rows import ManifestShard
 from ..web.hostname import host_of

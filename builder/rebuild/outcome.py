@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from ..disk.schema import OUTCOMES, PICTURE
-from ..picture.measure import Measures
+from ..picture.measures import Measures
 from ..reasons import Reason
 
 

@@ -20,7 +20,8 @@ from ..picture.decode import decode, upright, verify
 from ..picture.header import check
 from ..picture.intact import is_intact
 from ..picture.limits import ROOM
-from ..picture.measure import Measures, measure
+from ..picture.measure import measure
+from ..picture.measures import Measures
 from ..picture.structure import Header
 from ..reasons import Dropped, Reason
 from .config import RebuildConfig

@@ -18,7 +18,7 @@ from ..disk.reading import reading
 from ..disk.schema import MEASURES, unlike
 from ..disk.tars import read_pairs
 from ..errors import InputError
-from ..picture.measure import Measures
+from ..picture.measures import Measures
 from ..reasons import Reason
 from ..stage.rows import ManifestShard
 from .assemble import Setup, carve

@@ -21,7 +21,7 @@ import xxhash
 
 from ..disk import documents
 from ..disk.files import leave_if_orphaned
-from ..picture.measure import Measures
+from ..picture.measures import Measures
 from ..reasons import Reason
 from .outcome import Outcome, Picture
 

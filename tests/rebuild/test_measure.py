@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +19,8 @@ from builder.disk.ledger import read_plan
 from builder.disk.schema import MEASURES, said_by
 from builder.picture.decode import decode
 from builder.picture.header import check
-from builder.picture.measure import LUMA, RGB_TO_GRAY, measure
+from builder.picture.measure import measure
+from builder.picture.measures import LUMA, RGB_TO_GRAY
 from builder.rebuild.config import RebuildConfig
 from builder.rebuild.picture import make
 from tests.faulthost import FaultHost
@@ -202,3 +205,9 @@ def test_what_overwrite_removes_holds_the_measures(manifest: str, tmp_path: Path
 def test_tars_are_not_measured(manifest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert rebuild(manifest, tmp_path / "root", *FLAGS, "--format", "webdataset") == 2
     assert "--measure: needs --format parquet" in capsys.readouterr().err
+
+
+def test_what_plans_a_rebuild_loads_no_decoder() -> None:
+    """Workers decode; the process that plans would only start later for them."""
+    said = "import builder.rebuild.runner, sys; print({'cv2', 'PIL', 'simplejpeg'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", said], text=True) == "set()\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.picture.measure import Measures
+from builder.picture.measures import Measures
 from builder.reasons import Reason
 from builder.rebuild.outcome import Outcome, Picture
 from builder.rebuild.spool import _HEAD, Spool, Tried, _digest
