@@ -82,6 +82,7 @@ REVALIDATE = Footprint(
     ".revalidate",
     "revalidate-",
     ("scores",),
+    upon=("rebuild", "curate"),  # which may have embedded a root that no ledger of rebuild speaks of
 )
 # Measures, embeddings and looks follow from a shard and a model alone, and stay.
 CURATE = Footprint(

@@ -252,3 +252,12 @@ def test_nothing_is_written_through_a_link_of_a_model(tmp_path: Path, place: Foo
     write_atomic(f"{tmp_path}/root/ledger/rebuild/plan.json", json.dumps(PLAN).encode())
     with pytest.raises(UsageError, match="siglip2-0123abcd: is a link"):
         claim(f"{tmp_path}/root", place, overwrite=False)
+
+
+def test_a_root_that_was_curated_first_may_be_scored(tmp_path: Path) -> None:
+    put(str(tmp_path), MADE)
+    with pytest.raises(UsageError, match="it holds embeddings"):
+        claim(str(tmp_path), REVALIDATE, overwrite=False)
+    plan = {"stage": "curate", "rows": {"train": 3}, "shards": {"train": 2}}
+    write_atomic(f"{tmp_path}/ledger/curate/plan.json", json.dumps(plan).encode())
+    claim(str(tmp_path), REVALIDATE, overwrite=False)
