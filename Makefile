@@ -75,7 +75,7 @@ $(VENV)/core.stamp: $(VENV)/pip.stamp $(SETUP)
 	@touch $@
 
 $(VENV)/demo.stamp: $(VENV)/core.stamp
-	$(INSTALL) -e '.[crawl,refine,siglip2,report,release]'
+	$(INSTALL) -e '.[crawl,refine,siglip2,curate,report,release]'
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/core.stamp

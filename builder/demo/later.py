@@ -1,6 +1,7 @@
 """The second half of `danqing demo`: the root is scored, a year passes, and what is left of it is judged.
 
-The verdicts are held against what `changes.py` planted. It needs the extras siglip2 and report; `missing` says so.
+The verdicts are held against what `changes.py` planted. It needs the extras siglip2, curate and report: `missing` says
+so.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable
 from importlib.util import find_spec
-from itertools import dropwhile, islice
+from itertools import islice
 from pathlib import Path
 
 from ..console import table
@@ -19,7 +20,7 @@ from .drive import PATIENCE, Demo
 from .truth import Share, Truth, outcomes_of, verdicts_of
 from .web import PlantedRow
 
-NEEDED = ("torch", "transformers", "matplotlib", "jinja2", "mlcroissant")
+NEEDED = ("torch", "transformers", "numba", "matplotlib", "jinja2", "mlcroissant")
 # Both captions are scored, because a third of the alt texts say little: 红色圆形 fits one picture in 56.
 MODEL = ("--model", "tiny", "--caption", "both")
 # Among 900 pairs no p is below 0.001, and the caption is all that speaks for a pair.
@@ -140,17 +141,6 @@ def decide(demo: Demo) -> None:
     crossed(demo, verdicts_of(demo.later))
 
 
-def status(demo: Demo) -> None:
-    """Ask how far the root is, from its ledger alone; of the rebuild it says what it said before."""
-    lines = demo.run(["status", str(demo.later)], shown=0)
-    demo.show(*dropwhile(lambda line: not line.startswith("revalidate:"), lines))
-
-
-def report(demo: Demo) -> None:
-    """Make the page that shows what was dropped, and why."""
-    demo.run(["report", str(demo.later), str(demo.folder / "report.html")])
-
-
 def stream(demo: Demo) -> None:
     """Stream what was kept, as a training script does, and then what was not."""
     for more, options in (("", {}), (', verdicts=("drifted",)', {"verdicts": ("drifted",)})):
@@ -167,7 +157,5 @@ STEPS: tuple[tuple[str, Callable[[Demo], None]], ...] = (
     ("Rebuild the same manifest", rebuild),
     ("Re-validate it against the first root", score_against_the_first),
     ("Take another level, without the model", decide),
-    ("Ask for the status of the root", status),
-    ("Make the report", report),
     ("Stream what was kept, and what drifted", stream),
 )

@@ -65,8 +65,8 @@ def stream(demo: Demo) -> None:
     splits = load_dataset(folder, streaming=True)
     found = digests(chain.from_iterable(split.decode(False) for split in splits.values()))
     demo.show(*(f"{pair['alt_text']}  {pair['image'].size}" for pair in splits["train"].take(SHOWN)))
-    pairs, scores = read_rows(demo.later, "images"), read_rows(demo.later, "scores", "kept")
-    out, kept = taken_out(demo), [row["kept"] for row in scores]
+    pairs, reasons = read_rows(demo.later, "images"), read_rows(demo.later, "curated", "reason")
+    out, kept = taken_out(demo), [row["reason"] is None for row in reasons]
     wanted = digests(pair for pair in compress(pairs, kept) if host_of(pair["url"]) != out)
     wrong = [
         f"{key}: {'not streamed' if key not in found else 'not released' if key not in wanted else 'changed'}"

@@ -1,4 +1,4 @@
-"""The steps of `danqing demo` in order: crawl.py and refine.py, here those of the rebuild, later.py and release.py.
+"""The steps of `danqing demo`: crawl.py and refine.py, here those of the rebuild, later.py, curate.py and release.py.
 
 Each step tells what it does, drives danqing by its command line or its public module, and adds a line to
 `differences` for whatever came out otherwise than planted.
@@ -19,7 +19,7 @@ from ..console import Console, in_time, table
 from ..disk.files import environment
 from ..errors import InputError, VerificationError, need
 from ..refine.config import EXTRA
-from . import crawl, later, refine, release, sheet, web
+from . import crawl, curate, later, refine, release, sheet, web
 from .config import DemoConfig
 from .drive import PATIENCE, Demo, end
 from .host import Host
@@ -163,6 +163,7 @@ STEPS: tuple[tuple[str, Callable[[Demo], None]], ...] = (
     ("Look at every picture", look),
     ("Kill a rebuild half-way, and resume it", kill_and_resume),
 )
+SECOND = (*later.STEPS, *curate.STEPS, *release.STEPS)
 
 
 def run(config: DemoConfig, console: Console) -> DemoSummary:
@@ -175,13 +176,13 @@ def run(config: DemoConfig, console: Console) -> DemoSummary:
     began = time.monotonic()
     folder = prepare(Path(config.output))
     missing = later.missing()
-    steps = STEPS if missing else (*STEPS, *later.STEPS, *release.STEPS)
+    steps = STEPS if missing else (*STEPS, *SECOND)
     with Host() as host:
         demo = Demo(config, folder, host)
         for number, (heading, step) in enumerate(steps, 1):
             demo.say("", f"{number}. {heading}")
             step(demo)
-    told = f"{missing}: for the second half, pip install 'danqing[siglip2,report,release]'"
+    told = f"{missing}: for the second half, pip install 'danqing[siglip2,curate,report,release]'"
     demo.say("", *([told] if missing else []))
     if demo.differences:
         raise VerificationError(

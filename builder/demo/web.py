@@ -144,7 +144,7 @@ def _plan(pairs: int, seed: int) -> list[Fault]:
 
 
 def _twins(plan: Sequence[Fault]) -> dict[int, int]:
-    """Of each row that shows the picture of another, the index of that one, which has no fault."""
+    """Index of each row that shows the picture of another -> the index of that one, which has no fault."""
     sound = (index for index, fault in enumerate(plan) if fault is _SOUND)
     twins = [index for index, fault in enumerate(plan) if fault.body in (COPY, AGAIN)]
     return dict(zip(twins, sound, strict=False))

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder.cli import main
-from builder.demo import later, release, sheet, steps
+from builder.demo import later, sheet, steps
 from builder.demo.config import DemoConfig
 from builder.demo.drive import Demo
 from builder.demo.steps import compare, prepare
@@ -27,7 +27,7 @@ def test_the_demo_ends_well_and_tells_each_step(
     monkeypatch.setattr(later, "missing", lambda: "")
     assert main(["demo", str(tmp_path / "d"), "--pairs", "100"]) == 0
     told = capfd.readouterr().out
-    steps_told = enumerate((*steps.STEPS, *later.STEPS, *release.STEPS), 1)
+    steps_told = enumerate((*steps.STEPS, *steps.SECOND), 1)
     assert all(f"{number}. {heading}" in told for number, (heading, _) in steps_told)
     assert (told.count("$ danqing crawl"), told.count(" links as planted")) == (3, 2)
     assert told.count("$ danqing refine") == 2
@@ -38,6 +38,8 @@ def test_the_demo_ends_well_and_tells_each_step(
     assert "again all rows as planted, none twice" in told
     assert "those of the undisturbed run, byte for byte" in told
     assert "exactly what has the released bytes, and what is gone" in told
+    assert told.count("$ danqing curate") == 2
+    assert "pairs that all judges keep, and no other" in told
     assert "pairs that were kept, and their pictures byte for byte" in told
     assert "pairs of the released bytes, and nothing of what was taken out" in told
     assert (tmp_path / "d" / "pairs.png").stat().st_size > 10_000
@@ -48,8 +50,7 @@ def test_json_is_all_there_is_on_stdout(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(steps, "STEPS", steps.STEPS[:1])
-    monkeypatch.setattr(later, "STEPS", ())
-    monkeypatch.setattr(release, "STEPS", ())
+    monkeypatch.setattr(steps, "SECOND", ())
     assert main(["demo", str(tmp_path), "--pairs", "100", "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["pairs"] == 100
 
@@ -72,8 +73,7 @@ def test_a_difference_ends_the_command_with_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(steps, "STEPS", (("Differ", lambda demo: demo.differ(["this row"], "")),))
-    monkeypatch.setattr(later, "STEPS", ())
-    monkeypatch.setattr(release, "STEPS", ())
+    monkeypatch.setattr(steps, "SECOND", ())
     assert main(["demo", str(tmp_path), "--pairs", "100"]) == 1
     assert "1 results are not as planted" in capsys.readouterr().err
 
@@ -130,7 +130,8 @@ def test_without_the_extras_the_first_half_runs_and_the_rest_is_named(
     assert main(["demo", str(tmp_path), "--pairs", "100"]) == 0
     told = capsys.readouterr().out
     assert (
-        "no a_model_library here: for the second half, pip install 'danqing[siglip2,report,release]'" in told
+        "no a_model_library here: for the second half, pip install 'danqing[siglip2,curate,report,release]'"
+        in told
     )
     assert later.STEPS[0][0] not in told
 
