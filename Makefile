@@ -50,6 +50,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/stream.py
 	$(BIN)/python benchmarks/revalidate.py
 	$(BIN)/python benchmarks/verdicts.py
+	$(BIN)/python benchmarks/planted.py
 	$(BIN)/python benchmarks/release.py
 	$(BIN)/python -m benchmarks.peers posseg
 	$(BIN)/python benchmarks/refine.py
