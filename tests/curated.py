@@ -158,6 +158,7 @@ def _decision(rows: list[dict[str, Any]], curating: Curating, scores: str | None
         "embedder": EMBEDDER,
         "recall": {"0.90": [100, 100]},
         "sets": {},
+        "measured": {"original": 0, "stored": 0},
         "recipe": {**RECIPE},
     }
 

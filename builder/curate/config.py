@@ -55,10 +55,10 @@ class CurateConfig(Sharded):
         content=True,
     )
     text_in_image: str = option(
-        "",
-        "what finds text in pictures; without it that step is skipped",
+        "none",
+        "what finds text in pictures; none: that step is skipped",
         content=True,
-        choices=("", "rapidocr"),
+        choices=("none", "rapidocr"),
     )
     against: str = option(
         "",

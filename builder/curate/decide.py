@@ -79,6 +79,7 @@ def decide(setup: CurateSetup, plan: CuratePlan, console: Console) -> CurationDo
         embedder=plan.checkpoint,
         recall=found["recall"] if found else {},
         sets=redundancy.counts,
+        measured={"original": len(judge.reasons) - pairs.stored, "stored": pairs.stored},
         recipe={**recipe_of(config.order, skipped, judge.used)},
     )
     _publish(setup, document, judge, told)
@@ -190,9 +191,14 @@ class Curated:
             *funnel_lines(funnel),
             "",
             f"thresholds: {used}",
+            *self._measured(),
             *self._sets(),
             *self._recall(),
         ]
+
+    def _measured(self) -> Iterator[str]:
+        if stored := self.document["measured"]["stored"]:
+            yield f"measured as stored, not as fetched: {stored:,} pictures; the smaller, the sharper"
 
     def _sets(self) -> Iterator[str]:
         sets = self.document["sets"]

@@ -33,7 +33,8 @@ class Pairs:
     """What is known of all rows, those of the root first and then those of --against, n in all.
 
     numbers: (own,) of NUMBERS; keys: (n,); size: pixels of the original (n,), 0 of --against; batch, phash: numbers
-    from 0 on of each value (own,); hashed: which have a phash (own,); batches: how many batches there are.
+    from 0 on of each value (own,); hashed: which have a phash (own,); batches: how many batches there are; stored:
+    how many pairs were measured as they are stored.
     """
 
     numbers: npt.NDArray[np.void]
@@ -43,6 +44,7 @@ class Pairs:
     phash: npt.NDArray[np.int64]
     hashed: Bools
     batches: int
+    stored: int
 
 
 def read_pairs(setup: CurateSetup, batch: str, scores: str | None, looks: Mapping[str, str]) -> Pairs:
@@ -56,7 +58,7 @@ def read_pairs(setup: CurateSetup, batch: str, scores: str | None, looks: Mappin
     numbers, hashes, hashed = np.zeros(rows, NUMBERS), np.zeros(rows, np.uint64), np.zeros(rows, np.bool_)
     for name in ("spread", "sharpness", "entropy", "risk", "text"):
         numbers[name] = np.nan
-    keys, names = np.empty(setup.rows, KEY), []
+    keys, names, stored = np.empty(setup.rows, KEY), [], 0
     for source in setup.sources:
         span = slice(source.first, source.first + source.rows)
         with parquet(join(setup.root, numbers_of(setup.part(source.number)))) as file:
@@ -66,8 +68,10 @@ def read_pairs(setup: CurateSetup, batch: str, scores: str | None, looks: Mappin
             part = numbers[span]
             part["embedded"] = table["embedded"].to_numpy()
             part["cos"] = pc.fill_null(table["cos"], float("nan")).to_numpy()
+            measures = _beside(source, "measures", MEASURES, keys[span])
+            stored += source.rows if said_by(measures.schema).get("on") == "stored" else 0
             for name in MEASURES:
-                part[name] = floats(_beside(source, "measures", MEASURES, keys[span])[name])
+                part[name] = floats(measures[name])
             for name, slug in looks.items():
                 part[name] = floats(_beside(source, f"measures/{slug}", ("value",), keys[span])["value"])
             part["kept"] = True if scores is None else _kept(source, scores, keys[span])
@@ -77,7 +81,7 @@ def read_pairs(setup: CurateSetup, batch: str, scores: str | None, looks: Mappin
     whole: Any = pa.chunked_array(names, pa.string()).combine_chunks().dictionary_encode()
     of = pc.fill_null(whole.indices, len(whole.dictionary)).to_numpy(zero_copy_only=False).astype(np.int64)
     _, phash = np.unique(hashes, return_inverse=True)
-    return Pairs(numbers, keys, size, of, phash, hashed, len(np.unique(of)))
+    return Pairs(numbers, keys, size, of, phash, hashed, len(np.unique(of)), stored)
 
 
 def digests(column: Any) -> Digests:

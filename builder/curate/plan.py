@@ -88,7 +88,8 @@ class CuratePlan:
     def lacking(self) -> dict[str, str]:
         """The steps that cannot be taken, and the flags that would let them."""
         flags = {"safety": ("risk", "--image-classifier"), "text": ("text", "--text-in-image")}
-        return {step: flag for step, (number, flag) in flags.items() if number not in self.looks}
+        lacking = {step: flag for step, (number, flag) in flags.items() if number not in self.looks}
+        return lacking if self.foreign or self.releases else {**lacking, "known": "--against"}
 
     def lacks(self, root: str, what: str) -> list[Shard]:
         """The shards without a number, or with that of other pictures. what: the pass that makes it."""
@@ -113,8 +114,10 @@ class CuratePlan:
 
     def made_by(self, what: str) -> str:
         """What the markers of a pass over shards say of what it was made with."""
-        caption = str(self.made_from["caption"])
-        return {MEASURED: "", EMBEDDED: f"{self.slug} {caption}", LOOKED: " ".join(self.looks.values())}[what]
+        embedded = " ".join(
+            [self.slug, *(str(self.made_from[one]) for one in ("caption", "dtype") if one in self.made_from)]
+        )
+        return {MEASURED: "", EMBEDDED: embedded, LOOKED: " ".join(self.looks.values())}[what]
 
     def document(self) -> PlanDocument:
         """What plan.json holds."""

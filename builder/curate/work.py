@@ -101,7 +101,7 @@ def parts_dealt(setup: CurateSetup) -> int | None:
 def looks_of(config: CurateConfig) -> dict[str, Look]:
     """The outside models that options name, by the name of their number."""
     named = {"risk": config.image_classifier, "text": config.text_in_image}
-    return {name: load(model, config.device) for name, model in named.items() if model}
+    return {name: load(model, config.device) for name, model in named.items() if model not in ("", "none")}
 
 
 def measuring(setup: CurateSetup, shards: Sequence[Shard], rows: int) -> Pass:

@@ -117,8 +117,9 @@ class DecisionDocument(TypedDict):
 class CurationDocument(TypedDict):
     """What readers of the decision.json of curate rely on. decision: its name; scores: of the decision of scores/.
 
-    rows, kept, reasons: of images/; thresholds: as used, by name; recall: of the search for duplicates, by band of
-    cosine [pairs, found]; sets: what was done about duplicates, counted; embedder: the checkpoint.
+    rows, kept, reasons: of images/; thresholds: as used, by name; recall: of the search for duplicates, [pairs, found]
+    by band of cosine; sets: what was done about duplicates, counted; measured: pairs, by which picture; embedder: the
+    checkpoint.
     """
 
     decision: str
@@ -130,6 +131,7 @@ class CurationDocument(TypedDict):
     embedder: CheckpointRecord
     recall: dict[str, list[int]]
     sets: dict[str, int]
+    measured: dict[str, int]
     recipe: dict[str, object]
 
 
