@@ -49,7 +49,7 @@ _HOW = {"root", "decide", "device", "batch_size"}
 
 
 def decide(setup: CurateSetup, plan: CuratePlan, console: Console) -> CurationDocument:
-    """PairJudge all pairs of a root, and write what came of it.
+    """Judge all pairs of a root, and write what came of it.
 
     Raises InputError, before anything is overwritten, where files do not belong together.
     """

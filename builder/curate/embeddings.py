@@ -117,17 +117,22 @@ def _works(shard: Shard, caption: str) -> Iterator[ToEmbed]:
 
 
 def embedded(
-    root: str, shards: Sequence[Shard], checkpoint: Mapping[str, Any], caption: str = ""
+    root: str, shards: Sequence[Shard], checkpoint: Mapping[str, Any], caption: str = "", dtype: str = ""
 ) -> Mapping[str, str]:
     """The files, by the URL of their pictures, that hold embeddings by a checkpoint of the pictures that are there.
 
-    caption: the column that is needed beside, if any. Those that curate made, else those that revalidate did, wherever
-    its build put them. A file of another size than its marker says was written over since, maybe with less in it.
+    caption: the column that is needed beside, dtype: the precision they were made in, if any is asked for. Those that
+    curate made, else those that revalidate did, wherever its build put them. A file of another size than its marker
+    says was written over since, maybe with less in it.
     """
     slug = slug_of(str(checkpoint.get("name")), str(checkpoint.get("fingerprint")))
-    mine = [one for one in markers(root, EMBEDDED).values() if one.config.startswith(f"{slug} {caption}")]
+    mine = [
+        one
+        for one in markers(root, EMBEDDED).values()
+        if one.config.startswith(f"{slug} {caption} {dtype}".rstrip())
+    ]
     found = {}
-    for done in (_of_revalidate(root, str(checkpoint.get("fingerprint")), caption), mine):
+    for done in (_of_revalidate(root, str(checkpoint.get("fingerprint")), caption, dtype), mine):
         lost = {path for _, path, _ in lost_files(root, done)}
         paths = {one.shard: [path for path in one.outputs if path.startswith(f"{FOLDER}/")] for one in done}
         sums = {one.shard: one.input_checksum(f"images/{one.shard}.parquet") for one in done}
@@ -138,7 +143,7 @@ def embedded(
     return found
 
 
-def _of_revalidate(root: str, fingerprint: str, caption: str) -> list[ShardLedger]:
+def _of_revalidate(root: str, fingerprint: str, caption: str, dtype: str) -> list[ShardLedger]:
     """The markers of shards that revalidate scored by a checkpoint.
 
     None where it had a reference: it embedded nothing of pairs whose bytes were the recorded ones.
@@ -150,6 +155,7 @@ def _of_revalidate(root: str, fingerprint: str, caption: str) -> list[ShardLedge
         of.get("fingerprint") != fingerprint
         or made.get("reference") is not None
         or (caption and made.get("caption") not in (caption, "both"))
+        or (dtype and made.get("dtype") != dtype)
     ):
         return []
     return list(markers(root, SCORED).values())

@@ -78,11 +78,10 @@ class CuratePlan:
     @property
     def config_hash(self) -> str:
         """The hash of all that what lies between pictures follows from."""
-        sums = [
-            [one.root if one.root != self.shards[0].root else "", one.stem, one.checksum]
-            for one in (*self.shards, *self.foreign)
-        ]
-        return plans.hash_of([self.made_from, sums])
+        sums = [[one.stem, one.checksum] for one in (*self.shards, *self.foreign)]
+        roots = dict.fromkeys(one.root for one in self.foreign)
+        served = [[ledger.decision_name(root, stage) for stage in ("revalidate", STAGE)] for root in roots]
+        return plans.hash_of([self.made_from, sums, served])
 
     @property
     def lacking(self) -> dict[str, str]:
@@ -94,7 +93,8 @@ class CuratePlan:
     def lacks(self, root: str, what: str) -> list[Shard]:
         """The shards without a number, or with that of other pictures. what: the pass that makes it."""
         if what == EMBEDDED:
-            found = embedded(root, self.shards, self.checkpoint, str(self.made_from["caption"]))
+            caption, dtype = str(self.made_from["caption"]), str(self.made_from.get("dtype", ""))
+            found = embedded(root, self.shards, self.checkpoint, caption, dtype)
             return [one for one in self.shards if one.url not in found]
         folders = ["measures"] if what == MEASURED else [f"measures/{slug}" for slug in self.looks.values()]
         if not folders:
@@ -168,7 +168,9 @@ def planned(config: CurateConfig) -> CuratePlan:
     both = roots_and_releases(earlier, lambda _: None)
     plan = _laid_out(config, old.get("config", {}), made, checkpoint, both)
     if plan.config_hash != old.get("config_hash"):
-        raise InputError(f"{config.root}: a shard was made anew since its pictures were compared; {again}")
+        raise InputError(
+            f"{config.root}: a shard, or what --against serves, is another since pictures were compared; {again}"
+        )
     return plan
 
 

@@ -50,7 +50,7 @@ WORK, EMBEDDINGS = "builder.curate.work", "builder.curate.embeddings"
 
 
 def run(config: CurateConfig, console: Console) -> Result:
-    """PairJudge the pairs of a root by the recipe; what is missing for that is made first."""
+    """Judge the pairs of a root by the recipe; what is missing for that is made first."""
     config.check()
     return run_stage(Curation(config, console))
 

@@ -174,7 +174,7 @@ def joined(setup: CurateSetup, units: Units, tell: Tell) -> Iterator[Done]:
 
 
 def decision(deciding: Curating, units: Units, tell: Tell) -> Iterator[Done]:
-    """PairJudge all pairs, once."""
+    """Judge all pairs, once."""
     for unit in units:
         deciding.document = decide(deciding.setup, deciding.plan, deciding.console)
         yield Done(unit.number, "decision", [])

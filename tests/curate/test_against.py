@@ -99,3 +99,16 @@ def test_what_is_neither_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"url": ["http://a.test/1.jpg"]}), tmp_path / "m.parquet")
     with pytest.raises(InputError, match=r"m\.parquet: no root with embeddings, and no release"):
         roots_and_releases([str(tmp_path / "m.parquet")], Console(quiet=True).info)
+
+
+def test_an_earlier_root_that_serves_others_now_is_compared_anew(tmp_path: Path) -> None:
+    """What the earlier root drops by new thresholds wins no more; --decide alone cannot know it."""
+    earlier = Root(tmp_path / "earlier", units(np.array([[1, 0.05, 0]])), 1, measures={"spread": [40]})
+    earlier.curate(**PLAIN)
+    root = Root(tmp_path / "root", VECTORS, 2)
+    against = str(earlier.path)
+    assert root.reasons(against=against, **PLAIN) == ["known", "known", None, None]
+    earlier.curate(decide=True, spread=50, **PLAIN)
+    with pytest.raises(InputError, match="what --against serves, is another"):
+        root.curate(decide=True, **PLAIN)
+    assert root.reasons(against=against, **PLAIN).count("known") == 0
