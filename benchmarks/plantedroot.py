@@ -94,14 +94,14 @@ class Garden:
 
     def plant(self) -> list[Plant]:
         """All rows, in an order of their own."""
+        for family in range(min(len(SHAPES), 1 + int(BANNERS * self.pairs / len(SHAPES)))):
+            self._banners(family)
         for kind, share in COUPLES.items():
             for _ in range(round(share * self.pairs)):
                 self._couple(kind)
         for kind, share in SINGLES.items():
             for _ in range(round(share * self.pairs)):
                 self._single(kind)
-        for family in range(min(len(SHAPES), 1 + int(BANNERS * self.pairs / len(SHAPES)))):
-            self._banners(family)
         while len(self.plants) < self.pairs:
             shown = self._scene()
             self._add(PLAIN, jpeg(draw(shown, self.rng)), self._caption(shown))
@@ -180,6 +180,7 @@ class Garden:
         shapes = np.roll(list(SHAPES), family).tolist()
         for colour, shape in zip(colours, shapes, strict=True):
             mark = Attributes(colour, shape, "一个", place, "白色", "纯色", SIZE)
+            self.taken.append(words_of(mark))
             image = banner(mark, " ".join(self.rng.choice(WORDS, 3)))
             self._add(BANNER, jpeg(image), self._caption(mark))
 
