@@ -82,6 +82,13 @@ def floats(vectors: Vectors) -> Floats:
     return wide
 
 
+def of_length_one(vectors: Vectors) -> bool:
+    """Whether all rows of some vectors (n, d) can be compared: embeddings are of length one."""
+    wide = np.empty((min(len(vectors), 4096), vectors.shape[1]), np.float32)
+    parts = (vectors[start : start + 4096].view(np.uint16) for start in range(0, len(vectors), 4096))
+    return all(_widen(part, wide[: len(part)].view(np.uint32), wide[: len(part)]) for part in parts)
+
+
 @compiled
 def _widen(bits: npt.NDArray[np.uint16], out: npt.NDArray[np.uint32], wide: Floats) -> bool:
     """Write float16 as float32, `out` and `wide` being the same memory; whether each row is of length one.

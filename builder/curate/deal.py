@@ -25,11 +25,12 @@ from ..disk.files import join, leave_if_orphaned
 from ..disk.ledger import ShardLedger, Tally
 from ..disk.parquet import parquet
 from ..disk.schema import said_by, saying
-from ..stage.embeddings import EmbeddedRows, Halves, read_parts, vectors_of
+from ..errors import InputError
+from ..stage.embeddings import ANEW, EmbeddedRows, Halves, read_parts, vectors_of
 from .against import serves
 from .cells import SAMPLED, cell_count, centroids_of, visits
 from .config import LEAST
-from .cosine import Cosines, cosines
+from .cosine import Cosines, cosines, of_length_one
 from .neighbours import against_sample, collapse, pairs_within, probes_for
 from .spool import (
     CENTERED,
@@ -100,10 +101,16 @@ def _least_hash(size: int, rows: int) -> np.uint64:
 
 def _pictures(setup: CurateSetup) -> Iterator[tuple[Compared, npt.NDArray[np.intp], Digests, Halves]]:
     """The pictures that are compared, of all sources: where they are in theirs, keys and embeddings."""
+    dim = 0
     for source in setup.sources:
         start = 0
         mask = serves(source)
         for part in _parts(setup, source):
+            dim = dim or part.image.shape[1]
+            if part.image.shape[1] != dim:
+                raise InputError(
+                    f"{source.embeddings}: {part.image.shape[1]} dimensions, others have {dim}; {ANEW}"
+                )
             there = part.embedded & (True if mask is None else mask[start : start + len(part.keys)])
             yield source, start + np.flatnonzero(there), part.keys[there], part.image[there]
             start += len(part.keys)
@@ -111,7 +118,10 @@ def _pictures(setup: CurateSetup) -> Iterator[tuple[Compared, npt.NDArray[np.int
 
 def _parts(setup: CurateSetup, source: Compared) -> Iterator[EmbeddedRows]:
     """The embeddings of a source; of one of --against, whose captions nobody asks for, the pictures."""
-    return read_parts(source.embeddings, source.rows, setup.config.caption if source.own else None)
+    for part in read_parts(source.embeddings, source.rows, setup.config.caption if source.own else None):
+        if not (of_length_one(part.image[part.embedded]) and of_length_one(part.caption[part.captioned])):
+            raise InputError(f"{source.embeddings}: vectors that are not of length one; {ANEW}")
+        yield part
 
 
 class Cells:

@@ -25,7 +25,6 @@ from ..disk.card import offer
 from ..disk.digests import hex_of
 from ..disk.files import join, remove, write_atomic
 from ..disk.ledger import CurationDocument, Tally
-from ..disk.parquet import parquet
 from ..disk.schema import CURATED, saying
 from ..options import flags
 from ..reasons import Reason
@@ -41,7 +40,7 @@ from .plan import CuratePlan
 from .recipe import ORDERS, WITHIN, recipe_of
 from .redundancy import Redundancy, Told
 from .sets import Rows
-from .spool import JUDGED, KNOWN, STAGE, CurateSetup, mark, read_found
+from .spool import JUDGED, KNOWN, MATCHES, STAGE, CurateSetup, check_numbers, made, mark, read_found
 
 REDUNDANT = ("known", *WITHIN, "union")
 # Options that decide nothing: how it is run.
@@ -98,8 +97,10 @@ def _recorded(setup: CurateSetup) -> dict[int, str]:
     """Rows that releases of --against have, and their keys there."""
     if not setup.releases:
         return {}
-    with parquet(join(setup.root, KNOWN)) as file:
+    url = join(setup.root, KNOWN)
+    with made(url, MATCHES) as file:
         table: Any = file.read()
+    check_numbers(url, table["row"], sum(one.rows for one in setup.sources if one.own))
     return dict(zip(table["row"].to_pylist(), table["key"].to_pylist(), strict=True))
 
 

@@ -17,15 +17,19 @@ import numpy.typing as npt
 from ..disk.digests import KEY, Bools, blobs, unhex
 from ..disk.files import join, tables_in
 from ..disk.parquet import parquet
-from ..disk.schema import CODE_BITS, floats, said_by
+from ..disk.schema import CODE_BITS, MEASURES, floats, said_by
 from .against import RICH, Own, matches
 from .sets import Graph, Rows
 from .spool import (
+    EDGES,
     KNOWN,
+    TWINS,
     Compared,
     CurateSetup,
     FoundDocument,
+    check_numbers,
     edges_of,
+    made,
     near_of,
     twins_of,
     write_found,
@@ -46,8 +50,11 @@ def load(setup: CurateSetup, above: float) -> Graph:
     """The twins and edges of cosine more than `above`, of all cells."""
     first = np.arange(setup.rows, dtype=np.int32)
     for name in map(setup.cell, range(setup.parts)):
-        with parquet(join(setup.root, twins_of(name))) as file:
+        url = join(setup.root, twins_of(name))
+        with made(url, TWINS) as file:
             table = file.read()
+        check_numbers(url, table["row"], setup.rows)
+        check_numbers(url, table["first"], setup.rows)
         first[table["row"].to_numpy()] = table["first"].to_numpy()
     ones, others, cosines = [np.empty(0, np.int32)], [np.empty(0, np.int32)], [np.empty(0)]
     for one, other, cos in edges(setup):
@@ -61,8 +68,11 @@ def load(setup: CurateSetup, above: float) -> Graph:
 def edges(setup: CurateSetup) -> Iterator[tuple[Rows, Rows, npt.NDArray[np.float64]]]:
     """All edges, some at a time: two rows, the lower first, and their cosine."""
     for name in map(setup.cell, range(setup.parts)):
-        with parquet(join(setup.root, edges_of(name))) as file:
+        url = join(setup.root, edges_of(name))
+        with made(url, EDGES) as file:
             for batch in file.iter_batches(1 << 20):
+                check_numbers(url, batch["one"], setup.rows)
+                check_numbers(url, batch["other"], setup.rows)
                 yield batch["one"].to_numpy(), batch["other"].to_numpy(), batch["cos"].to_numpy()
 
 
@@ -71,7 +81,7 @@ def recall(setup: CurateSetup, first: Rows) -> FoundDocument:
     own = sum(one.rows for one in setup.sources if one.own)
     ends, cosines, sample = [np.empty((2, 0), np.int32)], [np.empty(0)], 0
     for source in setup.sources:
-        with parquet(join(setup.root, near_of(setup.part(source.number)))) as file:
+        with made(join(setup.root, near_of(setup.part(source.number))), EDGES) as file:
             table = file.read()
         both = np.sort(np.stack([table["one"].to_numpy(), table["other"].to_numpy()]), axis=0)
         sample += int(np.count_nonzero(both[0] == both[1]))
@@ -121,15 +131,15 @@ def _own(sources: Sequence[Compared]) -> Own:
         columns["phash"].append(hashes.view(">u8").reshape(-1).astype(np.uint64))
         columns["hashed"].append(hashed)
         columns["rich"].append(_rich(source))
-        if (made := _codes(source)) is not None:
-            codes, model = made
+        if (found := _codes(source)) is not None:
+            codes, model = found
             columns["code"].append(codes)
     whole = {name: np.concatenate(parts) for name, parts in columns.items() if parts}
     return Own(whole["sha256"], whole["phash"], whole["hashed"], whole["rich"], whole.get("code"), model)
 
 
 def _rich(source: Compared) -> npt.NDArray[np.bool_]:
-    with parquet(join(source.root, "measures", f"{source.stem}.parquet")) as file:
+    with made(join(source.root, "measures", f"{source.stem}.parquet"), MEASURES, source.rows) as file:
         table = file.read(columns=[*RICH])
     rich: Bools = np.all([floats(table[name]) >= least for name, least in RICH.items()], axis=0)
     return rich

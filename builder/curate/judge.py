@@ -73,7 +73,7 @@ class PairJudge:
         steps: Mapping[str, Callable[[], None]] = {
             "verdict": lambda: self.drop(~self.numbers["kept"], Reason.VERDICT),
             "geometry": self._geometry,
-            "measures": lambda: self.drop(np.isnan(self.numbers["spread"]), Reason.CORRUPT),
+            "measures": self._measures,
             "texture": lambda: self._below("spread", Reason.FLAT, self.config.spread, 13),
             "blur": lambda: self._below("sharpness", Reason.BLURRED, self.config.least_sharpness, 14),
             "entropy": lambda: self._below("entropy", Reason.LOW_DETAIL, self.config.least_entropy, 15),
@@ -83,6 +83,10 @@ class PairJudge:
             "text": self._text,
         }
         steps[name]()
+
+    def _measures(self) -> None:
+        for name in ("spread", "sharpness", "entropy"):
+            self.drop(np.isnan(self.numbers[name]), Reason.CORRUPT)
 
     def _geometry(self) -> None:
         short, long = (

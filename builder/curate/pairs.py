@@ -6,7 +6,7 @@ error that names it. 90 bytes a pair are held.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +18,17 @@ import pyarrow.compute as compute
 from ..disk.digests import KEY, Bools, Digests, keys_of, unhex
 from ..disk.files import join
 from ..disk.parquet import parquet
-from ..disk.schema import floats, said_by
+from ..disk.schema import MEASURES, SCORES, floats, said_by, unlike
 from ..errors import InputError, UsageError
 from .judge import NUMBERS
-from .spool import Compared, CurateSetup, numbers_of
+from .spool import NUMBERS as NUMBERED
+from .spool import Compared, CurateSetup, made, numbers_of
 
 pc: Any = compute  # its stubs know no mix of column and constant
 BATCHES = ("batch", "crawl")  # columns that may say which batch a pair is of
-MEASURES = ("spread", "sharpness", "entropy")
+_KEY: Any = pa.field("key", pa.string())
+LOOK = pa.schema([_KEY, pa.field("value", pa.float32())])  # of an outside model
+KEPT = pa.schema([_KEY, SCORES.field("kept")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def read_pairs(setup: CurateSetup, batch: str, scores: str | None, looks: Mappin
     keys, names, stored = np.empty(setup.rows, KEY), [], 0
     for source in setup.sources:
         span = slice(source.first, source.first + source.rows)
-        with parquet(join(setup.root, numbers_of(setup.part(source.number)))) as file:
+        with made(join(setup.root, numbers_of(setup.part(source.number))), NUMBERED, source.rows) as file:
             table = file.read()
         keys[span] = digests(table["key"])
         if source.own:
@@ -70,10 +73,10 @@ def read_pairs(setup: CurateSetup, batch: str, scores: str | None, looks: Mappin
             part["cos"] = pc.fill_null(table["cos"], float("nan")).to_numpy()
             measures = _beside(source, "measures", MEASURES, keys[span])
             stored += source.rows if said_by(measures.schema).get("on") == "stored" else 0
-            for name in MEASURES:
+            for name in MEASURES.names[1:]:
                 part[name] = floats(measures[name])
             for name, slug in looks.items():
-                part[name] = floats(_beside(source, f"measures/{slug}", ("value",), keys[span])["value"])
+                part[name] = floats(_beside(source, f"measures/{slug}", LOOK, keys[span])["value"])
             part["kept"] = True if scores is None else _kept(source, scores, keys[span])
             names.append(_pictures(source, batch, part, hashes[span], hashed[span]))
     size = np.zeros(setup.rows, np.int64)
@@ -113,12 +116,12 @@ def _pictures(
 
 def _kept(source: Compared, decision: str, keys: Digests) -> Bools:
     """Which pairs of a shard scores/ keeps, by the decision of that name."""
-    found = _beside(source, "scores", ("kept",), keys, decision)["kept"]
+    found = _beside(source, "scores", KEPT, keys, decision)["kept"]
     return np.asarray(pc.fill_null(found, False).to_numpy(), np.bool_)
 
 
 def _beside(
-    source: Compared, folder: str, columns: Sequence[str], keys: Digests, decision: str = ""
+    source: Compared, folder: str, promised: pa.Schema, keys: Digests, decision: str = ""
 ) -> pa.Table:
     """Columns of the file of a shard in a folder of the root; InputError where it is not of the rows of images/.
 
@@ -127,13 +130,13 @@ def _beside(
     url = join(source.root, folder, f"{source.stem}.parquet")
     stage = "revalidate" if decision else "curate"
     with parquet(url) as file:
-        if lacking := {"key", *columns} - {*file.schema_arrow.names}:
-            raise InputError(f"{url}: no column {min(lacking)}; remove it, and run danqing {stage} again")
+        if wrong := unlike(file.schema_arrow, promised, promised.names):
+            raise InputError(f"{url}: {wrong}; remove it, and run danqing {stage} again")
         if decision and said_by(file.schema_arrow).get("decision") != decision:
             raise InputError(
                 f"{url}: not of the decision in ledger/revalidate/; run danqing revalidate --decide"
             )
-        table = file.read(columns=["key", *columns], use_threads=False)
+        table = file.read(columns=promised.names, use_threads=False)
     found, _ = keys_of(table["key"])
     if len(found) != len(keys) or not (found == keys).all():
         raise InputError(

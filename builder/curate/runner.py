@@ -37,6 +37,7 @@ from .spool import (
     SEARCHED,
     STAGE,
     CurateSetup,
+    lost,
     read_found,
 )
 from .work import Curating, Looking, between, looks_of, measuring, parts_dealt
@@ -112,7 +113,7 @@ class Curation(Stage[CurateConfig, CuratePlan]):
             yield from self._of_shards(plan, setup)
             if any(self.left(plan).values()):
                 return
-            if read_found(self.root) is None:
+            if read_found(self.root) is None or lost(setup):
                 yield from between(setup)
         parts = parts_dealt(setup)
         if parts is None or read_found(self.root) is None:
@@ -121,6 +122,10 @@ class Curation(Stage[CurateConfig, CuratePlan]):
                     f"{self.root}: half searched; run danqing curate {self.root} without --decide"
                 )
             return
+        if path := lost(dataclasses.replace(setup, parts=parts)):
+            raise InputError(
+                f"{join(self.root, path)}: is not as it was written; run danqing curate {self.root} without --decide"
+            )
         clear(self.root, STAGE, (CENTERED, DEALT))
         self.deciding = Curating(dataclasses.replace(setup, parts=parts), plan, self.console)
         yield Pass(f"{WORK}:decision", self.deciding, iter([Unit(0)]), lock=work / "decide.lock")

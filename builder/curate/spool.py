@@ -15,15 +15,21 @@ ledger/curate/known.parquet                  rows that releases of --against hav
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ..disk import documents
-from ..disk.files import join, write_atomic
+from ..disk.files import join, listdir, write_atomic
 from ..disk.ledger import ReadFile, ShardLedger, Tally, WrittenFile
-from ..stage.shards import Shard
+from ..disk.parquet import parquet, pc
+from ..disk.schema import unlike
+from ..errors import InputError
+from ..stage.shards import Shard, lost_files, markers
 from ..stage.spool import PassSetup, read_document, stem
 from .config import CurateConfig
 
@@ -53,6 +59,7 @@ ROW = pa.int32()  # the number of a picture, among those of the root and then of
 EDGES = pa.schema([pa.field("one", ROW), pa.field("other", ROW), pa.field("cos", pa.float64())])  # type: ignore[arg-type]
 TWINS = pa.schema([pa.field("row", ROW), pa.field("first", ROW)])
 MATCHES = pa.schema([pa.field("row", ROW), pa.field("key", pa.string())])  # type: ignore[arg-type]
+ANEW = "remove it, and run danqing curate again without --decide: it is then made anew"
 
 
 class FoundDocument(TypedDict):
@@ -138,6 +145,37 @@ def edges_of(name: str) -> str:
 def twins_of(name: str) -> str:
     """The twins of some cells, below the root."""
     return f"{LEDGER}/twins/{name}.parquet"
+
+
+@contextmanager
+def made(url: str, promised: pa.Schema, rows: int | None = None) -> Iterator[pq.ParquetFile]:
+    """A file that a pass wrote, open. rows: that it has; None: any number.
+
+    InputError where it is damaged, or has other columns or rows than that pass wrote.
+    """
+    with parquet(url, ANEW) as file:
+        wrong = unlike(file.schema_arrow, promised, promised.names)
+        if not wrong and rows not in (None, found := file.metadata.num_rows):
+            wrong = f"{found:,} rows, not {rows:,}"
+        if wrong:
+            raise InputError(f"{url}: {wrong}; {ANEW}")
+        yield file
+
+
+def check_numbers(url: str, column: Any, rows: int) -> None:
+    """InputError where a column of numbers of rows has one that is none of so many. url: the file that it is of."""
+    ends = pc.min_max(column).as_py()
+    if column.null_count or (len(column) and not 0 <= ends["min"] <= ends["max"] < rows):
+        raise InputError(f"{url}: numbers that no row has; {ANEW}")
+
+
+def lost(setup: CurateSetup) -> str | None:
+    """A file that --decide goes by and that is not as it was written any more; None where all are."""
+    done = [one for name in (DEALT, SEARCHED) for one in markers(setup.root, name).values()]
+    paths = [path for _, path, _ in lost_files(setup.root, done) if not path.startswith(f"{SPOOL}/")]
+    if setup.releases and KNOWN.rpartition("/")[2] not in listdir(join(setup.root, LEDGER)):
+        paths.append(KNOWN)
+    return min(paths, default=None)
 
 
 def read_found(root: str) -> FoundDocument | None:

@@ -19,12 +19,14 @@ import pyarrow as pa
 
 from ..disk.digests import Bools, Digests, keys_of
 from ..disk.parquet import group_starts, parquet, writer
-from ..disk.schema import saying
+from ..disk.schema import saying, unlike
 from ..errors import InputError
 
 FOLDER = "embeddings"
 HELD = 32 << 20  # bytes of one column that are held at once
 ANEW = "remove it, and the same command makes it anew"
+AGAIN = "remove it, and run danqing curate again without --decide"
+_KEY = pa.schema([pa.field("key", pa.string())])
 Halves = npt.NDArray[np.float16]
 ROWS = 4096  # of a row group: 12 MB with pictures and captions of 768 dimensions
 
@@ -107,6 +109,8 @@ def read_parts(url: str, rows: int, caption: str | None) -> Iterator[EmbeddedRow
     columns = ["key", "image", *([caption] if caption else [])]
     with parquet(url) as file:
         dim, done = _dim(url, file.schema_arrow, columns[1:]), 0
+        if wrong := unlike(file.schema_arrow, _KEY, _KEY.names):
+            raise InputError(f"{url}: {wrong}; {ANEW}")
         for batch in file.iter_batches(max(1, HELD // (2 * dim)), columns=columns):
             keys, valid = keys_of(batch["key"])
             if not valid.all():
@@ -130,7 +134,7 @@ def vectors_of(column: Any, dim: int) -> tuple[Halves, Bools]:
 def pictures_at(files: Iterable[tuple[str, int, int]], rows: npt.NDArray[np.int32], path: Path) -> Halves:
     """The pictures of some rows, ascending, of several files as one array (m, d), which is mapped from `path`.
 
-    files: url, number of its first row, and its rows.
+    files: url, number of its first row, and its rows. InputError where one of them has none, or other dimensions.
     """
     out: Any = np.empty((0, 1), np.float16)
     for url, first, count in files:
@@ -140,6 +144,8 @@ def pictures_at(files: Iterable[tuple[str, int, int]], rows: npt.NDArray[np.int3
         wanted = rows[low:high] - first
         with parquet(url) as file:
             dim = _dim(url, file.schema_arrow, ["image"])
+            if file.metadata.num_rows != count:
+                raise InputError(f"{url}: {file.metadata.num_rows:,} rows, images/ has {count:,}; {AGAIN}")
             if not len(out):
                 out = np.lib.format.open_memmap(path, "w+", np.float16, (len(rows), dim))
             starts = group_starts(file.metadata)
@@ -148,7 +154,11 @@ def pictures_at(files: Iterable[tuple[str, int, int]], rows: npt.NDArray[np.int3
                 if start < stop:
                     column: Any = file.read_row_group(group, columns=["image"], use_threads=False)["image"]
                     some = column.take(pa.array(wanted[start:stop] - starts[group])).combine_chunks()
-                    out[low + start : low + stop] = vectors_of(some, dim)[0]
+                    out[low + start : low + stop], there = vectors_of(some, dim)
+                    if not there.all():
+                        raise InputError(
+                            f"{url}: a picture that was compared has no embedding any more; {AGAIN}"
+                        )
     found: Halves = out
     return found
 
@@ -157,6 +167,7 @@ def _dim(url: str, schema: pa.Schema, columns: Sequence[str]) -> int:
     """The dimensions of the embeddings in a file; InputError where a column holds none, or others than the first."""
     kinds: list[Any] = [schema.field(name).type if name in schema.names else None for name in columns]
     for name, kind in zip(columns, kinds, strict=True):
-        if not (pa.types.is_fixed_size_list(kind) and kind.value_type == pa.float16()) or kind != kinds[0]:
+        vectors = kind is not None and pa.types.is_fixed_size_list(kind) and kind.value_type == pa.float16()
+        if not vectors or kind != kinds[0]:
             raise InputError(f"{url}: no embeddings of {name}; {ANEW}")
     return int(kinds[0].list_size)

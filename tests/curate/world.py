@@ -90,7 +90,7 @@ class Root:
                 one: pa.array([values[row] for row in some], pa.float32()) for one, values in measured.items()
             }
             self._write("measures", name, pa.table({"key": keys, **table}, schema=MEASURES))
-            gone = np.array([row in self.missing for row in some])
+            gone = np.array([row in self.missing for row in some], np.bool_)
             lists = {
                 one: _lists(values[some], gone)
                 for one, values in (("image", self.vectors), ("alt_text", captions))

@@ -1,0 +1,145 @@
+"""Files that somebody else wrote into a root, or wrote over: each is one line that names it, and never a verdict."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from builder.errors import InputError
+from tests.curate.world import Root, curate, world
+
+PICTURES = "embeddings/*/train-00001-of-00003.parquet"
+MEASURED = "measures/train-00001-of-00003.parquet"
+NUMBERS, EDGES, TWINS = (
+    f"ledger/curate/{name}/*-00000-of-*.parquet" for name in ("numbers", "edges", "twins")
+)
+
+
+@pytest.fixture(scope="module")
+def curated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A curated root with duplicates, of three shards of 30 pairs."""
+    root = Root(tmp_path_factory.mktemp("curated") / "root", world(90, seed=3)).path
+    curate(str(root))
+    return root
+
+
+@pytest.fixture
+def root(curated: Path, tmp_path: Path) -> Path:
+    shutil.copytree(curated, tmp_path / "root")
+    return tmp_path / "root"
+
+
+def write_over(root: Path, pattern: str, change: Callable[[pa.Table], pa.Table]) -> Path:
+    """Change the table of a file of the root, and the size that its marker tells of it."""
+    (path,) = root.glob(pattern)
+    pq.write_table(change(pq.read_table(path)), path)
+    name = str(path.relative_to(root))
+    for marker in root.glob("ledger/**/*.json"):
+        document = json.loads(marker.read_bytes())
+        if name in document.get("outputs", {}):
+            document["outputs"][name]["bytes"] = path.stat().st_size
+            marker.write_text(json.dumps(document))
+    return path
+
+
+def column(name: str, values: Callable[[int], Any]) -> Callable[[pa.Table], pa.Table]:
+    """A change of one column; values: of so many rows."""
+    return lambda table: table.set_column(
+        table.schema.get_field_index(name), name, pa.array(values(len(table)))
+    )
+
+
+def vectors(values: Callable[[np.ndarray], np.ndarray], *names: str) -> Callable[[pa.Table], pa.Table]:
+    """A change of columns of embeddings."""
+
+    def change(table: pa.Table) -> pa.Table:
+        for name in names:
+            found = values(np.array(table[name].to_pylist(), np.float16)).astype(np.float16)
+            lists = pa.FixedSizeListArray.from_arrays(pa.array(found.reshape(-1)), found.shape[1])
+            table = table.set_column(table.schema.get_field_index(name), name, lists)
+        return table
+
+    return change
+
+
+def shorter(found: np.ndarray) -> np.ndarray:
+    """Vectors of length one of fewer dimensions."""
+    return np.eye(12)[np.arange(len(found)) % 12]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "change", "said"),
+    [
+        (MEASURED, column("spread", lambda n: ["x"] * n), "column spread is string, not float"),
+        (MEASURED, column("key", lambda n: [{"a": 1}] * n), "column key is struct<a: int64>, not string"),
+        (NUMBERS, lambda table: table.slice(3), "27 rows, not 30"),
+        (NUMBERS, column("cos", lambda n: [b"x"] * n), "column cos is binary, not double"),
+        (NUMBERS, lambda table: table.drop_columns(["key"]), "column key is missing"),
+        (EDGES, column("one", lambda n: pa.array([2**31 - 1] * n, pa.int32())), "numbers that no row has"),
+        (EDGES, column("other", lambda n: pa.array([-5] * n, pa.int32())), "numbers that no row has"),
+        (EDGES, column("one", lambda n: pa.nulls(n, pa.int32())), "numbers that no row has"),
+        (TWINS, column("first", lambda n: pa.array([90] * n, pa.int32())), "numbers that no row has"),
+        (TWINS, column("row", lambda n: ["x"] * n), "column row is string, not int32"),
+        (PICTURES, lambda table: table.slice(3), "27 rows, images/ has 30"),
+        (PICTURES, vectors(np.zeros_like, "image"), "a picture that was compared has no embedding any more"),
+    ],
+)  # fmt: skip
+def test_what_decide_goes_by_was_written_over(
+    root: Path, pattern: str, change: Callable[[pa.Table], pa.Table], said: str
+) -> None:
+    path = write_over(root, pattern, change)
+    with pytest.raises(InputError) as raised:
+        curate(str(root), decide=True, min_side=10)
+    assert str(raised.value).startswith(f"{path}: {said}; remove it, and run danqing curate again")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (vectors(lambda found: found * 0 + 60000, "image"), "vectors that are not of length one"),
+        (vectors(lambda found: found * 3, "alt_text"), "vectors that are not of length one"),
+        (vectors(shorter, "image", "alt_text"), "12 dimensions, others have 24"),
+        (lambda table: table.drop_columns(["alt_text"]), "no embeddings of alt_text"),
+        (lambda table: table.drop_columns(["key"]), "column key is missing"),
+    ],
+)  # fmt: skip
+def test_embeddings_that_compare_with_nothing(
+    tmp_path: Path, change: Callable[[pa.Table], pa.Table], said: str
+) -> None:
+    made = Root(tmp_path, world(90, seed=3))
+    path = write_over(made.path, PICTURES, change)
+    with pytest.raises(InputError) as raised:
+        curate(str(made.path))
+    assert str(raised.value) == f"{path}: {said}; remove it, and the same command makes it anew"
+
+
+@pytest.mark.parametrize("pattern", [NUMBERS, EDGES, TWINS])
+def test_a_lost_file_is_named_by_decide_and_made_anew_by_a_run(
+    curated: Path, root: Path, pattern: str
+) -> None:
+    (path,) = root.glob(pattern)
+    (whole,) = curated.glob(pattern)
+    path.write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"is not as it was written; run danqing curate .* without --decide"):
+        curate(str(root), decide=True, min_side=10)
+    curate(str(root))
+    assert path.read_bytes() == whole.read_bytes()
+    assert not (root / "ledger/curate/spool").exists()
+
+
+@pytest.mark.parametrize("name", ["spread", "sharpness", "entropy"])
+def test_a_picture_that_lacks_any_measure_is_corrupt(tmp_path: Path, name: str) -> None:
+    values = [None, *[50.0] * 5]
+    assert Root(tmp_path, world(6), measures={name: values}).reasons()[0] == "corrupt"
+
+
+def test_shards_of_no_rows_are_curated(tmp_path: Path) -> None:
+    assert Root(tmp_path, world(2)).reasons(blur="0", entropy="0") == [None, None]
