@@ -178,7 +178,7 @@ class Curated:
     def failure(self) -> str | None:
         """What nobody can have wanted: no pair kept, or nearly all of them lost for one reason."""
         one = self.document
-        return doubt(self.root, Lost(one["rows"], one["kept"], one["reasons"]))
+        return doubt(self.root, Lost(one["rows"], one["kept"], one["reasons"], curated=True))
 
     def lines(self) -> list[str]:
         """The funnel, the thresholds, what was done about duplicates, and how much of them was found."""

@@ -105,6 +105,10 @@ def _pictures(
         column = next((one for one in BATCHES if one in there), None) if batch == "auto" else batch
         columns = ["original_width", "original_height", "phash", *([column] if column in there else [])]
         table = file.read(columns=columns, use_threads=False)
+        if column in there and not _is_text(kind := file.schema_arrow.field(column).type):
+            raise UsageError(
+                f"{url}: {column} is {kind}, which names no batch; --batch NAME, or --batch none"
+            )
     for name in ("width", "height"):
         numbers[name] = pc.fill_null(table[f"original_{name}"], 0).to_numpy()
     data, hashed[:] = unhex(table["phash"], 8)
@@ -112,6 +116,11 @@ def _pictures(
     if column not in there:
         return pa.nulls(len(table), pa.string())
     return table[column].cast(pa.string()).combine_chunks()
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Whether values of a type can be written as text."""
+    return not (pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _kept(source: Compared, decision: str, keys: Digests) -> Bools:

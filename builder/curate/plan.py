@@ -162,7 +162,10 @@ def planned(config: CurateConfig) -> CuratePlan:
     if old is None:
         raise InputError(f"{config.root}: nothing to decide by yet; {again}")
     made, checkpoint = old.get("made_from", {}), old.get("checkpoint", {})
-    if lacking := {"embedder", "caption", "against"} - made.keys():
+    if (
+        lacking := {"embedder", "caption", "against"} - made.keys()
+        or {"name", "fingerprint"} - checkpoint.keys()
+    ):
         raise InputError(f"{config.root}: ledger/{STAGE}/plan.json does not say {min(lacking)}; {again}")
     earlier = [one for one in str(made["against"]).split(",") if one]
     both = roots_and_releases(earlier, lambda _: None)

@@ -387,9 +387,12 @@ def write_progress(root: str, stage: str, rank: int, tallies: Mapping[str, Tally
     files.write_atomic(_progress(root, stage, rank), _dump(document))
 
 
-def end_progress(root: str, stage: str, rank: int) -> None:
-    """Nothing is in flight any more: the markers say it all."""
-    files.remove(_progress(root, stage, rank))
+def end_progress(root: str, stage: str, rank: int, world: int = 1) -> None:
+    """Nothing is in flight any more: the markers say it all, of a killed run with more ranks than `world` too."""
+    folder = _at(root, stage)
+    for name in filter(_PROGRESS.fullmatch, files.listdir(folder)):
+        if (of := int(name[len("progress-") : -len(".json")])) == rank or of >= world:
+            files.remove(files.join(folder, name))
 
 
 def _progress(root: str, stage: str, rank: int) -> str:

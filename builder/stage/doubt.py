@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ..reasons import CRAWL_REASONS, CURATE_REASONS, REFINE_REASONS, Cause, Reason, Verdict
+from ..reasons import CRAWL_REASONS, REFINE_REASONS, Cause, Reason, Verdict
 
 SHARE = 0.95  # of all rows, lost for one reason
 ENOUGH = 100  # rows, for a share to say something
@@ -100,13 +100,26 @@ LIKELY: Mapping[str, Likely] = {
 }  # fmt: skip
 
 
+# The same of a curation, of the reasons that it has in common with other stages.
+OF_CURATE: Mapping[str, Likely] = {
+    Reason.TOO_SMALL: Likely("the filter is strict", "--decide --min-side N"),
+    Reason.ASPECT: Likely("the filter is strict", "--decide --max-aspect N"),
+    Reason.CORRUPT: Likely("what is stored cannot be decoded"),
+    Reason.NO_TEXT: Likely("hardly a pair has that caption", "--caption NAME --overwrite"),
+}
+
+
 class Lost(NamedTuple):
-    """What a stage made of some rows. reasons: of those not kept, counted; whole: all rows of a root or a file."""
+    """What a stage made of some rows. reasons: of those not kept, counted; whole: all rows of a root or a file.
+
+    curated: the stage is curate.
+    """
 
     rows: int
     kept: int
     reasons: Mapping[str, int]
     whole: bool = True
+    curated: bool = False
 
     @property
     def reason(self) -> str | None:
@@ -133,9 +146,12 @@ def doubt(where: str, lost: Lost, known: str = "", mend: str | None = None, give
         else (f"{lost.reasons[reason]:,} of {lost.rows:,} rows are lost for one reason, {reason}")
     )
     likely = LIKELY.get(reason, Likely("see danqing report"))
-    said = "; ".join(
-        part for part in (likely.why, known, mend or _mend(where, reason, likely, given)) if part
-    )
+    if lost.curated:
+        likely = OF_CURATE.get(reason, likely)
+        mend = f"danqing curate {where} {likely.flags}" if likely.flags else ""
+    elif mend is None:
+        mend = _mend(where, reason, likely, given)
+    said = "; ".join(part for part in (likely.why, known, mend) if part)
     return f"{where}: {head}: {said}"
 
 
@@ -149,8 +165,6 @@ def _mend(root: str, reason: str, likely: Likely, given: str) -> str:
         return f"crawl anew with {likely.flags}, into another folder" if likely.flags else ""
     if reason in REFINE_REASONS:
         return f"refine anew with {likely.flags}, into another folder"
-    if reason in CURATE_REASONS:
-        return f"danqing curate {root} {likely.flags}" if likely.flags else ""
     if likely.anew:
         return f"rebuild anew with {likely.flags} and --overwrite"
     if reason == Reason.REMOVED:

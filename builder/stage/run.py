@@ -99,7 +99,7 @@ def run(stage: Stage[Any, Any]) -> Result:
                 plan = stage.begin(plan, work)
                 for one in stage.passes(plan, work):
                     _do(stage, one, stop)
-            ledger.end_progress(root, stage.name, config.place[0])  # also where a run was killed before this
+            ledger.end_progress(root, stage.name, *config.place)  # also where a run was killed before this
             return stage.summary(plan, work)
 
 

@@ -172,7 +172,9 @@ class Funnel:
     @property
     def lost(self) -> Lost:
         """What was kept and lost so far."""
-        return Lost(self.counted.rows, self.counted.kept, self.counted.reasons)
+        return Lost(
+            self.counted.rows, self.counted.kept, self.counted.reasons, curated=self.stage == "curate"
+        )
 
     @property
     def _beside_paper(self) -> list[FunnelRow]:

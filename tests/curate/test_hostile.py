@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from builder.errors import InputError
+from builder.errors import InputError, UsageError
 from tests.curate.world import Root, curate, world
 
 PICTURES = "embeddings/*/train-00001-of-00003.parquet"
@@ -143,3 +143,44 @@ def test_a_picture_that_lacks_any_measure_is_corrupt(tmp_path: Path, name: str) 
 
 def test_shards_of_no_rows_are_curated(tmp_path: Path) -> None:
     assert Root(tmp_path, world(2)).reasons(blur="0", entropy="0") == [None, None]
+
+
+@pytest.mark.parametrize("value", [["a"], {"a": 1}, b"\xff"])
+def test_a_column_that_names_no_batch_is_refused_by_its_name(tmp_path: Path, value: Any) -> None:
+    root = Root(tmp_path, world(6), shards=1, columns={"batch": [value] * 6})
+    with pytest.raises(
+        UsageError, match=r"train-00000-of-00001\.parquet: batch is .*, which names no batch; --batch"
+    ):
+        root.curate()
+    assert root.reasons(batch="none", blur="0", entropy="0") == [None] * 6
+
+
+def test_a_plan_without_a_checkpoint_is_refused_by_decide(root: Path) -> None:
+    path = root / "ledger/curate/plan.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "checkpoint": {}}))
+    with pytest.raises(InputError, match=r"plan\.json does not say fingerprint; run danqing curate"):
+        curate(str(root), decide=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"columns": {"original_width": [5] * 6}}, "the filter is strict; danqing curate ROOT --decide --min-side N"),
+        ({"columns": {"original_width": [900] * 6, "original_height": [200] * 6}},
+         "the filter is strict; danqing curate ROOT --decide --max-aspect N"),
+        ({"measures": {"spread": [None] * 6}}, "what is stored cannot be decoded"),
+        ({"captions": world(6) * 0}, "hardly a pair has that caption; danqing curate ROOT --caption NAME --overwrite"),
+    ],
+)  # fmt: skip
+def test_advice_on_nothing_kept_is_about_the_curation(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    told = curate(str(Root(tmp_path, world(6), **change).path))
+    assert str(told.failure).endswith(f": {said.replace('ROOT', str(tmp_path))}")  # type: ignore[attr-defined]
+
+
+def test_what_a_killed_rank_was_at_is_forgotten_by_the_run_that_goes_on(root: Path) -> None:
+    left = root / "ledger/curate/progress-3.json"
+    left.write_text('{"format": 2, "at": "2026-01-01T00:00:00Z", "shards": {}}')
+    curate(str(root), decide=True)
+    assert not left.exists()
