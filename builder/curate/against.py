@@ -19,11 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as compute
 
 from ..disk import ledger, release
-from ..disk.digests import KEY, Bools, Digests, blobs, unhex
-from ..disk.files import join, listdir
+from ..disk.digests import KEY, Bools, Digests, blobs, hex_of, keys_of, unhex
+from ..disk.files import join, listdir, tables_in
 from ..disk.location import read_from
 from ..disk.parquet import parquet
-from ..disk.schema import CODE_BITS, said_by
+from ..disk.schema import CODE_BITS, CURATED, SCORES, said_by, unlike
 from ..errors import InputError
 from ..manifest.find import find
 from .spool import MATCHES, Compared
@@ -47,14 +47,30 @@ def roots_and_releases(named: Sequence[str], tell: Callable[[str], None]) -> tup
         for one in found:
             path = fs.unstrip_protocol(one.path)
             with parquet(path) as file:
-                names = file.schema_arrow.names
-            if not {"key", "sha256"} <= {*names}:
-                raise InputError(
-                    f"{path}: no root with embeddings, and no release: it needs the columns key and sha256; it has "
-                    f"{', '.join(names)}"
-                )
+                _check_release(path, file.schema_arrow)
             files.append(path)
     return roots, files
+
+
+def _check_release(url: str, schema: pa.Schema) -> None:
+    """InputError where a file lacks what is recorded of pictures, or has it as something else than text."""
+    if not {"key", "sha256"} <= {*schema.names}:
+        raise InputError(
+            f"{url}: no root with embeddings, and no release: it needs the columns key and sha256; it has "
+            f"{', '.join(schema.names)}"
+        )
+    for name in ("key", "sha256", "phash"):
+        if name in schema.names and not _is_text(kind := schema.field(name).type):
+            raise InputError(f"{url}: no release: column {name} is {kind}, not text")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
 
 
 def _is_root(url: str) -> bool:
@@ -70,16 +86,19 @@ def serves(source: Compared) -> Bools | None:
     if source.own:
         return None
     mask = np.ones(source.rows, np.bool_)
-    for folder, stage, column in (("scores", "revalidate", "kept"), ("curated", "curate", "reason")):
+    judges = (("scores", "revalidate", "kept", SCORES), ("curated", "curate", "reason", CURATED))
+    for folder, stage, column, promised in judges:
+        url, again = join(source.root, folder, f"{source.stem}.parquet"), f"run danqing {stage} there again"
         if ledger.decision_name(source.root, stage) is None:
+            if f"{source.stem}.parquet" in tables_in(source.root, folder):
+                raise InputError(f"{url}: without ledger/{stage}/decision.json, so nothing is final; {again}")
             continue
-        url = join(source.root, folder, f"{source.stem}.parquet")
         with parquet(url) as file:
+            if wrong := unlike(file.schema_arrow, promised, [column]):
+                raise InputError(f"{url}: {wrong}; {again}")
             values = file.read(columns=[column], use_threads=False)[column]
         if len(values) != source.rows:
-            raise InputError(
-                f"{url}: {len(values):,} rows, images/ has {source.rows:,}; run danqing {stage} there again"
-            )
+            raise InputError(f"{url}: {len(values):,} rows, images/ has {source.rows:,}; {again}")
         kept = pc.is_null(values) if column == "reason" else pc.fill_null(values, False)
         mask &= kept.to_numpy()
     return mask
@@ -103,28 +122,26 @@ class Own:
 def matches(own: Own, files: Sequence[str]) -> pa.Table:
     """The rows of the root that releases have, and the least key of those there, as MATCHES."""
     by_sha, by_phash = (np.argsort(values, kind="stable") for values in (own.sha256, own.phash))
-    found: list[tuple[npt.NDArray[np.int64], npt.NDArray[Any]]] = []
+    found: list[tuple[npt.NDArray[np.int64], Digests]] = []
     for url in files:
         for table, model in _recorded(url):
-            keys = table["key"].to_numpy(zero_copy_only=False).astype(object)
+            keys, named = keys_of(table["key"])  # what has no key is no pair
             digests, valid = unhex(table["sha256"], 32)
-            at = np.flatnonzero(valid)
+            at = np.flatnonzero(valid & named)
             heads = np.ascontiguousarray(digests[at, 16:]).view(KEY).reshape(-1)
             rows, of = _equal(own.sha256, by_sha, heads)
             found.append((rows, keys[at[of]]))
             if "phash" in table.column_names:
                 hashes, valid = unhex(table["phash"], 8)
-                at = np.flatnonzero(valid)
+                at = np.flatnonzero(valid & named)
                 rows, of = _equal(own.phash, by_phash, hashes[at].view(">u8").reshape(-1).astype(np.uint64))
                 agree = own.hashed[rows] & _agree(own, rows, table, at[of], coded=model == own.model)
                 found.append((rows[agree], keys[at[of[agree]]]))
     row = np.concatenate([np.empty(0, np.int64), *(rows for rows, _ in found)])
-    key = np.concatenate([np.empty(0, object), *(keys for _, keys in found)])
-    order = np.lexsort((key.astype("U32"), row))
+    key = np.concatenate([np.empty(0, KEY), *(keys for _, keys in found)])
+    order = np.lexsort((key, row))
     row, first = np.unique(row[order], return_index=True)
-    return pa.Table.from_arrays(
-        [pa.array(row.astype(np.int32)), pa.array(key[order][first], pa.string())], schema=MATCHES
-    )
+    return pa.Table.from_arrays([pa.array(row.astype(np.int32)), hex_of(key[order][first])], schema=MATCHES)
 
 
 def _recorded(url: str) -> Iterator[tuple[pa.Table, tuple[object, ...]]]:
@@ -132,6 +149,8 @@ def _recorded(url: str) -> Iterator[tuple[pa.Table, tuple[object, ...]]]:
     with parquet(url) as file:
         said = said_by(file.schema_arrow)
         names = [name for name in RECORDED if name in file.schema_arrow.names]
+        if "code" in names and not _is_bytes(file.schema_arrow.field("code").type):
+            names.remove("code")
         for batch in file.iter_batches(65_536, columns=names):
             yield pa.Table.from_batches([batch]), (said.get("name"), said.get("fingerprint"))
 

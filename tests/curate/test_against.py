@@ -79,7 +79,7 @@ def own(**told: Any) -> Own:
 
 
 def test_a_perceptual_hash_alone_counts_for_rich_pictures(tmp_path: Path) -> None:
-    file = manifest(tmp_path / "r.parquet", [{"key": "k" * 32, "sha256": None, "phash": f"{7:016x}"}])
+    file = manifest(tmp_path / "r.parquet", [{"key": "a" * 32, "sha256": None, "phash": f"{7:016x}"}])
     assert matches(own(), [file])["row"].to_pylist() == [0]
     assert matches(own(hashed=np.array([False, True, True])), [file])["row"].to_pylist() == []
 
@@ -89,7 +89,7 @@ def test_codes_count_where_one_checkpoint_made_both(tmp_path: Path) -> None:
     code = np.zeros((3, 32), np.uint8)
     for bits, rows in ((CODE_NEAR, [0, 1]), (CODE_NEAR + 1, [])):
         theirs = np.packbits(np.arange(256) < bits).tobytes()
-        row = {"key": "k" * 32, "sha256": None, "phash": f"{7:016x}", "code": theirs}
+        row = {"key": "a" * 32, "sha256": None, "phash": f"{7:016x}", "code": theirs}
         file = manifest(tmp_path / "r.parquet", [row])
         assert matches(own(code=code, model=("m", "f")), [file])["row"].to_pylist() == rows
         assert matches(own(code=code, model=("other", "f")), [file])["row"].to_pylist() == [0]

@@ -18,6 +18,7 @@ from tests.curate.world import Root, curate, world
 
 PICTURES = "embeddings/*/train-00001-of-00003.parquet"
 MEASURED = "measures/train-00001-of-00003.parquet"
+CURATED = "curated/train-00001-of-00003.parquet"
 NUMBERS, EDGES, TWINS = (
     f"ledger/curate/{name}/*-00000-of-*.parquet" for name in ("numbers", "edges", "twins")
 )
@@ -184,3 +185,49 @@ def test_what_a_killed_rank_was_at_is_forgotten_by_the_run_that_goes_on(root: Pa
     left.write_text('{"format": 2, "at": "2026-01-01T00:00:00Z", "shards": {}}')
     curate(str(root), decide=True)
     assert not left.exists()
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"key": [1]}, "no release: column key is int64, not text"),
+        ({"sha256": [["a"]]}, "no release: column sha256 is list<element: string>, not text"),
+        ({"phash": [b"\xff" * 8]}, "no release: column phash is binary, not text"),
+    ],
+)  # fmt: skip
+def test_a_release_of_odd_columns_is_refused_by_name(
+    tmp_path: Path, columns: dict[str, Any], said: str
+) -> None:
+    path = tmp_path / "release.parquet"
+    pq.write_table(pa.table({"key": ["a" * 32], "sha256": ["0" * 64]} | columns), path)
+    root = Root(tmp_path / "root", world(6)).path
+    with pytest.raises(InputError) as raised:
+        curate(str(root), against=str(path))
+    assert str(raised.value).endswith(f"{path}: {said}")
+
+
+def test_rows_of_a_release_without_a_key_and_codes_that_are_no_bytes_say_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "release.parquet"
+    columns = {"key": [None, "x" * 1000, "a" * 32], "sha256": [f"{row:064x}" for row in range(3)]}
+    pq.write_table(pa.table(columns | {"phash": ["0" * 16] * 3, "code": [1.0] * 3}), path)
+    root = Root(tmp_path / "root", world(6))
+    rows = root.curate(against=str(path), blur="0", entropy="0")
+    known = {key: row["nearest"] for key, row in rows.items() if row["reason"] == "known"}
+    assert known == {root.key(0): "a" * 32, root.key(2): "a" * 32}  # by their hash: rich, and equal
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda root: write_over(root, CURATED, column("reason", lambda n: [1] * n)), "reason is int64, not string"),
+        (lambda root: write_over(root, CURATED, lambda table: table.slice(3)), "27 rows, images/ has 30"),
+        (lambda root: (root / "ledger/curate/decision.json").unlink(), "so nothing is final"),
+    ],
+)  # fmt: skip
+def test_an_earlier_root_whose_verdicts_cannot_be_read_is_refused(
+    tmp_path: Path, root: Path, change: Callable[[Path], Any], said: str
+) -> None:
+    change(root)
+    later = Root(tmp_path / "later", world(6)).path
+    with pytest.raises(InputError, match=rf"/root/curated/.*{said}; run danqing curate there again"):
+        curate(str(later), against=str(root))
