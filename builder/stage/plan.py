@@ -72,7 +72,8 @@ def refuse(
     """
     known = {one.name: one.default for one in flags(config)}
     old = {**known, **then}
-    now = {**{one.name: one.default for one in flags(config) if one.metadata.get("since")}, **now}
+    later = {one.name: one.default for one in flags(config) if one.metadata.get("since")}
+    now = {**now, **{name: value for name, value in later.items() if name not in now}}
     changed = [
         f"{flag_of(name) if name in known else name.replace('_', '-')} {words(old[name])} then, {words(value)} now"
         for name, value in now.items()
