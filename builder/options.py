@@ -15,7 +15,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, field, fields
 from typing import Any
 
@@ -79,6 +79,14 @@ def check_values(config: Any, bounds: Mapping[str, tuple[float, float]]) -> None
         if one.name in bounds and not low <= value <= high:
             wanted = f"at least {low}" if high == float("inf") else f"from {low} to {high}"
             raise UsageError(f"{flag} {value}: must be {wanted}")
+
+
+def steps_of(flag: str, text: str, steps: Sequence[str]) -> frozenset[str]:
+    """The steps that a flag names, as a,b; UsageError for a word that names none."""
+    words = {word.strip() for word in text.split(",")} - {""}
+    if unknown := sorted(words - {*steps}):
+        raise UsageError(f"{flag} {', '.join(unknown)}: no such step; there are {', '.join(steps)}")
+    return frozenset(words)
 
 
 def threshold(flag: str, text: str, least: float, most: float) -> float | None:

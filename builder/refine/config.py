@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ..errors import UsageError, need
-from ..options import CALIBRATE, option, threshold
+from ..options import CALIBRATE, option, steps_of, threshold
 from ..stage.shared import OfManifest
 
 EXTRA = ("ahocorasick", "opencc", "pycld2", "rjieba")
@@ -73,10 +73,7 @@ class RefineConfig(OfManifest):
     @property
     def skipped(self) -> frozenset[str]:
         """The steps of --skip; UsageError for a word that names none."""
-        words = {word.strip() for word in self.skip.split(",")} - {""}
-        if unknown := sorted(words - {*STEPS}):
-            raise UsageError(f"--skip {', '.join(unknown)}: no such step; there are {', '.join(STEPS)}")
-        return frozenset(words)
+        return steps_of("--skip", self.skip, STEPS)
 
     @property
     def stop_share(self) -> float | None:
