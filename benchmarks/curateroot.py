@@ -154,7 +154,9 @@ def rebuilt(root: Path, rows: int, shards: int) -> None:
             str(root)
         )
     for one in find_shards(str(root), "curated"):
-        mark(str(root), EMBEDDED, one, Tally(one.rows, one.rows), {}, f"{CHECKPOINT.slug} alt_text")
+        path = f"embeddings/{CHECKPOINT.slug}/{one.stem}.parquet"
+        outputs = {path: ledger.entry(root / path, one.rows)}
+        mark(str(root), EMBEDDED, one, Tally(one.rows, one.rows), outputs, f"{CHECKPOINT.slug} alt_text")
 
 
 def write_searched(root: Path, planted: list[Made], numbers: list[pa.Table]) -> None:
