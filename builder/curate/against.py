@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as compute
 
 from ..disk import ledger, release
-from ..disk.digests import KEY, Bools, Digests, blobs, hex_of, keys_of, unhex
+from ..disk.digests import KEY, Bools, Digests, blobs, hex_of, keys_of, unhex, within
 from ..disk.files import join, listdir, tables_in
 from ..disk.location import read_from
 from ..disk.parquet import parquet
@@ -160,8 +160,7 @@ def _equal(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """All pairs of a row of `values`, which ascend by `order`, and one of `wanted`, that are equal."""
     low, high = (np.searchsorted(values, wanted, side, sorter=order) for side in ("left", "right"))
-    of = np.repeat(np.arange(len(wanted)), high - low)
-    place = np.arange(len(of)) - np.repeat(np.cumsum(high - low) - (high - low), high - low) + low[of]
+    place, of = within(low, high)
     return order[place].astype(np.int64), of
 
 

@@ -184,7 +184,7 @@ def write_edges(setup: CurateSetup, number: int) -> ShardLedger:
     began, name = time.monotonic(), setup.cell(number)
     urls = [join(setup.root, dealt_of(setup.part(one.number))) for one in setup.sources]
     table: Any = pa.concat_tables(gather(urls, number, setup.parts))
-    own = sum(one.rows for one in setup.sources if one.own)
+    own = setup.own_rows
     edges, twins = [EDGES.empty_table()], [TWINS.empty_table()]
     cells: Any = table["cell"].to_numpy()
     rows, guest = table["row"].to_numpy(), table["guest"].to_numpy()

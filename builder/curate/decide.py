@@ -31,7 +31,7 @@ from ..reasons import Reason
 from ..stage import plan as plans
 from ..stage.doubt import Lost, doubt
 from ..stage.embeddings import Halves, pictures_at
-from ..stage.recipe import checked_recipe, funnel_lines, funnel_of
+from ..stage.recipe import RecipeFunnel, checked_recipe, funnel_lines, funnel_of
 from ..stage.shards import lost_files, markers
 from .joined import ENOUGH, WANTED, load
 from .judge import CODES, REASONS, PairJudge
@@ -54,7 +54,7 @@ def decide(setup: CurateSetup, plan: CuratePlan, console: Console) -> CurationDo
     """
     config, root = setup.config, setup.root
     scores = ledger.decision_name(root, "revalidate")
-    console.info(f"judging {sum(one.rows for one in plan.sources if one.own):,} pairs")
+    console.info(f"judging {setup.own_rows:,} pairs")
     pairs = read_pairs(setup, config.batch, scores, plan.looks)
     judge = PairJudge(config, pairs.numbers, plan.embedder)
     vectors = setup.temporary("spool/vectors.arrow")
@@ -100,7 +100,7 @@ def _recorded(setup: CurateSetup) -> dict[int, str]:
     url = join(setup.root, KNOWN)
     with made(url, MATCHES) as file:
         table: Any = file.read()
-    check_numbers(url, table["row"], sum(one.rows for one in setup.sources if one.own))
+    check_numbers(url, table["row"], setup.own_rows)
     return dict(zip(table["row"].to_pylist(), table["key"].to_pylist(), strict=True))
 
 
@@ -129,10 +129,9 @@ def _publish(setup: CurateSetup, document: CurationDocument, judge: PairJudge, t
     done = markers(setup.root, JUDGED)
     lost = {one.shard for one, _, _ in lost_files(setup.root, done.values())}
     names: Any = pa.array([None if one is None else one.value for one in REASONS], pa.string())
-    own = [one for one in setup.sources if one.own]
     left = [
         source
-        for source in own
+        for source in setup.own
         if source.stem in lost or source.stem not in done or done[source.stem].config != document["decision"]
     ]
     if left:
@@ -170,9 +169,15 @@ class Curated:
             **one,
             "root": self.root,
             "dropped": one["rows"] - one["kept"],
-            "funnel": funnel_of(checked_recipe(one["recipe"]), one["rows"], one["reasons"]),
+            "funnel": self.funnel,
             **({"warning": self.failure} if self.failure else {}),
         }
+
+    @cached_property
+    def funnel(self) -> RecipeFunnel:
+        """The pairs as they went through the recipe."""
+        one = self.document
+        return funnel_of(checked_recipe(one["recipe"]), one["rows"], one["reasons"])
 
     @cached_property
     def failure(self) -> str | None:
@@ -184,12 +189,11 @@ class Curated:
         """The funnel, the thresholds, what was done about duplicates, and how much of them was found."""
         one = self.document
         share = one["kept"] / max(1, one["rows"])
-        funnel = funnel_of(checked_recipe(one["recipe"]), one["rows"], one["reasons"])
         used = ", ".join(f"{name} {value:.4g}" for name, value in one["thresholds"].items())
         return [
             f"{self.root}: {one['kept']:,} of {one['rows']:,} pairs kept ({share:.1%})",
             "",
-            *funnel_lines(funnel),
+            *funnel_lines(self.funnel),
             "",
             f"thresholds: {used}",
             *self._measured(),

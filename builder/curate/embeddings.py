@@ -24,11 +24,12 @@ from ..stage.embeddings import FOLDER, EmbeddingFile, embeddings_of, lists_of
 from ..stage.engine import Done, Tell, Units
 from ..stage.shards import Shard, lost_files, markers
 from ..towers.checkpoint import slug_of
+from .spool import EMBEDDED
 
 if TYPE_CHECKING:
     from ..towers import DualEncoder, Embedded, ToEmbed
 
-EMBEDDED, SCORED = "curate/2-embeddings", "revalidate"
+SCORED = "revalidate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,11 @@ def _works(shard: Shard, caption: str) -> Iterator[ToEmbed]:
             yield ToEmbed(Rows(shard, table["key"], number + 1 >= count), pictures, (texts,))
 
 
+def made_with(slug: str, caption: str, dtype: str) -> str:
+    """What markers say that a shard was embedded with; what is not asked for is left out behind."""
+    return f"{slug} {caption} {dtype}".rstrip()
+
+
 def embedded(
     root: str, shards: Sequence[Shard], checkpoint: Mapping[str, Any], caption: str = "", dtype: str = ""
 ) -> Mapping[str, str]:
@@ -129,7 +135,7 @@ def embedded(
     mine = [
         one
         for one in markers(root, EMBEDDED).values()
-        if one.config.startswith(f"{slug} {caption} {dtype}".rstrip())
+        if one.config.startswith(made_with(slug, caption, dtype))
     ]
     found = {}
     for done in (_of_revalidate(root, str(checkpoint.get("fingerprint")), caption, dtype), mine):

@@ -46,8 +46,8 @@ def band(start: float) -> str:
     return f"{start:.2f}-{stop:.2f}"
 
 
-def load(setup: CurateSetup, above: float) -> Graph:
-    """The twins and edges of cosine more than `above`, of all cells."""
+def firsts(setup: CurateSetup) -> Rows:
+    """The first of the pictures with its embedding, of each row: itself, where it is alone."""
     first = np.arange(setup.rows, dtype=np.int32)
     for name in map(setup.cell, range(setup.parts)):
         url = join(setup.root, twins_of(name))
@@ -56,13 +56,18 @@ def load(setup: CurateSetup, above: float) -> Graph:
         check_numbers(url, table["row"], setup.rows)
         check_numbers(url, table["first"], setup.rows)
         first[table["row"].to_numpy()] = table["first"].to_numpy()
+    return first
+
+
+def load(setup: CurateSetup, above: float) -> Graph:
+    """The twins and edges of cosine more than `above`, of all cells."""
     ones, others, cosines = [np.empty(0, np.int32)], [np.empty(0, np.int32)], [np.empty(0)]
     for one, other, cos in edges(setup):
         some = cos > above
         ones.append(one[some])
         others.append(other[some])
         cosines.append(cos[some])
-    return Graph(np.concatenate(ones), np.concatenate(others), np.concatenate(cosines), first)
+    return Graph(np.concatenate(ones), np.concatenate(others), np.concatenate(cosines), firsts(setup))
 
 
 def edges(setup: CurateSetup) -> Iterator[tuple[Rows, Rows, npt.NDArray[np.float64]]]:
@@ -78,7 +83,7 @@ def edges(setup: CurateSetup) -> Iterator[tuple[Rows, Rows, npt.NDArray[np.float
 
 def recall(setup: CurateSetup, first: Rows) -> FoundDocument:
     """The near pairs of the sample, and how many of them the edges have, by band."""
-    own = sum(one.rows for one in setup.sources if one.own)
+    own = setup.own_rows
     ends, cosines, sample = [np.empty((2, 0), np.int32)], [np.empty(0)], 0
     for source in setup.sources:
         with made(join(setup.root, near_of(setup.part(source.number))), EDGES) as file:
@@ -109,13 +114,11 @@ def _number(ends: npt.NDArray[np.int32], rows: int) -> npt.NDArray[np.int64]:
     return number
 
 
-def write_joined(setup: CurateSetup, releases: Sequence[str]) -> None:
+def write_joined(setup: CurateSetup) -> None:
     """Write found.json, and known.parquet where releases are to be held against."""
-    if releases:
-        table = matches(_own([one for one in setup.sources if one.own]), releases)
-        setup.write(KNOWN, table)
-    graph = load(setup, np.inf)
-    write_found(setup.root, recall(setup, graph.first))
+    if setup.releases:
+        setup.write(KNOWN, matches(_own(setup.own), setup.releases))
+    write_found(setup.root, recall(setup, firsts(setup)))
 
 
 def _own(sources: Sequence[Compared]) -> Own:

@@ -56,8 +56,7 @@ def read_pairs(setup: CurateSetup, batch: str, scores: str | None, looks: Mappin
     batch: as --batch; scores: the decision of scores/, None where there is none; looks: slugs of outside models by the
     name of their number. Raises InputError where files do not belong together, UsageError for no column of --batch.
     """
-    own = [one for one in setup.sources if one.own]
-    rows = sum(one.rows for one in own)
+    rows = setup.own_rows
     numbers, hashes, hashed = np.zeros(rows, NUMBERS), np.zeros(rows, np.uint64), np.zeros(rows, np.bool_)
     for name in ("spread", "sharpness", "entropy", "risk", "text"):
         numbers[name] = np.nan

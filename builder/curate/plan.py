@@ -24,7 +24,7 @@ from ..stage.shards import STAGE as REBUILT
 from ..stage.shards import Shard, find_shards, markers
 from .against import roots_and_releases
 from .config import CurateConfig
-from .embeddings import embedded
+from .embeddings import embedded, made_with
 from .recipe import recipe_of
 from .spool import EMBEDDED, LOOKED, MEASURED, STAGE, Compared
 
@@ -93,8 +93,7 @@ class CuratePlan:
     def lacks(self, root: str, what: str) -> list[Shard]:
         """The shards without a number, or with that of other pictures. what: the pass that makes it."""
         if what == EMBEDDED:
-            caption, dtype = str(self.made_from["caption"]), str(self.made_from.get("dtype", ""))
-            found = embedded(root, self.shards, self.checkpoint, caption, dtype)
+            found = embedded(root, self.shards, self.checkpoint, *self._asked)
             return [one for one in self.shards if one.url not in found]
         folders = ["measures"] if what == MEASURED else [f"measures/{slug}" for slug in self.looks.values()]
         if not folders:
@@ -112,12 +111,18 @@ class CuratePlan:
             done |= {stem for stem, one in rebuilt.items() if f"measures/{stem}.parquet" in one.outputs}
         return [one for one in self.shards if one.stem not in done or f"{one.stem}.parquet" not in there]
 
+    @property
+    def _asked(self) -> tuple[str, str]:
+        """The caption and, where one is asked for, the precision of the embeddings."""
+        return str(self.made_from["caption"]), str(self.made_from.get("dtype", ""))
+
     def made_by(self, what: str) -> str:
         """What the markers of a pass over shards say of what it was made with."""
-        embedded = " ".join(
-            [self.slug, *(str(self.made_from[one]) for one in ("caption", "dtype") if one in self.made_from)]
-        )
-        return {MEASURED: "", EMBEDDED: embedded, LOOKED: " ".join(self.looks.values())}[what]
+        return {
+            MEASURED: "",
+            EMBEDDED: made_with(self.slug, *self._asked),
+            LOOKED: " ".join(self.looks.values()),
+        }[what]
 
     def document(self) -> PlanDocument:
         """What plan.json holds."""

@@ -6,6 +6,7 @@ measures, embeddings, looks of shards that lack them ─▶ centroids ─▶ dea
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from pathlib import Path
@@ -99,11 +100,10 @@ class Curation(Stage[CurateConfig, CuratePlan]):
     def _forget(self) -> None:
         """Remove what was found between pictures: some of them are others now, or they are compared otherwise."""
         for name in (SEARCHED, DEALT, CENTERED):
-            done = markers(self.root, name).values()
-            for path in [f"ledger/{name}/{one.shard.partition('-of-')[0]}.json" for one in done]:
-                remove(join(self.root, path))
-            for path in [path for one in done for path in one.outputs]:
-                remove(join(self.root, path))
+            for stem, one in markers(self.root, name).items():
+                remove(ledger.marker(self.root, name, stem))
+                for path in one.outputs:
+                    remove(join(self.root, path))
         remove(join(self.root, FOUND))
 
     def passes(self, plan: CuratePlan, work: Path) -> Iterator[Pass]:
@@ -122,12 +122,13 @@ class Curation(Stage[CurateConfig, CuratePlan]):
                     f"{self.root}: half searched; run danqing curate {self.root} without --decide"
                 )
             return
-        if path := lost(dataclasses.replace(setup, parts=parts)):
+        setup = dataclasses.replace(setup, parts=parts)
+        if path := lost(setup):
             raise InputError(
                 f"{join(self.root, path)}: is not as it was written; run danqing curate {self.root} without --decide"
             )
         clear(self.root, STAGE, (CENTERED, DEALT))
-        self.deciding = Curating(dataclasses.replace(setup, parts=parts), plan, self.console)
+        self.deciding = Curating(setup, plan, self.console)
         yield Pass(f"{WORK}:decision", self.deciding, iter([Unit(0)]), lock=work / "decide.lock")
 
     def left(self, plan: CuratePlan) -> dict[str, int]:
@@ -142,14 +143,9 @@ class Curation(Stage[CurateConfig, CuratePlan]):
             mine = of_rank(plan.shards, config.place)
             todo = [one for one in mine if one.stem in lacking]
             before = accumulate((one.rows for one in todo), initial=0)
-            todo = [
-                one
-                for one, rows in zip(todo, before, strict=False)
-                if not config.limit or rows < config.limit
-            ]
-            if not todo:
-                continue
-            yield self._pass(plan, setup, what, todo)
+            most = config.limit or math.inf
+            if todo := [one for one, rows in zip(todo, before, strict=False) if rows < most]:
+                yield self._pass(plan, setup, what, todo)
 
     def _pass(self, plan: CuratePlan, setup: CurateSetup, what: str, shards: list[Shard]) -> Pass:
         """The pass over single shards that makes one of OF_SHARDS."""

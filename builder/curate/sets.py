@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..disk.digests import Bools, Digests, locate
+from ..disk.digests import Bools, Digests, locate, within
 from .cosine import compiled
 
 SAME = 1e-9  # two members of a set are as near the centroid as each other, as the two of most sets are
@@ -192,8 +192,7 @@ def links(active: Bools, part: npt.NDArray[np.int64], graph: Graph) -> tuple[Row
     # Of each embedding and part the first row; edges lead from one of these to another.
     heads, of, parts = rows[new], first[new], parts[new]
     low, high = (np.searchsorted(of, graph.one, side) for side in ("left", "right"))
-    edge = np.repeat(np.arange(len(low)), high - low)
-    head = np.arange(len(edge)) - np.repeat(np.cumsum(high - low) - (high - low), high - low) + low[edge]
+    head, edge = within(low, high)
     kinds = int(part.max(initial=0)) + 1
     pairs, wanted = (
         of.astype(np.int64) * kinds + parts,

@@ -50,9 +50,7 @@ NUMBERS = pa.schema(
     [  # type: ignore[arg-type]  # the stubs make it a list of objects
         pa.field("key", pa.binary(16), nullable=False),
         pa.field("embedded", pa.bool_(), nullable=False),
-        pa.field(
-            "cos", pa.float64()
-        ),  # the exact product of the stored float16; null: no embedding, or no caption
+        pa.field("cos", pa.float64()),  # exact, of the stored float16; null: no embedding, or no caption
     ]
 )
 ROW = pa.int32()  # the number of a picture, among those of the root and then of --against
@@ -102,6 +100,16 @@ class CurateSetup(PassSetup):
     def rows(self) -> int:
         """The rows of all sources."""
         return sum(one.rows for one in self.sources)
+
+    @property
+    def own(self) -> list[Compared]:
+        """The sources that are of the root itself, which come first."""
+        return [one for one in self.sources if one.own]
+
+    @property
+    def own_rows(self) -> int:
+        """The rows of the root itself."""
+        return sum(one.rows for one in self.own)
 
     def part(self, number: int) -> str:
         """The stem of what is made of a source."""

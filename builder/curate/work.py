@@ -169,7 +169,7 @@ def cells(setup: CurateSetup, units: Units, tell: Tell) -> Iterator[Done]:
 def joined(setup: CurateSetup, units: Units, tell: Tell) -> Iterator[Done]:
     """Check the search, once."""
     for unit in units:
-        write_joined(setup, setup.releases)
+        write_joined(setup)
         yield Done(unit.number, "joined", [])
 
 

@@ -75,6 +75,15 @@ def locate(known: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> tuple[npt.NDArr
     return places, found
 
 
+def within(
+    low: npt.NDArray[np.intp], high: npt.NDArray[np.intp]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Every number of some ranges [low, high), (n,) each, one range after the other, and which range it is of."""
+    each = high - low
+    of = np.repeat(np.arange(len(each)), each)
+    return np.arange(len(of)) - np.repeat(np.cumsum(each) - each, each) + low[of], of
+
+
 def array_of(column: Any) -> Any:
     """A column, or a list, as one array of strings."""
     if not isinstance(column, pa.Array | pa.ChunkedArray):
