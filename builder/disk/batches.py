@@ -28,13 +28,16 @@ from .schema import COS_MODEL, SCORING, JudgingStage, pair_key, said_by
 
 pc: Any = compute  # its stubs know no mix of column and constant
 Verdicts = str | Sequence[str] | None  # some, or `all`; None: of the pairs that are kept
+ROW = (
+    " row"  # a column that can be read of a whole file: the number of each row; no file would have that name
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What to read of a shard.
 
-    columns: names; those that the shard lacks are left out, and `key` is made where it is lacking
+    columns: names; those that the shard lacks are left out, `key` is made where it is lacking, and ROW always
     filters: an expression, or lists as of pyarrow.parquet.read_table
     batch_size: rows; None: a row group
     part: `validation`, `train` for what that leaves, or None for all; share: of the validation split
@@ -75,17 +78,33 @@ def read(source: Any, groups: tuple[int, ...] | None, reading: Reading) -> Itera
     fragment = open_fragment(source, reading)
     schema = with_judged(fragment.physical_schema, reading.judges)
     terms = [chosen(fragment.physical_schema, reading.verdicts, mixed=SCORING in reading.judges)]
-    terms = [term for term in (*terms, Filters(reading.filters, schema).whole) if term is not None]
+    asked = Filters(reading.filters, schema)
+    terms = [term for term in (*terms, asked.whole) if term is not None]
     filters = functools.reduce(operator.and_, terms) if terms else None
     if groups is not None:
         fragment = fragment.subset(row_group_ids=groups)
     present = fragment.physical_schema.names
-    if reading.part == "validation" and "key" in present:
-        fragment = with_validation(fragment, reading.share)
-    for table in scan(fragment, reading.columns, reading.batch_size, filters, schema):
+    if ROW in reading.columns:
+        columns = [*dict.fromkeys([*reading.columns, "kept", "verdict", *asked.named])]
+        tables = _numbered(scan(fragment, columns, reading.batch_size), filters)
+    else:
+        if reading.part == "validation" and "key" in present:
+            fragment = with_validation(fragment, reading.share)
+        tables = scan(fragment, reading.columns, reading.batch_size, filters, schema)
+    for table in tables:
         if "key" in reading.columns and "key" not in present:
             table = with_key(table)
         yield table if reading.part is None else table.filter(in_part(table["key"], reading))
+
+
+def _numbered(tables: Iterable[pa.Table], filters: Any) -> Iterator[pa.Table]:
+    """The rows that pass, with their numbers: a filter that Arrow applies while it reads counts nothing it left out."""
+    done = 0
+    for table in tables:
+        numbers = pa.array(range(done, done + table.num_rows), pa.int64())
+        done += table.num_rows
+        table = table.append_column(ROW, numbers)
+        yield table if filters is None else table.filter(filters)
 
 
 def with_judged(schema: pa.Schema, judges: Iterable[JudgingStage]) -> pa.Schema:

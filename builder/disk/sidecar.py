@@ -19,7 +19,7 @@ import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
 from ..reasons import Reason
-from .batches import Reading, in_part, named, open_fragment, scan, words_of
+from .batches import ROW, Reading, in_part, named, open_fragment, scan, words_of
 from .filters import Filters
 from .parquet import group_starts
 from .schema import SCORING, JudgingStage, said_by, unlike
@@ -80,6 +80,9 @@ def read(
     span = (0, starts[-1]) if groups is None else (starts[min(groups)], starts[max(groups) + 1])
     judged = _load(beside, appended, span, starts[-1])
     judged = judged.append_column(WANTED, _wanted(judged, beside, reading, filters.implied(own)))
+    if ROW in reading.columns:
+        appended.append(pa.field(ROW, pa.int64()))
+        judged = judged.append_column(appended[-1], pa.array(range(*span), pa.int64()))
 
     if groups is not None:
         fragment = fragment.subset(row_group_ids=groups)
