@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 WIDE, NARROW = 536, 348  # pixels; the second is a phone's 390 less the margins
 FONT = 12.5
+POINTS = 240  # of a line at most: two pixels each on a wide page
+DRAWN = 1e30  # numbers beyond are shown as little as those that are not finite: axes of such lengths have no ticks
 # matplotlib draws in these colours, which nothing else has; the page puts its own, light or dark, in their place.
 INK, MUTED, RULE, PAPER = "#fe01a0", "#fe01a1", "#fe01a2", "#fe01a3"
 COLOURS = {
@@ -88,6 +91,20 @@ class Scale:
     label: str
     marks: tuple[Mark, ...] = ()
     titles: tuple[str, str] = ("kept", "dropped")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Numbers along steps, two arrays of one length; what is not finite is left out.
+
+    label: "" where the title says it; colour: a name of COLOURS; dots: whether each number is marked.
+    """
+
+    label: str
+    colour: str
+    steps: Floats
+    values: Floats
+    dots: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +202,44 @@ def against_null(
         return figure
 
     return _chart("null", draw, told)
+
+
+def lines(name: str, shown: Sequence[Line], title: str, told: str, marks: Sequence[float] = ()) -> Chart:
+    """Lines along steps, each with a band of what its points stand for; marks: steps where something happened."""
+    thinned = [(one, _thinned(one)) for one in shown]
+
+    def draw(width: int) -> Figure:
+        figure, axes = _axes(width, 230, (72, 32, 12, 40))
+        for one, (steps, low, mean, high) in thinned:
+            colour = COLOURS[one.colour]
+            axes.fill_between(steps, low, high, color=colour, alpha=0.25, linewidth=0)
+            marker = "o" if one.dots or len(steps) == 1 else None
+            axes.plot(steps, mean, color=colour, linewidth=1.6, label=one.label, marker=marker, markersize=4)
+        for step in marks:
+            axes.axvline(step, color=COLOURS["drifted"], linewidth=1, linestyle=(0, (1, 2)))
+        _title(axes, title)
+        _grid(axes)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.3g}".replace("-", "\N{MINUS SIGN}"))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.set_xlabel("step", color=MUTED)
+        _legend(axes, [one.label for one in shown], width)
+        return figure
+
+    from matplotlib.ticker import MaxNLocator
+
+    return _chart(name, draw, told)
+
+
+def _thinned(line: Line) -> tuple[Floats, Floats, Floats, Floats]:
+    """POINTS at most of a line: their steps, and the least, the mean and the largest number that each stands for."""
+    drawn = np.abs(line.values) < DRAWN
+    steps, values = line.steps[drawn], line.values[drawn]
+    parts = min(POINTS, len(values)) or 1
+    of = [(s.mean(), v.min(), v.mean(), v.max()) for s, v in zip(
+        np.array_split(steps, parts), np.array_split(values, parts), strict=True) if len(v)]  # fmt: skip
+    at, low, mean, high = np.array(of, np.float64).reshape(-1, 4).T
+    return at, low, mean, high
 
 
 def _along(axes: Axes, edges: Edges, *, log: bool) -> None:

@@ -13,7 +13,9 @@ class ReportConfig(Shared):
     """What `danqing report` was asked."""
 
     root: str = option(
-        "", "root of a re-validated or curated data set: a folder or an fsspec URL", positional=True
+        "",
+        "root of a re-validated or curated data set, or folder of a run of train: a folder or an fsspec URL",
+        positional=True,
     )
     output: str = option("", "page to write: one HTML file that needs no network", positional=True)
     samples: int = option(

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ..console import Bar, Console
 from ..disk import ledger
-from ..disk.files import join, tables_in
+from ..disk.files import join, listdir, tables_in
 from ..disk.schema import OUTCOMES
 from ..errors import InputError
 from ..reasons import Verdict
@@ -84,7 +84,9 @@ def gather(root: str, samples: int, console: Console) -> Numbers:
     numbers = Numbers(find_scored(root), find_curated(root))
     scored, curated = numbers.scored, numbers.curated
     if scored is None and curated is None:
-        find_shards(root, "reported on")  # is it a root at all, and whole?
+        if not {"images", "ledger"} & {*listdir(root)}:
+            raise InputError(f"{root}: neither a root nor a run; give the OUTPUT of danqing rebuild or train")
+        find_shards(root, "reported on")  # is it whole?
         raise InputError(f"{root}: no scores yet; run danqing revalidate {root}, or danqing curate {root}")
     if curated:
         _check_order(root, scored, curated)

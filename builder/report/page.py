@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..card import charts, funnel, values, words
@@ -23,6 +23,9 @@ from .gather import Numbers
 from .judged import couples_shown, measures_shown, plain, strips_shown
 from .samples import Gallery, Text, text, visible
 from .scored import Scored, captions
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 VERDICTS: dict[str, str] = words.VERDICTS | {
     Verdict.DEAD: "No bytes came, or there is no picture in them.",
@@ -47,19 +50,24 @@ def score(value: float | None) -> str:
     return "–" if value is None else values.decimal(value)
 
 
-def render(root: str, numbers: Numbers, galleries: list[Gallery]) -> str:
-    """The page as text."""
+def environment() -> Environment:
+    """The templates of the pages: whatever stands in a field is escaped, and a field that is missing fails."""
     import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
+    found = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         loader=jinja2.FunctionLoader(_source),
     )  # fmt: skip
     # A chart is SVG: matplotlib has escaped what stands in it.
-    environment.filters |= {
+    found.filters |= {
         "count": values.number, "score": score, "svg": Markup, "plain": plain, "visible": visible,
     }  # fmt: skip
+    return found
+
+
+def render(root: str, numbers: Numbers, galleries: list[Gallery]) -> str:
+    """The page as text."""
     known = {
         "name": visible(name_of(root)),
         "numbers": numbers,
@@ -85,7 +93,7 @@ def render(root: str, numbers: Numbers, galleries: list[Gallery]) -> str:
             "embedder": _named(numbers.curated.decision["embedder"]),
             "compared": captions(numbers.curated.plan, "curate"),
         }
-    return environment.get_template("page.html").render(known)
+    return environment().get_template("page.html").render(known)
 
 
 def _source(name: str) -> str:
@@ -249,24 +257,22 @@ def _made(root: str, numbers: Numbers) -> list[tuple[str, str]]:
             **{f"embedder {name}": value for name, value in published(told["embedder"]).items()},
             **{f"threshold of {name}": plain(value) for name, value in told["thresholds"].items()},
             **{f"duplicates, {name}": f"{count:,}" for name, count in told["sets"].items()},
-            **{
-                f"asked, {name}": _placeless(f"{value}") for name, value in asked.items() if name not in _TOLD
-            },
+            **{f"asked, {name}": placeless(f"{value}") for name, value in asked.items() if name not in _TOLD},
         }
         version = curated.plan.get("version", version)
     facts |= {"danqing": f"{version}, page {__version__}"}
     given = ((name, value) for name, value in facts.items() if value not in (None, ""))
-    return [(visible(name.replace("_", " ")), visible(_value(value))) for name, value in given]
+    return [(visible(name.replace("_", " ")), visible(worded(value))) for name, value in given]
 
 
-def _placeless(words: str) -> str:
+def placeless(words: str) -> str:
     """Words of an option, of paths and URLs among them the last part alone: where they lie is nobody's business."""
     return ",".join(
         name_of(one) if one[:1] in "/.~" or "://" in one else one for one in words.split(",") if one
     )
 
 
-def _value(value: Any) -> str:
+def worded(value: Any) -> str:
     """An option or a figure for people."""
     if isinstance(value, list):
         return ", ".join(map(str, value))

@@ -1,4 +1,4 @@
-"""`danqing report`: root ─▶ numbers ─▶ samples ─▶ one HTML page, written whole or not at all."""
+"""`danqing report`: root ─▶ numbers ─▶ samples ─▶ one HTML page, or run ─▶ its page; written whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from ..console import Console, in_words
 from ..disk.files import environment, filesystem, write_atomic
 from ..errors import UsageError, need
-from . import page, samples
+from ..stage.trained import find
+from . import page, samples, trained
 from .config import ReportConfig
 from .gather import gather
 
@@ -36,21 +37,29 @@ class PageSummary:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def run(config: ReportConfig, console: Console) -> PageSummary:
-    """Write the page.
+def run(config: ReportConfig, console: Console) -> PageSummary | trained.RunPage:
+    """Write the page about a root, or about a run of train.
 
     Raises UsageError where OUTPUT is something else, EnvironmentProblem where the extra is missing, InputError
-    where the root has no verdicts or its files contradict each other.
+    where the root has no verdicts or its files contradict each other, or the folder is neither root nor run.
     """
     _check_output(config)
     need("report", EXTRA)
+    if (record := find(config.root)) is not None:
+        return trained.RunPage(config.output, _write(config, trained.render(record)), record.at, record.total)
     numbers = gather(config.root, config.samples, console)
     galleries = samples.galleries(config.root, numbers)
-    written = page.render(config.root, numbers, galleries).encode()
+    text = page.render(config.root, numbers, galleries)
+    pictures, size = text.count('<img src="data:'), _write(config, text)
+    return PageSummary(config.output, size, pictures, numbers.manifest, numbers.kept)
+
+
+def _write(config: ReportConfig, text: str) -> int:
+    """Write the page; its bytes."""
+    written = text.encode()
     with environment(f"writing {config.output}"):
         write_atomic(config.output, written)
-    pictures = written.count(b'<img src="data:')
-    return PageSummary(config.output, len(written), pictures, numbers.manifest, numbers.kept)
+    return len(written)
 
 
 def _check_output(config: ReportConfig) -> None:

@@ -21,6 +21,7 @@ from ..disk.schema import CURATION, SPLITS
 from ..errors import InputError
 from ..options import option
 from ..reasons import Verdict
+from . import trained
 from .counts import HostCounts
 from .doubt import Lost, doubt
 from .funnels import StageFunnel, funnels_of
@@ -35,6 +36,7 @@ from .recipe import (
     paper_lines,
 )
 from .shared import Shared
+from .trained import RunRecord
 
 HOSTS_SHOWN = 10
 _PASS = re.compile(r"\d-\w+")
@@ -51,7 +53,11 @@ HOSTS_TOLD = 50  # in JSON
 class StatusConfig(Shared):
     """What `danqing status` was asked."""
 
-    root: str = option("./danqing", "root of a data set: a folder or an fsspec URL", positional=True)
+    root: str = option(
+        "./danqing",
+        "root of a data set, or folder of a run of train: a folder or an fsspec URL",
+        positional=True,
+    )
     quiet: bool = option(False, "nothing but the result and errors", shared=True)
 
 
@@ -261,8 +267,10 @@ class Funnels:
         return {"root": self.root, "stages": stages, **({"warning": told} if told else {})}
 
 
-def run(config: StatusConfig, console: Console) -> Funnels:
-    """The funnels of a root; InputError where it is no root or its ledger cannot be read."""
+def run(config: StatusConfig, console: Console) -> Funnels | RunRecord:
+    """The funnels of a root, or how far a run is; InputError where it is neither, or its ledger cannot be read."""
+    if (record := trained.find(config.root, tail=True)) is not None:
+        return record
     summary = summary_of(config.root)
     doubts = (doubt(config.root, funnel.lost) for funnel in summary.funnels if funnel.is_done)
     if warning := next(filter(None, doubts), None):
@@ -284,7 +292,8 @@ def summary_of(root: str) -> Funnels:
         curated.fetched = (rebuilt.counted.rows, rebuilt.counted.kept)
     if not funnels:
         raise InputError(
-            f"{root}: no root of a data set, as it has no ledger; give the OUTPUT of danqing crawl, refine or rebuild"
+            f"{root}: no root of a data set, as it has no ledger; give the OUTPUT of danqing crawl, refine, rebuild or "
+            "train"
         )
     return Funnels(root, funnels)
 

@@ -6,19 +6,23 @@ import re
 from xml.etree import ElementTree
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from builder.card.charts import (
     NARROW,
+    POINTS,
     WIDE,
     Chart,
     FunnelBar,
     Layer,
+    Line,
     Mark,
     Scale,
     against_null,
     funnel,
     kept_and_dropped,
+    lines,
 )  # fmt: skip
 from builder.card.histogram import FloatHistogram
 
@@ -32,6 +36,10 @@ def drawn(kept: FloatHistogram, lost: FloatHistogram | None = None, *marks: Mark
         [Layer("drifted", "drifted", lost), Layer("low score", "min_score", around(0.1, 9))] if lost else []
     )
     return kept_and_dropped("scores", kept, layers, Scale("score, cosine", marks), "a & b")
+
+
+def along(values: npt.NDArray[np.float64], *marks: float) -> Chart:
+    return lines("loss", [Line("", "kept", np.arange(1.0, len(values) + 1), values)], "Loss", "a & b", marks)
 
 
 MARK = Mark(1000, "≥ 1,000", least=True)
@@ -48,8 +56,9 @@ STEPS = [
         lambda: drawn(around(0.2), around(0)),
         lambda: drawn(FloatHistogram(np.geomspace(1, 9000, 500)), around(50), MARK),
         lambda: against_null(around(0.2), around(0), around(0), 0.07, "chance"),
+        lambda: along(np.linspace(1, 0.1, 20_000)),
     ],
-    ids=["funnel", "scores", "measure", "null"],
+    ids=["funnel", "scores", "measure", "null", "lines"],
 )
 def chart(request: pytest.FixtureRequest) -> Chart:
     made: Chart = request.param()
@@ -129,3 +138,34 @@ def test_a_threshold_is_named_where_no_kept_pair_is(least: bool, value: float, a
     chart = drawn(around(0.2), around(0), Mark(value, "named", least))
     (style,) = re.findall(r"<text([^>]*)>named<", chart.wide)
     assert f"text-anchor: {anchor}" in style or (anchor == "start" and "text-anchor" not in style)
+
+
+def path(chart: Chart) -> list[list[float]]:
+    """The points of the line, in pixels."""
+    (found,) = re.findall(r'<path d="([^"]+)"[^>]*stroke: var\(--kept\); stroke-width: 1.6', chart.wide)
+    return [[float(one) for one in point.split()] for point in re.split("[ML]", found)[1:]]
+
+
+def test_a_line_of_many_steps_has_a_point_for_two_pixels_and_keeps_its_extremes() -> None:
+    values = np.ones(20_000)
+    values[7_777] = 9
+    chart = along(values)
+    assert len(path(chart)) <= POINTS
+    ticks = [float(word.replace(",", "")) for word in words(chart) if word[0].isdigit()]
+    assert any(7 <= tick <= 9 for tick in ticks), "the axis has no room for it"
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf, 1e300])
+def test_what_is_no_number_is_left_out_of_a_line(odd: float) -> None:
+    assert len(path(along(np.array([1.0, odd, 2.0, 3.0])))) == 3
+
+
+def test_one_step_is_a_dot_and_none_is_nothing() -> None:
+    assert "<use" in along(np.array([1.0])).wide
+    assert path(along(np.array([1.0]))) != []
+    assert "Loss" in along(np.array([np.nan])).wide
+
+
+def test_marks_stand_at_their_steps() -> None:
+    first, second = (along(np.arange(10.0), *marks).wide.count("var(--drifted)") for marks in ((), (3, 4)))
+    assert second - first == 2

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from builder.cli import main
+from tests.runs import make_run
+
 from . import planted
 from .conftest import Made
 
@@ -65,6 +68,28 @@ def page(request: pytest.FixtureRequest, browser: Any, made: Made) -> Iterator[A
 @pytest.fixture(scope="module", params=[*SIZES])
 def curated_page(request: pytest.FixtureRequest, browser: Any, curated: Made) -> Iterator[Any]:
     yield from opened(browser, curated, request.param)
+
+
+@pytest.fixture(scope="module", params=[*SIZES])
+def run_page(
+    request: pytest.FixtureRequest, browser: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    folder = tmp_path_factory.mktemp("run")
+    made = Made(make_run(folder / "run"), folder / "run.html", [])
+    assert main(["report", str(made.root), str(made.page), "--quiet"]) == 0
+    yield from opened(browser, made, request.param)
+
+
+def test_the_page_of_a_run_fits_and_asks_for_nothing(run_page: Any) -> None:
+    assert run_page.told == [run_page.url]
+    assert run_page.title() == "run: how it was trained"
+    assert run_page.evaluate(TOO_WIDE) == []
+    assert run_page.locator("svg:visible").count() == 9
+    assert run_page.evaluate(SMALLEST_TEXT) >= 11
+    assert run_page.evaluate(CUT_LABELS) == []
+    assert run_page.locator("h1, h2").all_inner_texts() == [
+        "run", "Curves", "Recipe", "Pairs lost", "Checkpoints", "What it was made of",
+    ]  # fmt: skip
 
 
 def test_it_opens_without_a_complaint_and_asks_for_nothing_else(page: Any, made: Made) -> None:

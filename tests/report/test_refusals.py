@@ -39,7 +39,10 @@ def refused(root: Path, code: int, capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_a_root_that_is_not_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     err = refused(tmp_path / "none", 3, capsys)
-    assert err == f"danqing: {tmp_path}/none: no images/*.parquet in it; give the OUTPUT of danqing rebuild\n"
+    assert (
+        err
+        == f"danqing: {tmp_path}/none: neither a root nor a run; give the OUTPUT of danqing rebuild or train\n"
+    )
     planted.plant(tmp_path / "root", planted.pairs(4), [])
     shutil.rmtree(tmp_path / "root" / "ledger")
     err = refused(tmp_path / "root", 3, capsys)

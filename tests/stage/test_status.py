@@ -255,7 +255,7 @@ def test_what_is_no_root_is_code_3(tmp_path: Path, capsys: pytest.CaptureFixture
         (root / ("ledger/rebuild" if make == "ledger" else "")).mkdir(parents=True)
     assert main(["status", str(root)]) == 3
     err = capsys.readouterr().err
-    said = "no root of a data set, as it has no ledger; give the OUTPUT of danqing crawl, refine or rebuild"
+    said = "no root of a data set, as it has no ledger; give the OUTPUT of danqing crawl, refine, rebuild or train"
     assert err == f"danqing: {root}: {said}\n"
 
 
