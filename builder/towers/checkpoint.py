@@ -3,6 +3,7 @@
 ./folder                  ─▶ that folder
 google/siglip2-...        ─▶ the Hub, unless there is such a folder
 tiny                      ─▶ the one that comes with danqing, unless there is such a folder
+./run                     ─▶ the newest checkpoint of a run of danqing train
 
 (model, revision) -> Checkpoint. Neither torch nor transformers is read here: what is wrong with a checkpoint is said
 before the seconds that they take. Scores are comparable where, and only where, the fingerprints are equal.
@@ -35,12 +36,15 @@ _TOKENIZERS = {
 }
 _BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _SHARDS = "model-*-of-*.safetensors"
-FILES = (_CONFIG, *PICTURES, _TOKENIZER, _VOCABULARY, *_PIECES, *_BESIDE, _WEIGHTS, _INDEX, _SHARDS)
+PREPARING = (*PICTURES, _TOKENIZER, _VOCABULARY, *_PIECES, *_BESIDE)  # what pictures and captions go through
+FILES = (_CONFIG, *PREPARING, _WEIGHTS, _INDEX, _SHARDS)
 # The one file of pickles that is read, of Chinese-CLIP alone, which was published so; torch takes nothing but tensors
 # from it. Where there are safetensors too, these are read.
 _PICKLE = "pytorch_model.bin"
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _UNREAD = (".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5", ".gguf")  # weights in formats that are not read
+_STEP = re.compile(r"step-(\d{8,12})")  # a checkpoint of a run of danqing train, in its folder `checkpoints`
+_RUN, _SAVED = "ledger/train/plan.json", "checkpoints"
 PIP = "pip install 'danqing[siglip2]'"
 _UNQUANTISED = "give the checkpoint that it was made from, in float32 or bfloat16"
 
@@ -99,7 +103,15 @@ def find(model: str, revision: str | None = None) -> Checkpoint:
     kind = _kind(config, model)
     weights = checked(folder, config, model, (PICTURES, _TOKENIZERS[kind]))
     name = Path(model).expanduser().resolve().name
+    if _STEP.fullmatch(folder.name) and folder.parent.name == _SAVED:
+        name = f"{folder.resolve().parents[1].name}-{folder.name}"
     return Checkpoint(folder, model, name, revision, fingerprint(folder, weights), kind)
+
+
+def saved_in(run: Path) -> dict[int, Path]:
+    """The checkpoints of a run of danqing train by their steps, oldest first; none of those being written."""
+    found = [(named, path) for path in (run / _SAVED).glob("step-*") if (named := _STEP.fullmatch(path.name))]
+    return dict(sorted((int(named[1]), path) for named, path in found if path.is_dir()))
 
 
 def located(
@@ -118,6 +130,10 @@ def located(
     if local.is_dir():
         if revision is not None:
             raise InputError(f"{model}: a local folder has no revision {revision}; leave --revision out")
+        if not (local / _CONFIG).is_file() and (local / _RUN).is_file():
+            if not (saved := saved_in(local)):
+                raise InputError(f"{model}: a run of danqing train that has saved no checkpoint yet")
+            local = saved[max(saved)]
         return local, None, _read(local / _CONFIG, model)
     if local.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
         raise InputError(f"{model}: no such folder; give a folder that holds config.json, or a Hub id")

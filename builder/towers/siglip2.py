@@ -21,7 +21,6 @@ from .pixels import Patches, Preparation, Squash
 from .text import PADDING, WORD_PIECES
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from .checkpoint import Checkpoint
@@ -40,6 +39,19 @@ class Loaded:
     bias: float
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A checkpoint read and checked, in float32 on the CPU. levels: (gain, shift) of pixels, see _normalisation.
+
+    length: of a caption in tokens.
+    """
+
+    model: Any
+    preparation: Preparation
+    levels: tuple[Tensor, Tensor]
+    length: int
+
+
 class Towers:
     """The forward of either tower, of pictures as uint8 (n, *shape) with their grids, and of token ids (n, length)."""
 
@@ -56,8 +68,11 @@ class Towers:
         pooling.forward = _Probe(pooling)
         if naflex:
             positions = model.vision_model.embeddings
-            positions.resize_positional_embeddings = _Positions(positions.resize_positional_embeddings)
+            positions.resize_positional_embeddings = self._positions(positions.resize_positional_embeddings)
         return model
+
+    def _positions(self, compute: Any) -> Any:
+        return _Positions(compute)
 
     def eager(self) -> None:
         """Run as Python says."""
@@ -99,6 +114,24 @@ class Towers:
 
     def _caption(self, ids: Tensor) -> Tensor:
         return _unit(self._model.text_model(input_ids=ids))
+
+
+class LearningTowers(Towers):
+    """The towers of a model whose weights change from one forward to the next. Its grids may be on the device too."""
+
+    def image(self, pixels: Tensor, grid: Tensor) -> Tensor:
+        """Embeddings as of Towers, with their graph."""
+        return super().image(pixels, grid.cpu() if self._naflex else grid)
+
+    def _positions(self, compute: Any) -> Any:
+        import torch
+
+        def resized(table: Tensor, spatial_shapes: Tensor, max_length: int) -> Tensor:
+            shapes, which = torch.unique(spatial_shapes.cpu(), dim=0, return_inverse=True)
+            found: Tensor = compute(table, shapes, max_length)[on_device(which, table.device)]
+            return found
+
+        return torch.compiler.disable(resized)  # type: ignore[no-untyped-call]
 
 
 class ChineseTowers(Towers):
@@ -193,6 +226,13 @@ def load(checkpoint: Checkpoint, options: Options) -> Loaded:
     Raises EnvironmentProblem where torch, transformers or the device is missing or broken; InputError where weights
     are missing or are of another shape than the configuration says.
     """
+    whole = read(checkpoint, options.decode)
+    with explained(checkpoint.model):
+        return _loaded(checkpoint, options, whole)
+
+
+def read(checkpoint: Checkpoint, decode: str) -> Whole:
+    """A checkpoint with all its weights, and its own preparation of pictures. Raises as `load` does."""
     with explained(checkpoint.model):
         import torch
         from transformers import AutoModel
@@ -212,17 +252,20 @@ def load(checkpoint: Checkpoint, options: Options) -> Loaded:
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # they are in the report
             )
-        return _loaded(checkpoint, options, processor, model, report)
+        chinese, config = checkpoint.kind == CHINESE_CLIP, model.config
+        if fault := unfit(report) if chinese else _misfit(report, config):
+            raise InputError(f"{checkpoint.model}: {fault}; download the checkpoint again")
+        preparation = _preparation(checkpoint, processor, config.vision_config, fast=decode == "fast")
+        levels = _normalisation(checkpoint, processor, preparation)
+        longest = int(config.text_config.max_position_embeddings)
+        return Whole(model, preparation, levels, min(longest, WORD_PIECES) if chinese else longest)
 
 
-def _loaded(checkpoint: Checkpoint, options: Options, processor: Any, model: Any, report: Any) -> Loaded:
-    """The checkpoint that transformers read, checked and put in its place."""
+def _loaded(checkpoint: Checkpoint, options: Options, whole: Whole) -> Loaded:
+    """The checkpoint that was read, put in its place."""
     import torch
 
-    chinese = checkpoint.kind == CHINESE_CLIP
-    if fault := unfit(report) if chinese else _misfit(report, model.config):
-        raise InputError(f"{checkpoint.model}: {fault}; download the checkpoint again")
-    preparation = _preparation(checkpoint, processor, model.config.vision_config, options)
+    model, chinese = whole.model, checkpoint.kind == CHINESE_CLIP
     chosen = place(options, sum(weight.numel() for weight in model.parameters()))
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
@@ -236,15 +279,13 @@ def _loaded(checkpoint: Checkpoint, options: Options, processor: Any, model: Any
     scale = float(model.logit_scale.detach().exp())
     bias = 0.0 if chinese else float(model.logit_bias.detach())
     model = model.to(chosen.device, chosen.dtype).eval().requires_grad_(False)
-    levels = _normalisation(checkpoint, processor, preparation, chosen.device)
-    text = model.config.text_config
-    longest = int(text.max_position_embeddings)
+    gain, shift = (one.to(chosen.device) for one in whole.levels)
     return Loaded(
-        towers=(ChineseTowers if chinese else Towers)(model, levels, naflex=checkpoint.naflex),
+        towers=(ChineseTowers if chinese else Towers)(model, (gain, shift), naflex=checkpoint.naflex),
         place=chosen,
-        preparation=preparation,
-        dim=int(model.config.projection_dim if chinese else text.projection_size),
-        length=min(longest, WORD_PIECES) if chinese else longest,
+        preparation=whole.preparation,
+        dim=int(model.config.projection_dim if chinese else model.config.text_config.projection_size),
+        length=whole.length,
         scale=scale,
         bias=bias,
     )
@@ -272,9 +313,9 @@ def _misfit(report: Any, config: Any) -> str | None:
     return None
 
 
-def _preparation(checkpoint: Checkpoint, processor: Any, vision: Any, options: Options) -> Preparation:
+def _preparation(checkpoint: Checkpoint, processor: Any, vision: Any, *, fast: bool) -> Preparation:
     """The preparation that the checkpoint's own processor names, held against the configuration of the tower."""
-    fast, resample = options.decode == "fast", int(processor.resample)
+    resample = int(processor.resample)
     if checkpoint.naflex:
         patch, limit = int(processor.patch_size), int(processor.max_num_patches)
         if patch != vision.patch_size:
@@ -297,9 +338,7 @@ def _preparation(checkpoint: Checkpoint, processor: Any, vision: Any, options: O
     return Squash(vision.image_size, resample, fast)
 
 
-def _normalisation(
-    checkpoint: Checkpoint, processor: Any, preparation: Preparation, device: torch.device
-) -> tuple[Tensor, Tensor]:
+def _normalisation(checkpoint: Checkpoint, processor: Any, preparation: Preparation) -> tuple[Tensor, Tensor]:
     """(gain, shift), to be applied to uint8 levels in the last dimension: (level * factor - mean) / std."""
     import torch
 
@@ -312,7 +351,7 @@ def _normalisation(
         raise InputError(
             f"{checkpoint.model}: its processor divides levels by {std.tolist()}; take the one published with it"
         )
-    return gain.float().to(device), shift.float().to(device)
+    return gain.float(), shift.float()
 
 
 @contextlib.contextmanager
