@@ -63,16 +63,22 @@ class _Met:
             before = int(taken[: distributed.get_rank() * len(own)].sum())
         return cls(_rows(image, valid).float(), _rows(every, taken).float(), taken, before)
 
-    def blocks(self, scale: Tensor, bias: Tensor, chunk: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """Pictures, how wrong each is about each caption (chunk, captions), and a view of that about its own.
+    def blocks(self, chunk: int) -> Iterator[slice]:
+        """The pictures, by so many."""
+        return (slice(at, at + chunk) for at in range(0, len(self.image), chunk))
 
-        A logit where the caption is another's and its negative where it is the own one: softplus is the loss.
+    def wrong(self, rows: slice, scale: Tensor, bias: Tensor) -> Tensor:
+        """How wrong pictures are about captions: logits, but their negatives where a caption is the own one.
+
+        The loss is softplus of it. (pictures, captions).
         """
-        for at in range(0, len(self.image), chunk):
-            rows = slice(at, at + chunk)
-            wrong = (self.image[rows] @ self.captions.T).mul_(scale).add_(bias)
-            own = wrong.diagonal(self.first + at)
-            yield rows, wrong, own.neg_()
+        found = (self.image[rows] @ self.captions.T).mul_(scale).add_(bias)
+        self.own(found, rows).neg_()
+        return found
+
+    def own(self, table: Tensor, rows: slice) -> Tensor:
+        """A view of what such a table says of pictures and their own captions."""
+        return table.diagonal(self.first + rows.start)
 
 
 class _SigmoidLoss(torch.autograd.Function):
@@ -86,8 +92,8 @@ class _SigmoidLoss(torch.autograd.Function):
             scale, bias = scale.float(), bias.float()
             # Infinite logits of the right sign cost nothing: what is not finite has to be seen nevertheless.
             total = 0 * (met.image.sum() + met.captions.sum() + scale.sum() + bias.sum())
-            for _, wrong, _ in met.blocks(scale, bias, chunk):
-                total += softplus(wrong).sum()
+            for rows in met.blocks(chunk):
+                total += softplus(met.wrong(rows, scale, bias)).sum()
             loss: Tensor = total * world() / max(1, len(met.captions))
             return loss
 
@@ -98,13 +104,14 @@ class _SigmoidLoss(torch.autograd.Function):
             met = _Met.of(image, text, valid)
             by_image, by_captions = torch.zeros_like(met.image), torch.zeros_like(met.captions)
             by_scale = by_bias = torch.zeros((), device=image.device)
-            for rows, wrong, own in met.blocks(scale.float(), bias.float(), ctx.chunk):
-                by_logit = wrong.sigmoid_()
-                own.neg_()
+            for rows in met.blocks(ctx.chunk):
+                by_logit = met.wrong(rows, scale.float(), bias.float()).sigmoid_()
+                met.own(by_logit, rows).neg_()
                 torch.mm(by_logit, met.captions, out=by_image[rows])
                 by_captions.addmm_(by_logit.T, met.image[rows])
                 by_scale = by_scale + (by_image[rows] * met.image[rows]).sum()
                 by_bias = by_bias + by_logit.sum()
+                del by_logit  # rather than hold it while the next one is made
             part = outer[0] * world() / max(1, len(met.captions))
             by_image, by_captions = by_image.mul_(part * scale), by_captions.mul_(part * scale)
             by_image = _put_back(by_image, valid)

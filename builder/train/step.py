@@ -77,17 +77,13 @@ def within_memory(
 ) -> tuple[Tensor, int]:
     """Do as `gradients`, with gradients that are none before, in half as large micro-batches if memory runs out.
 
-    The loss, and the micro-batch to go on with. Raises EnvironmentProblem where that is one pair already, and where
-    there are other ranks, which wait for this one in a collective that it cannot come back to.
+    The loss, and the micro-batch to go on with. Raises EnvironmentProblem where not even one pair fits. Where there are
+    other ranks the error goes on to the caller: they wait in a collective that this one cannot come back to.
     """
+    if world() > 1 or isinstance(model, WRAPPED):
+        return gradients(model, batch, micro, chunk), micro
     while (loss := _within(gradients, model, batch, micro, chunk)) is None:
-        if world() > 1 or isinstance(model, WRAPPED):
-            raise EnvironmentProblem(
-                f"out of memory with micro-batches of {micro} on one of {world()} ranks; the same command with "
-                f"--micro-batch {max(1, micro // 2)} goes on from the last checkpoint"
-            )
-        model.zero_grad()
-        micro = _halved(micro, console)
+        micro = _going_on(micro // 2, console)
     return loss, micro
 
 
@@ -96,21 +92,20 @@ def trial(model: nn.Module, batch: Prepared, micro: int, chunk: int, console: Co
 
     One micro-batch goes through the model, forward and backward, beside room for AdamW's state and for the loss. The
     gradients, none before, are none again. No collective but for the least of all ranks; so weights that ranks share
-    out (FSDP2) are not tried, as their forward is one. Raises EnvironmentProblem where one pair does not fit.
+    out (FSDP2) are not tried, as their forward is one. Raises EnvironmentProblem, on all ranks, where one pair does not
+    fit.
     """
-    micro = min(micro, len(batch.valid))
+    fits = micro = min(micro, len(batch.valid))
     if isinstance(model, FSDPModule):
         return micro
     alone: nn.Module = model.module if isinstance(model, DistributedDataParallel) else model
-    fits = micro
-    while _within(_tried, alone, batch, fits, chunk) is None:
-        alone.zero_grad()
-        fits = _halved(fits, console)
+    while fits and _within(_tried, alone, batch, fits, chunk) is None:
+        fits //= 2
     if world() > 1:
         least = torch.tensor(fits, device=batch.valid.device)
         distributed.all_reduce(least, distributed.ReduceOp.MIN)
         fits = int(least)
-    return fits
+    return fits if fits == micro else _going_on(fits, console)
 
 
 def _features(model: nn.Module, batch: Prepared, rows: slice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -126,8 +121,6 @@ def _by_feature(
     """The loss, and its gradient by every feature, by scale and by bias."""
     with torch.no_grad():
         found = [_features(model, batch, piece) for piece in pieces]
-    # Under autocast around all of this, weights cast without a graph would be taken for those with one.
-    torch.clear_autocast_cache()
     image, text = torch.cat([one[0] for one in found]), torch.cat([one[1] for one in found])
     leaves = [one.detach().requires_grad_() for one in (image, text, *found[0][2:])]
     loss = sigmoid_loss(leaves[0], leaves[1], batch.valid, leaves[2], leaves[3], chunk)
@@ -155,7 +148,11 @@ def _tried(model: nn.Module, batch: Prepared, micro: int, chunk: int) -> bool:
     found = _features(model, batch, slice(0, micro))
     image, rows = found[0], len(batch.valid)
     # The captions of all ranks with their gradient, a rank's features with theirs, logits with what softplus makes.
-    room = world() * rows * 2 * image.shape[1] + 4 * rows * image.shape[1] + 2 * chunk * world() * rows
+    room = (
+        world() * rows * 2 * image.shape[1]
+        + 4 * rows * image.shape[1]
+        + 2 * min(chunk, rows) * world() * rows
+    )
     state.append(torch.empty(room, device=image.device))
     _carry_on(found, [torch.zeros_like(one) for one in found])
     model.zero_grad()
@@ -175,19 +172,18 @@ def _within(
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    model.zero_grad()
+    torch.cuda.empty_cache()
     return None
 
 
-def _halved(micro: int, console: Console) -> int:
-    """Half as many pairs. Raises EnvironmentProblem where there is one."""
-    if micro == 1:
+def _going_on(micro: int, console: Console) -> int:
+    """Say what it goes on with. Raises EnvironmentProblem where that is nothing."""
+    if micro == 0:
         raise EnvironmentProblem(
             "out of memory with one pair; free memory, try --gradient-checkpointing, or take a smaller checkpoint"
         )
     console.warn(
-        f"out of memory: going on with micro-batches of {micro // 2}, to the same gradient; --micro-batch "
-        f"{micro // 2} starts so"
+        f"out of memory: going on with micro-batches of {micro}, to the same gradient; --micro-batch {micro} starts so"
     )
-    return micro // 2
+    return micro
