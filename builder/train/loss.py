@@ -102,7 +102,7 @@ class _SigmoidLoss(torch.autograd.Function):
         image, text, valid, scale, bias = ctx.saved_tensors
         with torch.autocast(image.device.type, enabled=False):
             met = _Met.of(image, text, valid)
-            by_image, by_captions = torch.zeros_like(met.image), torch.zeros_like(met.captions)
+            by_image, by_captions = torch.empty_like(met.image), torch.zeros_like(met.captions)
             by_scale = by_bias = torch.zeros((), device=image.device)
             for rows in met.blocks(ctx.chunk):
                 by_logit = met.wrong(rows, scale.float(), bias.float()).sigmoid_()

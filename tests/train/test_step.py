@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
+import resource
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.fsdp import fully_shard
 from torch.nn.functional import normalize
 from torch.nn.parallel import DistributedDataParallel
 
@@ -18,6 +22,7 @@ from builder.train.step import gradients, trial, within_memory
 
 from .ranks import on_ranks
 
+TINY = Path(__file__).resolve().parents[2] / "builder" / "towers" / "tiny"
 PAIRS = 16
 CHUNK = 5
 
@@ -132,28 +137,32 @@ def test_under_autocast_the_gradient_reaches_every_weight() -> None:
 MICROS = (PAIRS, PAIRS // 4, 3)
 
 
-def counted() -> list[dict[str, Any]]:
-    """For each micro-batch: loss, gradients, and how often ranks summed gradients up; then a trial."""
+def shared_out() -> dict[str, Any]:
+    """What two ranks tell: gradients by micro-batch, how often they summed up; under FSDP2; what a trial found."""
     rank, world = distributed.get_rank(), distributed.get_world_size()
     own = Batch.of(slice(rank * PAIRS // world, (rank + 1) * PAIRS // world))
-    told: list[dict[str, Any]] = []
+    told: dict[str, Any] = {"ddp": [], "fsdp": []}
     for micro in MICROS:
         sums: list[int] = []
 
         def hook(_, bucket, sums=sums):  # type: ignore[no-untyped-def]  # torch compares annotations
             sums.append(len(bucket.gradients()))
             done = distributed.all_reduce(bucket.buffer().div_(world), async_op=True).get_future()
-            return done.then(lambda one: one.value()[0])
+            return done.then(lambda summed: summed.value()[0])
 
         model = DistributedDataParallel(Small())
         model.register_comm_hook(None, hook)
         loss = gradients(model, own, micro, CHUNK)
-        told.append({"loss": loss, "grads": grads(model.module), "sums": sum(sums)})
-    # The second rank has room for three pairs alone.
-    bare = Small(most=100 if rank == 0 else 3)
+        told["ddp"].append({"loss": loss, "grads": grads(model.module), "sums": sum(sums)})
+        sharded = fully_shard(Small())
+        loss = gradients(sharded, own, micro, CHUNK)
+        whole = {name: one.full_tensor() for name, one in grads(sharded).items()}
+        told["fsdp"].append({"loss": loss, "grads": whole})
     said = Said()
-    fits = trial(DistributedDataParallel(bare), own, PAIRS, CHUNK, said.console)
-    told.append({"fits": fits, "said": said.text})
+    # The second rank has room for three pairs alone.
+    small = DistributedDataParallel(Small(most=100 if rank == 0 else 3))
+    told["fits"] = trial(small, own, PAIRS, CHUNK, said.console), said.text
+    told["untried"] = trial(sharded, own, PAIRS, CHUNK, said.console)
     with pytest.raises(torch.OutOfMemoryError):
         within_memory(DistributedDataParallel(Small(most=0)), own, 3, CHUNK, said.console)
     with pytest.raises(EnvironmentProblem, match="one pair"):
@@ -161,27 +170,101 @@ def counted() -> list[dict[str, Any]]:
     return told
 
 
+class Wide(Small):
+    """Small, with 16 MiB a pair that its gradient is made from."""
+
+    def forward(self, pixels: Tensor, grid: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        image, text, scale, bias = super().forward(pixels, grid, ids)
+        wide = torch.tanh(image.repeat(1, 1 << 19))  # 16 MiB a pair, and as much for the gradient
+        return image + 0 * wide.mean(1, keepdim=True), text, scale, bias
+
+
+def confined() -> dict[str, Any]:
+    """What one process tells when it may have 192 MiB more than it has."""
+    (pages,) = re.findall(r"VmSize:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    resource.setrlimit(resource.RLIMIT_AS, (int(pages) * 1024 + (192 << 20), resource.RLIM_INFINITY))
+    said, model = Said(), Wide()
+    fits = trial(model, Batch.of(), PAIRS, CHUNK, said.console)
+    loss, micro = within_memory(model, Batch.of(), PAIRS, CHUNK, said.console)
+    return {"fits": fits, "micro": micro, "loss": loss, "grads": grads(model), "said": said.text}
+
+
+def on_a_rank() -> dict[str, Any]:
+    return confined() if distributed.get_world_size() == 1 else shared_out()
+
+
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[list[dict[str, Any]]]]:
-    return on_ranks(counted, tmp_path_factory.mktemp("ranks"), (2,))
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[str, Any]]]:
+    return on_ranks(on_a_rank, tmp_path_factory.mktemp("ranks"), (1, 2))
 
 
+@pytest.mark.parametrize("wrapped", ["ddp", "fsdp"])
 @pytest.mark.parametrize("number", range(len(MICROS)))
-def test_on_two_ranks_too_and_summed_up_once(
-    ranks: dict[int, list[list[dict[str, Any]]]], number: int
-) -> None:
+def test_on_two_ranks_too(ranks: dict[int, list[dict[str, Any]]], number: int, wrapped: str) -> None:
     loss, wanted = whole()
     for rank in ranks[2]:
-        found = rank[number]
+        found = rank[wrapped][number]
         assert found["loss"].item() == pytest.approx(loss.item(), rel=1e-6)
         equal(found["grads"], wanted)
-        assert found["sums"] == len(wanted)  # every weight's gradient, once
 
 
-def test_ranks_agree_on_what_fits_all(ranks: dict[int, list[list[dict[str, Any]]]]) -> None:
+def test_ranks_sum_up_once_a_step(ranks: dict[int, list[dict[str, Any]]]) -> None:
+    assert [[one["sums"] for one in rank["ddp"]] for rank in ranks[2]] == [
+        [4] * len(MICROS)
+    ] * 2  # four weights
+
+
+def test_ranks_agree_on_what_fits_all(ranks: dict[int, list[dict[str, Any]]]) -> None:
     for rank in ranks[2]:
-        assert rank[-1]["fits"] == 2
-        assert "--micro-batch 2" in rank[-1]["said"]
+        fits, said = rank["fits"]
+        assert fits == 2
+        assert said.count("\n") == 1
+        assert "--micro-batch 2" in said
+        assert rank["untried"] == PAIRS // 2
+
+
+def test_memory_that_is_not_there(ranks: dict[int, list[dict[str, Any]]]) -> None:
+    (found,), (loss, wanted) = ranks[1], whole()
+    assert 0 < found["fits"] < PAIRS
+    assert 0 < found["micro"] < PAIRS
+    assert found["loss"].item() == pytest.approx(loss.item(), rel=1e-6)
+    equal(found["grads"], wanted)
+
+
+class Published(nn.Module):
+    """The checkpoint that comes with danqing, by transformers."""
+
+    def __init__(self) -> None:
+        from transformers import SiglipModel
+
+        super().__init__()
+        self.model = SiglipModel.from_pretrained(TINY, dtype=torch.float32)
+
+    def forward(self, pixels: Tensor, grid: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        found = self.model(pixel_values=pixels, input_ids=ids)
+        return found.image_embeds, found.text_embeds, self.model.logit_scale.exp(), self.model.logit_bias
+
+
+def test_a_real_checkpoint_gets_the_gradients_of_its_own_loss() -> None:
+    model, made = Published(), torch.Generator().manual_seed(5)
+    text, side = model.model.config.text_config, model.model.config.vision_config.image_size
+    batch = Batch(
+        torch.randn(5, 3, side, side, generator=made),
+        torch.ones(5, 2),
+        torch.randint(0, text.vocab_size, (5, text.max_position_embeddings), generator=made),
+        torch.ones(5, dtype=torch.bool),
+    )
+    theirs = model.model(pixel_values=batch.pixels, input_ids=batch.ids, return_loss=True).loss
+    theirs.backward()
+    wanted = grads(model)
+    largest = max(one.abs().max() for one in wanted.values())
+    for micro in (5, 2):
+        model.zero_grad()
+        found = gradients(model, batch, micro, 2)
+        assert found.item() == pytest.approx(theirs.item(), rel=1e-5)
+        assert grads(model).keys() == wanted.keys()
+        for name, one in grads(model).items():
+            assert (one - wanted[name]).abs().max() <= 1e-5 * largest, name
 
 
 def test_a_trial_halves_until_it_fits_and_leaves_nothing_behind() -> None:
