@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 PYTEST_FLAGS ?= --numprocesses auto --dist worksteal
+# Bytecode is kept: the thousand processes that tests start would each compile all of ours anew.
+export PYTHONDONTWRITEBYTECODE :=
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := setup.cfg pyproject.toml constraints.txt
