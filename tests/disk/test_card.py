@@ -128,7 +128,7 @@ OTHERS = {
     "no front matter": "# A set\n\n| `outcomes/` | one row per manifest row: kept or dropped, and why |\n",
     "not YAML": "---\n{ : [\n---\n\n# A set\n",
     "no date": root_card(["train"], "parquet").replace("pretty_name:", "date: 2026-02-30\npretty_name:", 1),
-    "nested": "---\nconfigs: " + "[" * 2000 + "\n---\n",
+    "nested": "---\nconfigs: " + "[" * 1000 + "\n---\n",  # deeper than Python goes
     "open front matter": "---\nconfigs: []\n",
     "a list": "---\n- configs\n---\n",
     "no configs": "---\nlicense: mit\n---\n",
