@@ -7,6 +7,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,14 @@ from .test_page import report
 SHARD = "train-00001-of-00002.parquet"
 RISK = Measuring().risk
 EMPTY = {"name": "nothing", "reasons": []}
+
+
+@dataclass(frozen=True)
+class Odd:
+    """A folder and the page of a root in it."""
+
+    folder: Path
+    page: Page
 
 
 @pytest.fixture(scope="module")
@@ -291,10 +300,28 @@ def test_hostile_words_are_words(curated: Made, page: Page) -> None:
     assert all(value.startswith("data:image/jpeg;base64,") for value in page.attributes("src"))
 
 
-def test_no_samples_no_pictures(curated: Made, tmp_path: Path) -> None:
-    page = report(curated.root, tmp_path / "none.html", "--samples", "0")
-    assert page.count("img") == 0
-    assert "sets" in page.tables
+@pytest.fixture(scope="module")
+def odd(curated: Made, tmp_path_factory: pytest.TempPathFactory) -> Odd:
+    """A page without samples: of a root without pictures, of models on this machine and of words that are markup."""
+    folder = tmp_path_factory.mktemp("odd")
+    root = Path(shutil.copytree(curated.root, folder / "root"))
+    for path in (root / "images").iterdir():
+        pq.write_table(pq.read_table(path, columns=["key", "url"]), path)
+    steps = [{**one, "name": f"<i>{one['name']}"} for one in RECIPE["steps"]]
+    paper = [{**one, "name": "<b>row"} for one in RECIPE["paper"]]
+    change(root, recipe={"steps": steps, "paper": paper}, sets={"<b>": 1}, recall={"<b>": [1, 1]})
+    at = f"{folder}/models/tuned"
+    change(root, embedder={"model": at, "name": "tuned", "revision": None, "fingerprint": "b" * 32})
+    plan = root / "ledger/curate/plan.json"
+    against = f"{folder}/earlier,s3://bucket/older"
+    asked = {"embedder": at, "against": against, "image_classifier": "Freepik/nsfw"}
+    plan.write_text(json.dumps(json.loads(plan.read_text()) | {"config": asked}))
+    return Odd(folder, report(root, folder / "page.html", "--samples", "0"))
+
+
+def test_no_samples_no_pictures_and_none_is_read(odd: Odd) -> None:
+    assert odd.page.count("img") == 0
+    assert "sets" in odd.page.tables
 
 
 def refused(root: Path, capsys: pytest.CaptureFixture[str]) -> str:
@@ -372,14 +399,10 @@ def test_a_reason_that_is_none(root: Path, capsys: pytest.CaptureFixture[str]) -
     assert f"curated/{SHARD}: \"<script>document.title='ran'" in refused(root, capsys)
 
 
-def test_names_of_steps_are_words(root: Path, tmp_path: Path) -> None:
-    steps = [{**one, "name": f"<i>{one['name']}"} for one in RECIPE["steps"]]
-    paper = [{**one, "name": "<b>row"} for one in RECIPE["paper"]]
-    change(root, recipe={"steps": steps, "paper": paper}, sets={"<b>": 1}, recall={"<b>": [1, 1]})
-    page = report(root, tmp_path / "page.html")
-    assert "<i>its luminance varies" in page.text
-    assert "19 <b>row" in page.text
-    assert page.count("b") == 0
+def test_names_of_steps_are_words(odd: Odd) -> None:
+    assert "<i>its luminance varies" in odd.page.text
+    assert "19 <b>row" in odd.page.text
+    assert odd.page.count("b") == 0
 
 
 def test_numbers_of_another_model_are_not_counted(root: Path) -> None:
@@ -393,12 +416,6 @@ def test_numbers_of_another_model_are_not_counted(root: Path) -> None:
         }  # fmt: skip
 
 
-def test_no_picture_is_read_that_is_not_shown(root: Path, tmp_path: Path) -> None:
-    for path in (root / "images").iterdir():
-        pq.write_table(pq.read_table(path, columns=["key", "url"]), path)
-    assert "sets" in report(root, tmp_path / "page.html", "--samples", "0").tables
-
-
 def test_pictures_that_are_not_those_that_were_curated(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -407,19 +424,9 @@ def test_pictures_that_are_not_those_that_were_curated(
     assert "its rows are not those of" in refused(root, capsys)
 
 
-def test_what_lies_on_this_machine_is_told_by_its_name(root: Path, tmp_path: Path) -> None:
-    at = f"{tmp_path}/models/tuned"
-    change(root, embedder={"model": at, "name": "tuned", "revision": None, "fingerprint": "b" * 32})
-    plan = root / "ledger/curate/plan.json"
-    asked = {
-        "embedder": at,
-        "against": f"{tmp_path}/earlier,s3://bucket/older",
-        "image_classifier": "Freepik/nsfw",
-    }
-    plan.write_text(json.dumps(json.loads(plan.read_text()) | {"config": asked}))
-    page = report(root, tmp_path / "page.html", "--samples", "0")
-    assert str(tmp_path) not in page.text
-    assert "bucket" not in page.text
-    assert "looked at with tuned" in page.text
-    assert "earlier,older" in page.text
-    assert "Freepik/nsfw" in page.text
+def test_what_lies_on_this_machine_is_told_by_its_name(odd: Odd) -> None:
+    assert str(odd.folder) not in odd.page.text
+    assert "bucket" not in odd.page.text
+    assert "looked at with tuned" in odd.page.text
+    assert "earlier,older" in odd.page.text
+    assert "Freepik/nsfw" in odd.page.text
