@@ -85,6 +85,8 @@ def test_no_test_changes_a_constant_of_ours() -> None:
     ours = re.compile(r"[\"']builder\.")
     found: Counter[str] = Counter()
     for path in (ROOT / "tests").rglob("*.py"):
+        if "monkeypatch.setattr" not in path.read_text(encoding="utf-8"):
+            continue
         tree = tree_of(path)
         modules = {
             alias.asname or alias.name

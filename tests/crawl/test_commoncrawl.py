@@ -11,7 +11,7 @@ from builder.crawl.links import stands_in
 from builder.crawl.wat import WatPage, pages
 from builder.stage.chinese import has_han
 
-FILES, PAGES = 2, 1000  # pages of a file
+FILES, PAGES = 2, 500  # pages of a file
 
 
 def read(folder: Path, chinese: float = 0.06) -> list[list[WatPage]]:
