@@ -24,7 +24,7 @@ def test_who_waits_for_a_lock_whose_folder_is_removed_locks_the_new_file(tmp_pat
     waiter.start()
     shutil.rmtree(path.parent)
     first.release()
-    waiter.join(20)
+    waiter.join()
     assert taken == [True]
     third = Lock(path)
     assert not third.acquire()  # what the second holds is the file that is there

@@ -32,7 +32,7 @@ def test_room_is_given_by_weight() -> None:
 
     def meet(pixels: int) -> None:
         with room.share(pixels):
-            together.wait(60)
+            together.wait()
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(enter, [60, 100, 41, 1000] * 50))

@@ -80,7 +80,7 @@ async def test_what_comes_unasked_is_no_answer_to_the_next_request(unasked: byte
     async with RawSite(twice, http(200, b"second")) as site, Fetcher(LIMITS, ME) as fetcher:
         assert (await fetcher.fetch(site.url("/1"))).body == b"first"
         speak.set()
-        await asyncio.wait_for(site.left.wait(), 5)
+        await site.left.wait()
         assert (await fetcher.fetch(site.url("/2"))).body == b"second"
 
 
