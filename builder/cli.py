@@ -92,6 +92,12 @@ STAGES: Mapping[str, Row] = {
         "builder.published.verify:VerifyConfig",
         "builder.published.verify:run",
     ),
+    "train": Row(
+        "train a SigLIP or SigLIP2 checkpoint on, from the stream of a root, on as many GPUs as there are",
+        "builder.train.config:TrainConfig",
+        "builder.train.runner:run",
+        {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"},
+    ),
     "report": Row(
         "look at what was kept and what was not: one page, with pictures",
         "builder.report.config:ReportConfig",
@@ -176,7 +182,9 @@ def main(arguments: Sequence[str] | None = None, stages: Mapping[str, Row] = STA
         console = Console(quiet=config.quiet, json=as_json, no_color=config.no_color)
         for name, value in row.variables.items():
             os.environ.setdefault(name, value)
-        summary: Result = load(row.run)(config, console)
+        summary: Result | None = load(row.run)(config, console)
+        if summary is None:  # another rank of the run tells
+            return 0
         failed = getattr(summary, "failure", None)
         told = True
         if as_json:

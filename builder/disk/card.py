@@ -105,7 +105,7 @@ _ROW = re.compile(r"^\| `(?:scores|curated)/` \|.*\n", re.MULTILINE)
 
 def is_ours(card: str) -> bool:
     """Whether the front matter of a README.md is what `root_card` writes, whatever else stands in the file."""
-    return _pairs_of(_parsed(card)[0]) is not None
+    return _pairs_of(parsed(card)[0]) is not None
 
 
 def offer(root: str, *, scored: bool | None = None, curated: bool | None = None) -> bool:
@@ -123,7 +123,7 @@ def offering(card: str, *, scored: bool | None = None, curated: bool | None = No
     Or the opposite: the card of a root that is neither any more. None: as the card has it. What a user wrote into the
     card stays; it comes back as it is where its front matter is not ours.
     """
-    data, body = _parsed(card)
+    data, body = parsed(card)
     pairs = _pairs_of(data)
     if pairs is None or not pairs["data_files"][0]["path"].endswith(".parquet"):
         return card
@@ -186,7 +186,7 @@ def _are_dicts(value: Any) -> TypeGuard[list[Document]]:
     return isinstance(value, list) and all(isinstance(one, dict) for one in value)
 
 
-def _parsed(card: str) -> tuple[Document, str]:
+def parsed(card: str) -> tuple[Document, str]:
     """The front matter of a card and what follows it; an empty one where there is none that can be read.
 
     An editor may have given it a byte order mark or line ends of its own, which the hub reads all the same.

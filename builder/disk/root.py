@@ -114,6 +114,10 @@ def _of_passes(stage: str, passes: Sequence[str], spool: Sequence[str]) -> Footp
 
 CRAWL = _of_passes("crawl", ("files", "buckets", "layout", "shards"), ("rows", "pairs", "hashes", "hosts"))
 REFINE = _of_passes("refine", ("steps", "thresholds", "buckets", "shards"), ("rows", "words", "pairs"))
+# A folder of its own, whose checkpoints train itself names and removes.
+TRAIN = Footprint(
+    ("train",), (), ("checkpoints", "log.jsonl", "ledger/train", "images"), ".train", "train-", upon=(),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

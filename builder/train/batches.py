@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -85,7 +85,7 @@ class Feed:
         self.preparation, self.captions = preparation, captions
         self.stall = 0.0
 
-    def batches(self, first: int, last: int, rank: int, world: int) -> Iterator[TrainBatch]:
+    def batches(self, first: int, last: int, rank: int, world: int) -> Generator[TrainBatch]:
         """The batches first, first + 1, ... last - 1, of which this rank has its part; `close` ends the threads.
 
         Raises UsageError where ranks cannot share out the streams, and what reading raises.
