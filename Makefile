@@ -78,7 +78,7 @@ $(VENV)/core.stamp: $(VENV)/pip.stamp $(SETUP)
 	@touch $@
 
 $(VENV)/demo.stamp: $(VENV)/core.stamp
-	$(INSTALL) -e '.[crawl,refine,siglip2,curate,report,release]'
+	$(INSTALL) -e '.[crawl,refine,siglip2,curate,report,release,train]'
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/core.stamp

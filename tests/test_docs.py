@@ -33,6 +33,7 @@ PAGES = [ROOT / name for name in ("README.md", "README.zh.md", "CONTRIBUTING.md"
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 FENCED = re.compile(r"^```([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+TORCHRUN = re.compile(r"^torchrun .*--no-python +")
 PLACE = re.compile(r"`([\w/]+\.py)`::`([\w.]+)`")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -52,10 +53,10 @@ def commands(text: str) -> list[list[str]]:
     lines += re.findall(r"`([^`\n]+)`", FENCED.sub("", text))
     found = []
     for line in lines:
-        line = line.strip().removeprefix("$ ")
+        line = TORCHRUN.sub("", line.strip().removeprefix("$ "))
         words = shlex.split(line, comments=True) if line.startswith("danqing ") else []
-        # `danqing <stage> INPUT OUTPUT` is the pattern of all commands, and no command.
-        if words[1:] and words[1:2] != ["<stage>"]:
+        # `danqing <stage> INPUT OUTPUT` is the pattern of all commands, and no command; nor is one of a loop.
+        if words[1:] and words[1:2] != ["<stage>"] and "$" not in line:
             ends = (i for i, word in enumerate(words) if word in {"|", "&&", ";", ">", "2>", "&"})
             found.append(words[1 : next(ends, len(words))])
     return found

@@ -5,6 +5,7 @@
     the same web a year later ─▶ danqing rebuild ─▶ danqing revalidate ─▶ danqing curate ─▶ danqing report,
     load_dataset("danqing")
     both roots ─▶ danqing release, to folders ─▶ danqing verify, stock load_dataset, danqing rebuild --verify-hash
+    what was kept ─▶ danqing train
 
 Every step drives danqing as a user does, by its command line and its public module, and compares what came out
 with what was planted.

@@ -20,7 +20,7 @@ from .drive import PATIENCE, Demo
 from .truth import Share, Truth, outcomes_of, verdicts_of
 from .web import PlantedRow
 
-NEEDED = ("torch", "transformers", "numba", "matplotlib", "jinja2", "mlcroissant")
+NEEDED = ("torch", "transformers", "numba", "matplotlib", "jinja2", "mlcroissant", "accelerate")
 # Both captions are scored, because a third of the alt texts say little: 红色圆形 fits one picture in 56.
 MODEL = ("--model", "tiny", "--caption", "both")
 # Among 900 pairs no p is below 0.001, and the caption is all that speaks for a pair.

@@ -1,4 +1,4 @@
-"""The steps of `danqing demo`: crawl.py and refine.py, here those of the rebuild, later.py, curate.py and release.py.
+"""The steps of `danqing demo`: here those of the rebuild; crawl, refine, later, curate, release and train bring theirs.
 
 Each step tells what it does, drives danqing by its command line or its public module, and adds a line to
 `differences` for whatever came out otherwise than planted.
@@ -19,7 +19,7 @@ from ..console import Console, in_time, table
 from ..disk.files import environment
 from ..errors import InputError, VerificationError, need
 from ..refine.config import EXTRA
-from . import crawl, curate, later, refine, release, sheet, web
+from . import crawl, curate, later, refine, release, sheet, train, web
 from .config import DemoConfig
 from .drive import PATIENCE, Demo, end
 from .host import Host
@@ -30,7 +30,7 @@ MADE = (
     "web", "crawl", "candidates", "candidates-warc", "dropped", "manifest", "blocklist.txt", "refined",
     "danqing", "danqing-killed", "truth.parquet", "pairs.png",
     "web-later", "danqing-later", "truth-later.parquet", "report.html",
-    "released", "takedown.txt", "danqing-again",
+    "released", "takedown.txt", "danqing-again", "run", "run-again", "run.html",
 )  # fmt: skip
 SHEET = 24  # pairs on the contact sheet
 
@@ -57,7 +57,8 @@ class DemoSummary:
         if not self.verdicts:
             return [head, look]
         found = ", ".join(f"{count:,} {verdict}" for verdict, count in self.verdicts.items())
-        return [head, f"a year later: {found}", look, f"and at {self.folder}/report.html"]
+        pages = f"and at {self.folder}/report.html, and {self.folder}/run.html of the training"
+        return [head, f"a year later: {found}", look, pages]
 
     def as_dict(self) -> dict[str, Any]:
         """The summary as JSON."""
@@ -163,7 +164,7 @@ STEPS: tuple[tuple[str, Callable[[Demo], None]], ...] = (
     ("Look at every picture", look),
     ("Kill a rebuild half-way, and resume it", kill_and_resume),
 )
-SECOND = (*later.STEPS, *curate.STEPS, *release.STEPS)
+SECOND = (*later.STEPS, *curate.STEPS, *release.STEPS, *train.STEPS)
 
 
 def run(config: DemoConfig, console: Console) -> DemoSummary:
@@ -182,7 +183,7 @@ def run(config: DemoConfig, console: Console) -> DemoSummary:
         for number, (heading, step) in enumerate(steps, 1):
             demo.say("", f"{number}. {heading}")
             step(demo)
-    told = f"{missing}: for the second half, pip install 'danqing[siglip2,curate,report,release]'"
+    told = f"{missing}: for the second half, pip install 'danqing[siglip2,curate,report,release,train]'"
     demo.say("", *([told] if missing else []))
     if demo.differences:
         raise VerificationError(

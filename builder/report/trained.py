@@ -159,5 +159,5 @@ def _made(record: RunRecord) -> list[tuple[str, str]]:
         **plan.get("config", {}),
         "danqing": f"{plan.get('version', 'unknown')}, page {__version__}",
     }
-    given = ((name, placeless(worded(one))) for name, one in facts.items() if one not in (None, ""))
+    given = ((name, placeless(worded(one))) for name, one in facts.items() if one not in (None, "", {}))
     return [(visible(name.replace("_", " ")), visible(one)) for name, one in given]

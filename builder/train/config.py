@@ -54,8 +54,8 @@ class TrainConfig(Shared):
 
     model: str = option(
         MODEL,
-        "SigLIP or SigLIP2 checkpoint to begin with, fixed or NaFlex: a Hub id or a local folder; tiny: a toy that "
-        "comes with danqing",
+        "SigLIP or SigLIP2 checkpoint to begin with, fixed or NaFlex: a Hub id, a local folder, or an earlier run; "
+        "tiny: a toy that comes with danqing",
         content=True,
     )
     revision: str | None = option(None, "branch, tag or commit of --model on the Hub", content=True)
@@ -66,7 +66,7 @@ class TrainConfig(Shared):
         content=True,
     )
     subset: str = option(
-        "", "so many pairs alone, as 30M, by a hash of their keys: a smaller subset lies in every larger one",
+        "", "so many pairs alone, as 30M: those with the smallest keys, so a smaller subset lies in every larger one",
         content=True,
     )  # fmt: skip
     verdicts: str = option(

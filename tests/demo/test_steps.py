@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder.cli import main
-from builder.demo import later, sheet, steps
+from builder.demo import later, sheet, steps, train
 from builder.demo.config import DemoConfig
 from builder.demo.drive import Demo
 from builder.demo.steps import compare, prepare
@@ -42,6 +42,9 @@ def test_the_demo_ends_well_and_tells_each_step(
     assert "pairs that all judges keep, and no other" in told
     assert "pairs that were kept, and their pictures byte for byte" in told
     assert "pairs of the released bytes, and nothing of what was taken out" in told
+    assert told.count("$ danqing train") == 2
+    assert "every step saw its pairs: 25 steps of" in told
+    assert "the checkpoint that was written is the one that was validated" in told
     assert (tmp_path / "d" / "pairs.png").stat().st_size > 10_000
     assert (tmp_path / "d" / "report.html").stat().st_size > 10_000
 
@@ -119,7 +122,16 @@ def test_the_summary_is_one_object_and_two_lines_or_four() -> None:
     assert len(summary.lines()) == 2
     told = replace(summary, verdicts={"same": 70, "drifted": 10}).lines()
     assert told[1] == "a year later: 70 same, 10 drifted"
-    assert told[3] == "and at demo/report.html"
+    assert told[3] == "and at demo/report.html, and demo/run.html of the training"
+
+
+def test_a_loss_that_does_not_fall_is_a_difference_where_the_pairs_are_enough() -> None:
+    falls, stays = [1.0] * 9 + [0.5] * 9, [0.5] * 9 + [1.0] * 9
+    assert train.fallen(falls, enough=True) == ([], "mean loss of the first 2 steps 1.000, of the last 0.500")
+    assert train.fallen(stays, enough=False)[0] == []
+    assert train.fallen(stays, enough=True)[0] == [
+        "mean loss of the first 2 steps 0.500, of the last 1.000: it did not fall"
+    ]
 
 
 def test_without_the_extras_the_first_half_runs_and_the_rest_is_named(
@@ -130,7 +142,7 @@ def test_without_the_extras_the_first_half_runs_and_the_rest_is_named(
     assert main(["demo", str(tmp_path), "--pairs", "100"]) == 0
     told = capsys.readouterr().out
     assert (
-        "no a_model_library here: for the second half, pip install 'danqing[siglip2,curate,report,release]'"
+        "no a_model_library here: for the second half, pip install 'danqing[siglip2,curate,report,release,train]'"
         in told
     )
     assert later.STEPS[0][0] not in told
