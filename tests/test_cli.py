@@ -88,6 +88,7 @@ MISSING = {
     "curate": ["gone", "--embedder", "tiny"],
     "release": ["gone", "out", "--license", "mit"],
     "verify": ["gone"],
+    "train": ["gone", "run", "--model", "tiny"],
     "report": ["gone", "page.html"],
     "status": ["gone"],
     "demo": ["--no-such-flag"],

@@ -65,11 +65,11 @@ def card(plan: TrainPlan, at: State, opened: Opened, precision: str) -> str:
     return f"---\n{dump(_head(plan, opened, origin))}\n---\n{fill('trained.md', facts)}"
 
 
-def _recipe(plan: TrainPlan, opened: Opened, precision: str) -> Iterator[dict[str, Any]]:
+def _recipe(plan: TrainPlan, opened: Opened, precision: str) -> Iterator[Mapping[str, Any]]:
     """A row for each value of SOURCES: here, in the paper, its source, and whether this departs from the paper."""
-    here: dict[str, Any] = asdict(plan.config.recipe)
+    here: Mapping[str, Any] = asdict(plan.config.recipe)
     if plan.config.steps:
-        here["epochs"] = round(plan.steps * plan.config.batch_size / plan.pairs, 3)
+        here = {**here, "epochs": round(plan.steps * plan.config.batch_size / plan.pairs, 3)}
     made, length = opened.preparation, opened.captions.length
     side = f"up to {made.limit} patches of {made.patch}" if isinstance(made, Patches) else f"{made.size}"
     told = {
@@ -116,7 +116,7 @@ def _origin(opened: Opened) -> dict[str, str]:
     return {name: one for name, one in found.items() if known[name]}
 
 
-def _head(plan: TrainPlan, opened: Opened, origin: Mapping[str, str]) -> dict[str, Any]:
+def _head(plan: TrainPlan, opened: Opened, origin: Mapping[str, str]) -> dict[str, object]:
     """The front matter, as the Hub reads it."""
     base, data = opened.checkpoint, repository_of(address(plan.config.input))
     head = {

@@ -25,7 +25,7 @@ _reduce = getattr(distributed, "reduce_scatter_single", None) or distributed.red
 def sigmoid_loss(
     image: Tensor, text: Tensor, valid: Tensor, scale: Tensor, bias: Tensor, chunk: int
 ) -> Tensor:
-    """This rank's part of the loss, times the number of ranks; float32, of no dimension.
+    """The part of the loss that is this rank's, times the number of ranks; float32, of no dimension.
 
     image, text: (n, d), row by row a pair, n the same on every rank. valid: (n,), whether a pair takes part; one that
     does not is no negative either. scale, bias: logit = scale * cosine + bias. The sum of softplus(-logit) over pairs

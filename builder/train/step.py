@@ -33,11 +33,11 @@ class Prepared(Protocol):
 
     @property
     def pixels(self) -> Tensor:
-        """As the model takes them."""
+        """Pictures as the model takes them."""
 
     @property
     def grid(self) -> Tensor:
-        """As the model takes them."""
+        """Shapes of pictures as the model takes them."""
 
     @property
     def ids(self) -> Tensor:

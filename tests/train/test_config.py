@@ -34,7 +34,7 @@ def test_the_mix_of_captions(text: str, shares: dict[str, float]) -> None:
              "alt_text:inf", "alt_text,alt_text", "alt_text:1:2", ","],
 )  # fmt: skip
 def test_a_mix_that_is_none(text: str) -> None:
-    with pytest.raises(UsageError, match="--text .*write captions with their shares"):
+    with pytest.raises(UsageError, match=r"--text .*write captions with their shares"):
         config(text=text)
 
 
@@ -47,7 +47,7 @@ def test_a_subset(text: str, pairs: int | None) -> None:
 
 @pytest.mark.parametrize("text", ["0", "-3", "3G", "10M,30M", "many", "0.2"])
 def test_a_subset_that_is_none(text: str) -> None:
-    with pytest.raises(UsageError, match="--subset .*write a number of pairs"):
+    with pytest.raises(UsageError, match=r"--subset .*write a number of pairs"):
         config(subset=text)
 
 

@@ -155,7 +155,7 @@ def test_a_run_begun_otherwise_is_refused_by_name(
 def test_a_root_that_changed_is_refused(web: Path, whole: Path, tmp_path: Path) -> None:
     make_web(tmp_path / "web")
     (tmp_path / "web/images/train-00002-of-00003.parquet").unlink()
-    with pytest.raises(UsageError, match="was trained with data .* then, .* now"):
+    with pytest.raises(UsageError, match=r"was trained with data .* then, .* now"):
         trained(tmp_path / "web", whole)
 
 
@@ -180,7 +180,7 @@ def test_a_dry_run_touches_nothing(web: Path, tmp_path: Path) -> None:
 
 
 def test_a_data_set_is_no_folder_for_a_run(web: Path) -> None:
-    with pytest.raises(UsageError, match="no root of ours.*holds images"):
+    with pytest.raises(UsageError, match=r"no root of ours.*holds images"):
         trained(web, web)
 
 
