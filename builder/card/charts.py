@@ -219,7 +219,7 @@ def lines(name: str, shown: Sequence[Line], title: str, told: str, marks: Sequen
             axes.axvline(step, color=COLOURS["drifted"], linewidth=1, linestyle=(0, (1, 2)))
         _title(axes, title)
         _grid(axes)
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.3g}".replace("-", "\N{MINUS SIGN}"))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.5g}".replace("-", "\N{MINUS SIGN}"))
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlabel("step", color=MUTED)
