@@ -9,6 +9,7 @@ import itertools
 import os
 import shutil
 import socket
+import sys
 import tarfile
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -40,6 +41,14 @@ _numbers = itertools.count()
 def pytest_xdist_auto_num_workers() -> int:
     """Two more workers than cores: tests wait a third of their time for processes and sockets."""
     return len(os.sched_getaffinity(0)) + 2
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """Write what has been measured: xdist kills a worker that takes ten seconds to end, and all it knows is lost."""
+    coverage = sys.modules.get("coverage")
+    if coverage and (measured := coverage.Coverage.current()):
+        measured.save()
 
 
 def _is_loopback(name: str) -> bool:
