@@ -5,21 +5,29 @@ from __future__ import annotations
 import io
 import json
 import os
+import resource
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from builder.console import Console
-from builder.errors import InputError, VerificationError
+from builder.errors import EnvironmentProblem, InputError, VerificationError
 from builder.towers import find
 from builder.train import checkpoints
 from builder.train.checkpoints import State
 from builder.train.config import TrainConfig
 from builder.train.model import Opened, open_model, optimizer_of
+
+from .ranks import on_ranks
 
 CPU = torch.device("cpu")
 CARD = "---\ntags: []\n---\n# A card\n"
@@ -281,3 +289,85 @@ def test_remove_takes_every_checkpoint_and_nothing_else(tmp_path: Path) -> None:
     checkpoints.remove(run.folder)
     assert sorted(os.listdir(tmp_path / "checkpoints")) == ["mine", "step-00000003"]
     assert (tmp_path / "elsewhere").is_dir()
+
+
+@pytest.mark.parametrize("limit", [500, 100_000, 1_200_000], ids=["config", "weights", "optimizer"])
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(tmp_path: Path, pair: Path, limit: int) -> None:
+    shutil.copytree(pair, tmp_path, dirs_exist_ok=True)
+    run = Run(tmp_path)
+    run.restore()
+    run.step()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        with pytest.raises(
+            EnvironmentProblem, match=r"step-00000003: cannot be written: .*too large.*mend it"
+        ):
+            run.save()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert sorted(os.listdir(tmp_path / "checkpoints")) == ["step-00000001", "step-00000002"]
+    assert run.save().is_dir()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.train.test_checkpoints import Run
+
+run = Run(Path(sys.argv[1]))
+run.restore()
+run.step()
+sys.addaudithook(lambda event, _: os.kill(os.getpid(), signal.SIGKILL) if event == "os.rename" else None)
+run.save()
+"""
+
+
+def test_a_save_that_is_killed_leaves_the_one_before(tmp_path: Path, pair: Path) -> None:
+    shutil.copytree(pair, tmp_path, dirs_exist_ok=True)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    left = sorted(os.listdir(tmp_path / "checkpoints"))
+    assert left[1:] == ["step-00000001", "step-00000002"]
+    assert left[0].startswith(".step-00000003.")
+    assert (tmp_path / "checkpoints" / left[0] / "state/train.json").is_file()  # all but the rename was done
+    checkpoints.sweep(tmp_path)
+    assert sorted(os.listdir(tmp_path / "checkpoints")) == left[1:]
+    run = Run(tmp_path)
+    at = run.restore()
+    assert at is not None
+    assert at.step == 2
+
+
+def _shared_out() -> Any:
+    """A run whose ranks share out weights and moments: restored, a step on, and what rank 0 gathers then."""
+    folder = Path(os.environ["CHECKPOINTS_OF"])
+    run = Run(folder)
+    for tower in (run.model.model.vision_model, run.model.model.text_model):
+        for layer in tower.encoder.layers:
+            fully_shard(layer)
+    fully_shard(run.model)
+    run.optimizer = optimizer_of(run.model, TrainConfig(learning_rate=0.01).recipe)
+    run.restore()
+    made = torch.Generator().manual_seed(run.at.step)
+    for weight in run.model.parameters():
+        assert isinstance(weight, DTensor)
+        noise = torch.randn(weight.shape, generator=made)
+        weight.grad = distribute_tensor(noise, weight.device_mesh, weight.placements)
+    run.optimizer.step()
+    return *checkpoints.gathered(run.model, run.optimizer), run.model.levels()
+
+
+def test_any_number_of_ranks_goes_on_from_a_checkpoint(tmp_path: Path, pair: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("CHECKPOINTS_OF", str(pair))
+    alone = Run(pair)
+    alone.restore()
+    alone.step()
+    weights, known = checkpoints.gathered(alone.model, alone.optimizer)
+    (first, second) = on_ranks(_shared_out, tmp_path, [2])[2]
+    for mine, theirs in zip((weights, known), first, strict=False):
+        assert mine.keys() == theirs.keys()
+        for name, tensor in mine.items():
+            torch.testing.assert_close(theirs[name], tensor, rtol=0, atol=1e-7)
+    assert second[:2] == ({}, {})
+    assert first[2] == second[2] == pytest.approx(alone.model.levels())

@@ -1,21 +1,31 @@
+"""The model that is trained: its features are those that score, and every weight gets the gradient that it should."""
+
 from __future__ import annotations
 
 import io
+import json
+import os
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
 
 from builder.console import Console
-from builder.errors import InputError
+from builder.errors import EnvironmentProblem, InputError
 from builder.towers import DualEncoder, Options, ToEmbed, find
 from builder.train.config import TrainConfig
 from builder.train.model import Opened, open_model, optimizer_of
+from builder.train.step import gradients
 
 from ..checkpoints import make_chinese, make_fixed, make_naflex
 from ..towers import stock
+from .ranks import on_ranks
 
 CPU = torch.device("cpu")
 
@@ -162,8 +172,6 @@ def test_autocast_keeps_embeddings_scale_and_loss_in_float32(folder: Path) -> No
 
 
 def test_dropout_of_a_checkpoint_is_off(tmp_path: Path) -> None:
-    import json
-
     path = make_fixed(tmp_path / "dropping") / "config.json"
     config = json.loads(path.read_text())
     for tower in ("text_config", "vision_config"):
@@ -183,3 +191,67 @@ def test_chinese_clip_is_refused(tmp_path: Path) -> None:
 def test_a_tokenizer_that_pads_on_the_left_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="pads on the left"):
         opened(make_fixed(tmp_path / "left", pads="left"))
+
+
+def _learned() -> Any:
+    """The gradients of DDP over this rank's share of pairs: directly, and by features that are cached."""
+    rank, world = dist.get_rank(), dist.get_world_size()
+    one = opened(os.environ["LEARN_FROM"])
+    pairs = batch(one, stock.pictures()[:4], stock.CAPTIONS[:4])
+    pixels, grid, ids = (part.tensor_split(world)[rank] for part in pairs)
+    share = SimpleNamespace(pixels=pixels, grid=grid, ids=ids, valid=torch.ones(len(ids), dtype=torch.bool))
+    model = DistributedDataParallel(one.model)
+    found: list[Any] = []
+    for micro in (len(ids), 1):
+        gradients(model, share, micro, 3)
+        found.append({name: weight.grad for name, weight in one.model.named_parameters()})
+        model.zero_grad()
+    return found
+
+
+def test_ranks_learn_what_one_process_does(folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("LEARN_FROM", str(folder))
+    found = on_ranks(_learned, tmp_path, [1, 2])
+    alone, (first, second) = found[1][0], found[2]
+    for number, wanted in enumerate(alone):
+        for name, tensor in wanted.items():
+            assert torch.equal(first[number][name], second[number][name]), name
+            torch.testing.assert_close(first[number][name], tensor, atol=1e-5, rtol=1e-4, msg=name)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute")  # of torch to itself
+def test_compiled_towers_have_the_same_gradients(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The C++ compiler would take a minute; what torch captures does not depend on it."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    found = []
+    for compiled in ("off", "on"):
+        one = opened(folder, compile=compiled)
+        loss(one.model, batch(one, stock.pictures(), stock.CAPTIONS)).backward()
+        found.append({name: weight.grad for name, weight in one.model.named_parameters()})
+    for name, grad in found[0].items():
+        torch.testing.assert_close(found[1][name], grad, atol=1e-6, rtol=1e-5, msg=name)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_no_compiler_is_one_line_where_compiling_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor import config
+
+    monkeypatch.setattr(config.cpp, "cxx", ("/nonexistent/c++",))
+    with pytest.raises(EnvironmentProblem, match=r"--compile on: .*leave it at auto"):
+        opened("tiny", compile="on")
+    said = io.StringIO()
+    opened("tiny").model.compile_towers("auto", Console(stream=said))
+    assert "running without torch.compile" in said.getvalue()
+
+
+def test_gradient_checkpointing_holds_less(folder: Path) -> None:
+    held = []
+    for on in (False, True):
+        one = opened(folder, gradient_checkpointing=on)
+        sizes: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor, sizes=sizes: (sizes.append(tensor.nbytes), tensor)[1], lambda tensor: tensor
+        ):
+            loss(one.model, batch(one, stock.pictures(), stock.CAPTIONS))
+        held.append(sum(sizes))
+    assert held[1] < held[0] / 2
