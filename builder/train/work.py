@@ -144,9 +144,9 @@ class Loop:
         if run.place[0] == 0:
             checkpoints.save(run.folder, self.at, weights, optimizer, run.opened, run.card(self.at))
             checkpoints.prune(run.folder, run.config.keep)
-        if dist.is_initialized():
-            dist.barrier()
         self.saved = self.at.step
+        if dist.is_initialized():
+            dist.barrier()  # a rank that is gone is noticed here, and not in the midst of the next step
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
