@@ -197,7 +197,7 @@ def _accelerator(config: TrainConfig, names: list[str]) -> Any:
     """The Accelerator of this rank: device, precision, ranks and trackers."""
     import torch
     from accelerate import Accelerator, InitProcessGroupKwargs
-    from accelerate.utils import FullyShardedDataParallelPlugin
+    from accelerate.utils import FullyShardedDataParallelPlugin, ProjectConfiguration
 
     from ..towers.device import Options, place
 
@@ -206,7 +206,9 @@ def _accelerator(config: TrainConfig, names: list[str]) -> Any:
         cpu=chosen.device.type == "cpu",
         mixed_precision="bf16" if chosen.dtype == torch.bfloat16 else "no",
         log_with=names or None,
-        project_dir=config.output,
+        project_config=ProjectConfiguration(
+            config.output, logging_dir=str(local_path(config.output) / "tensorboard")
+        ),
         fsdp_plugin=FullyShardedDataParallelPlugin(fsdp_version=2) if config.sharding == "fsdp2" else None,
         kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
     )

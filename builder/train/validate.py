@@ -6,12 +6,14 @@ between runs with the same number of them alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
-from torch.nn.functional import logsigmoid
+
+from .loss import sigmoid_loss, world
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,46 +31,33 @@ def validate(model: Any, batch: TrainBatch, micro: int, chunk: int) -> Mapping[s
             model(batch.pixels[at : at + micro], batch.grid[at : at + micro], batch.ids[at : at + micro])
             for at in range(0, len(batch.ids), micro)
         ]
-        image, text, valid = (
-            _gathered(one)
-            for one in (torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts]), batch.valid)
-        )
-        scale, bias = map(float, parts[0][2:])
-        found = _figures(image[valid].float(), text[valid].float(), (scale, bias), chunk)
+        image, text = (torch.cat([part[side] for part in parts]) for side in (0, 1))
+        loss = sigmoid_loss(image, text, batch.valid, parts[0][2], parts[0][3], chunk)
+        if world() > 1:
+            dist.all_reduce(loss)
+        image, text, valid = (_gathered(one) for one in (image, text, batch.valid))
     model.train()
-    return {"pairs": float(valid.sum()), **dict(zip(NAMES, found, strict=True))}
+    pairs = int(valid.sum())
+    first = [_first(*both, chunk) for both in ((image[valid], text[valid]), (text[valid], image[valid]))]
+    figures = (float(loss) / world() if pairs else math.nan, *first)
+    return {"pairs": float(pairs), **dict(zip(NAMES, figures, strict=True))}
 
 
-def _figures(image: Tensor, text: Tensor, levels: tuple[float, float], chunk: int) -> tuple[float, ...]:
-    """Loss and R@1 both ways of (n, d) vectors; a pair that ties with another is not found first.
-
-    levels: scale and bias of the logits.
-    """
-    count = len(image)
-    if not count:
-        return (float("nan"),) * len(NAMES)
-    loss, own = image.new_zeros(()), (image * text).sum(1)
-    first = [image.new_zeros(()), image.new_zeros(())]
-    for at in range(0, count, chunk):
-        rows = slice(at, at + chunk)
-        for number, (one, other) in enumerate(((image, text), (text, image))):
-            cosines = one[rows] @ other.T
-            index = torch.arange(at, at + len(cosines), device=image.device)
-            if number == 0:
-                logits = levels[0] * cosines + levels[1]
-                labels = torch.full_like(logits, -1)
-                labels[index - at, index] = 1
-                loss -= logsigmoid(labels * logits).sum()
-            cosines[index - at, index] = -torch.inf
-            first[number] += (own[rows] > cosines.max(1).values).sum()
-    return tuple(float(one) / count for one in (loss, *first))
+def _first(asking: Tensor, asked: Tensor, chunk: int) -> float:
+    """The share of rows that are nearer to their own than to any other; a tie is not nearer. NaN of no rows."""
+    own, found = (asking * asked).sum(1), 0
+    for at in range(0, len(asking), chunk):
+        cosines = asking[at : at + chunk] @ asked.T
+        cosines.diagonal(at).fill_(-torch.inf)
+        found += int((own[at : at + chunk] > cosines.max(1).values).sum())
+    return found / len(asking) if len(asking) else math.nan
 
 
 def _gathered(part: Tensor) -> Tensor:
     """The parts of all ranks, which are of one shape, in their order."""
-    if not dist.is_initialized():
+    if world() == 1:
         return part
     sent = part.to(torch.uint8) if part.dtype == torch.bool else part
-    parts = [torch.empty_like(sent) for _ in range(dist.get_world_size())]
+    parts = [torch.empty_like(sent) for _ in range(world())]
     dist.all_gather(parts, sent.contiguous())
     return torch.cat(parts).to(part.dtype)

@@ -156,11 +156,16 @@ class Loop:
         except (DanqingError, OSError):
             raise
         except RuntimeError as error:
-            if not dist.is_initialized() or is_out_of_memory(error):
+            again = ""
+            if is_out_of_memory(error):
+                what, again = "out of memory", f" with --micro-batch {max(1, self.micro // 2)}"
+            elif dist.is_initialized():
+                what = "another rank is gone, or the network between them"
+            else:
                 raise
+            where = f"rank {self.run.place[0]}: {what}, after step {self.at.step}: {first_line(error)}"
             raise EnvironmentProblem(
-                f"rank {self.run.place[0]}: another rank is gone, or the network between them, after step "
-                f"{self.at.step}: {first_line(error)}; the same command goes on from step {self.saved}"
+                f"{where}; the same command{again} goes on from step {self.saved}"
             ) from error
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.train.runs import logged, make_web, trained
 
+COUNTED = ("step", "epoch", "pairs", "lost")
 # Rank 1 is killed as rank 0 is about to have a checkpoint of that name, where one is given.
 RANKS = """
 import os, signal, sys, torch
@@ -65,7 +66,11 @@ def test_a_rank_that_dies_is_named_and_one_rank_goes_on(tmp_path: Path) -> None:
     assert line.endswith("the same command goes on from step 4")
     trained(tmp_path / "web", tmp_path / "run")
     for one, other in zip(logged(tmp_path / "run"), logged(tmp_path / "whole"), strict=True):
-        assert (one["step"], one.get("pairs"), one.get("lost")) == (other["step"], other.get("pairs"), other.get("lost"))
+        assert (one["step"], one.get("pairs"), one.get("lost")) == (
+            other["step"],
+            other.get("pairs"),
+            other.get("lost"),
+        )
         if one["step"] <= 2:  # later AdamW makes more of the last bits of a sum
             assert one.get("loss") == pytest.approx(other.get("loss"), rel=1e-4)
     done = [json.loads((tmp_path / run / "ledger/train/done.json").read_bytes()) for run in ("run", "whole")]
