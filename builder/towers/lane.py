@@ -175,7 +175,9 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
-def slots(shapes: dict[str, tuple[tuple[int, ...], torch.dtype]], device: torch.device) -> list[Slot]:
+def slots(
+    shapes: dict[str, tuple[tuple[int, ...], torch.dtype]], device: torch.device, count: int = SLOTS
+) -> list[Slot]:
     """Slots with tensors of these shapes and types. Raises EnvironmentProblem where the host has no room for them."""
     import torch
 
@@ -190,11 +192,11 @@ def slots(shapes: dict[str, tuple[tuple[int, ...], torch.dtype]], device: torch.
         )
 
     try:
-        return [slot() for _ in range(SLOTS)]
+        return [slot() for _ in range(count)]
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
         rows = min(shape[0] for shape, _ in shapes.values())
         raise EnvironmentProblem(
-            f"out of memory on the host for {SLOTS} batches of {rows}; choose a smaller --batch-size"
+            f"out of memory on the host for {count} batches of {rows}; choose a smaller --batch-size"
         ) from error

@@ -3,7 +3,7 @@
     units ──readers──▶ pairs of each stream ──feeder──▶ slots, filled by a pool of threads ──▶ TrainBatch
 
 Which pairs a batch holds, and what becomes of each, follows from its number: threads only change when it is ready.
-What waits is bounded: the window at hand of each stream, AHEAD pairs besides, and lane.SLOTS batches. An error in any
+What waits is bounded: the window at hand of each stream, AHEAD pairs besides, and SLOTS batches. An error in any
 thread reaches whoever iterates; who stops iterating ends them all.
 """
 
@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 READERS = 4  # windows that are read side by side: on a local disk one would do, of a store most of the time is waiting
+SLOTS = 3  # batches: one in the loop, one that is ready, one that is being filled
+SHARED = 4  # units that are kept as streams share them: of a small root that is all of them
 AHEAD = 4096  # pairs that are read ahead, at least a batch; 100 MB of pictures of 25 kB
 # Pairs that a thread takes at a time: of pictures as in towers.batch; of captions, whose tokenizer is locked, more.
 PICTURES, TEXTS = 8, 256
@@ -139,14 +141,13 @@ class Feed:
             "valid": ((rows,), torch.bool),
         }
 
-    def read(self, stretch: Stretch) -> list[RawPair]:
-        """The pairs of a window, in their order. Raises what PairSource.read raises."""
+    def window(self, stretch: Stretch, tables: Mapping[int, Future[pa.Table]]) -> list[RawPair]:
+        """The pairs of a window, in their order, once its units are read. Raises what PairSource.read raises."""
         found: list[Any] = [None] * len(stretch.units)
-        for number in np.unique(stretch.units).tolist():
-            places = np.flatnonzero(stretch.units == number)
+        for number, reading in tables.items():
+            places, table = np.flatnonzero(stretch.units == number), reading.result()
             rows = stretch.rows[places]
-            table = self.source.read(self.source.train[number])
-            if len(rows) < table.num_rows:  # the rest is another stream's
+            if len(rows) < table.num_rows:  # the others are another stream's
                 table, rows = table.take(rows), np.arange(len(rows))
             pairs = self._pairs(table, stretch.epoch)
             for place, row in zip(places.tolist(), rows.tolist(), strict=True):
@@ -156,9 +157,7 @@ class Feed:
     def _pairs(self, table: pa.Table, epoch: int) -> list[RawPair]:
         dealt = deal(table, self.config.mix, self.config.seed, epoch)
         # By NumPy, as Arrow makes a list by way of an object of its own for each value.
-        columns = [
-            column.to_numpy(zero_copy_only=False) for column in (*map(_whole, table.columns[:2]), dealt)
-        ]
+        columns = [table["key"].to_numpy(), table["image"].to_numpy(), dealt.to_numpy(zero_copy_only=False)]
         return [*map(RawPair._make, zip(*columns, strict=True))]
 
     def fill(self, pool: Executor, pairs: list[RawPair], slot: Slot) -> list[Future[None]]:
@@ -217,6 +216,7 @@ class _Streams:
         self._ahead = 0
         self._coming: dict[int, deque[tuple[int, Future[list[RawPair]]]]] = {one: deque() for one in numbers}
         self._held: dict[int, list[RawPair]] = {one: [] for one in numbers}
+        self._shared: dict[int, Future[pa.Table]] = {}
 
     @staticmethod
     def _line(order: Order, number: int, start: int, stop: int) -> Iterator[tuple[int, int, Stretch]]:
@@ -246,7 +246,23 @@ class _Streams:
             _, stream, stretch = needed
             size = len(stretch.units)
             self._ahead += size
-            self._coming[stream].append((size, self._pool.submit(self._feed.read, stretch)))
+            # Later than what it waits for, so that no thread waits for one that has not begun.
+            reading = self._pool.submit(self._feed.window, stretch, self._tables(stretch))
+            self._coming[stream].append((size, reading))
+
+    def _tables(self, stretch: Stretch) -> dict[int, Future[pa.Table]]:
+        """The units of a window, being read. One that streams share is read once, if they want it at about one time."""
+        found, source = {}, self._feed.source
+        for number, count in zip(
+            *(one.tolist() for one in np.unique(stretch.units, return_counts=True)), strict=True
+        ):
+            reading = self._shared.pop(number, None) or self._pool.submit(source.read, source.train[number])
+            if count < source.train.sizes[number]:
+                self._shared[number] = reading
+            found[number] = reading
+        while len(self._shared) > SHARED:
+            del self._shared[next(iter(self._shared))]
+        return found
 
 
 class _FeedThreads:
@@ -267,7 +283,7 @@ class _FeedThreads:
 
         self._cuda = self._feed.config.device != "cpu" and torch.cuda.is_available()
         device = torch.device("cuda" if self._cuda else "cpu")
-        for slot in slots(self._feed.shapes(self._feed.order.each * len(self._numbers)), device):
+        for slot in slots(self._feed.shapes(self._feed.order.each * len(self._numbers)), device, SLOTS):
             self._free.put(slot)
         self._thread.start()
 
@@ -307,7 +323,3 @@ class _FeedThreads:
             self._ready.end()
         except BaseException as error:  # also Stopped, where nobody listens any more
             self._ready.end(error)
-
-
-def _whole(column: Any) -> Any:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
