@@ -260,8 +260,8 @@ class _Streams:
             if count < source.train.sizes[number]:
                 self._shared[number] = reading
             found[number] = reading
-        while len(self._shared) > SHARED:
-            del self._shared[next(iter(self._shared))]
+        for number in [*self._shared][:-SHARED]:
+            del self._shared[number]
         return found
 
 

@@ -1,4 +1,4 @@
-"""What is trained on: a root in, its pairs out, cut into units of which each can be read alone.
+"""What is trained on: a root, or tars, in; its pairs out, cut into units of which each can be read alone.
 
     root ─▶ the pairs that danqing.load(root, split="train") serves ─▶ less the validation split ─▶ --subset ─▶ units
 
@@ -25,6 +25,7 @@ from ..errors import InputError, UsageError
 from ..reasons import Verdict
 from .config import TrainConfig
 from .shards import Looked, Shards
+from .tars import SUFFIX, Tars
 
 LOOKING = 8  # files that are looked at side by side, at least: of a store, most of the time is waiting
 
@@ -76,7 +77,7 @@ class ReadUnits(Sequence[ReadUnit]):
 
 @dataclass(frozen=True, slots=True)
 class PairSource:
-    """An open root. train, validation: what to read; pairs: of train.
+    """An open root, or tars. train, validation: what to read; pairs: of train.
 
     identity: what a run says of it, and a later one must find again: root, hash (of all pairs that are served, and of
     the decisions about them), decisions by stage, and the numbers of pairs: served, those trained on, of validation.
@@ -85,7 +86,7 @@ class PairSource:
     train: ReadUnits
     validation: ReadUnits
     identity: Mapping[str, Any]
-    place: Shards
+    place: Shards | Tars
 
     @property
     def pairs(self) -> int:
@@ -102,8 +103,8 @@ class PairSource:
             return table
         if unit.rows[-1] >= table.num_rows:
             raise InputError(
-                f"{self.place.names[unit.shard]}: row group {unit.group} has {table.num_rows} rows, and had more when "
-                "the run began; restore the file, then run the same command again"
+                f"{self.place.names[unit.shard]}: part {unit.group} has {table.num_rows} pairs, and had more when the "
+                "run began; restore the file, then run the same command again"
             )
         return table.take(unit.rows)
 
@@ -114,8 +115,7 @@ def open_source(config: TrainConfig, tell: Callable[[str], None] = lambda _: Non
     Raises InputError for what is no root, or one without pairs that are kept, with fewer than --subset or a batch;
     UsageError for --verdicts that are none.
     """
-    verdicts = _verdicts(config.verdicts)
-    shards = Shards(config.input, verdicts, [name for name, share in config.mix.items() if share], tell)
+    shards = _place(config, tell)
     threads = max(LOOKING, len(os.sched_getaffinity(0)))
     with ThreadPoolExecutor(threads, "danqing-look") as pool:
         looked = [*pool.map(shards.look, range(len(shards.names)))]
@@ -144,7 +144,7 @@ def open_source(config: TrainConfig, tell: Callable[[str], None] = lambda _: Non
 Wanted = list[tuple[int, Looked, Bools]]
 
 
-def _carved(config: TrainConfig, shards: Shards, looked: Sequence[Looked]) -> tuple[Wanted, Wanted]:
+def _carved(config: TrainConfig, shards: Shards | Tars, looked: Sequence[Looked]) -> tuple[Wanted, Wanted]:
     """What is trained on, and what is held back: the validation split that there is, or a share of the keys."""
     own = "validation" in shards.splits
     inside = [
@@ -192,6 +192,16 @@ def _smallest(halves: Sequence[npt.NDArray[np.uint64]], among: Sequence[Bools], 
     return chosen
 
 
+def _place(config: TrainConfig, tell: Callable[[str], None]) -> Shards | Tars:
+    """Where the pairs lie."""
+    verdicts = _verdicts(config.verdicts)
+    if not config.input.endswith(SUFFIX):
+        return Shards(config.input, verdicts, [name for name, share in config.mix.items() if share], tell)
+    if verdicts:
+        raise UsageError("--verdicts: tars have none; rebuild them as a root of Parquet to have them judged")
+    return Tars(config.input)
+
+
 def _verdicts(text: str) -> list[str]:
     words = [word.strip() for word in text.split(",") if word.strip()]
     if words != ["all"] and (wrong := [word for word in words if word not in {*Verdict}]):
@@ -199,10 +209,10 @@ def _verdicts(text: str) -> list[str]:
     return words
 
 
-def _nothing(root: str, shards: Shards, rows: int) -> str:
+def _nothing(root: str, shards: Shards | Tars, rows: int) -> str:
     """Why no pair is left, for people."""
     if not rows:
-        return f"{root}: its shards hold no pair; look at `danqing status {root}`"
+        return f"{root}: there is no pair in it"
     if not shards.judged:
         return f"{root}: none of its {rows:,} pairs is kept by the columns of its shards; give --verdicts all for any"
     return (
@@ -211,7 +221,7 @@ def _nothing(root: str, shards: Shards, rows: int) -> str:
     )
 
 
-def _hash(shards: Shards, looked: Sequence[Looked]) -> str:
+def _hash(shards: Shards | Tars, looked: Sequence[Looked]) -> str:
     """32 hex characters for what is served: files, row groups, rows and keys, decisions, and what a ledger recorded."""
     digest, recorded = hashlib.blake2b(digest_size=16), shards.checksums()
     for name, found in zip(shards.names, looked, strict=True):
