@@ -10,7 +10,6 @@ thread reaches whoever iterates; who stops iterating ends them all.
 from __future__ import annotations
 
 import heapq
-import os
 import threading
 import time
 from collections import Counter, deque
@@ -31,6 +30,7 @@ from ..towers.text import Captions
 from .captions import deal
 from .config import TrainConfig
 from .data import PairSource
+from .looked import cores
 from .order import Order, Stretch
 
 if TYPE_CHECKING:
@@ -126,9 +126,8 @@ class Feed:
 
     @property
     def workers(self) -> int:
-        """The number of threads that decode: of the cores of a machine, each rank on it has its part."""
-        ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun says so
-        return self.config.workers or max(1, len(os.sched_getaffinity(0)) // ranks)
+        """The number of threads that decode."""
+        return self.config.workers or cores()
 
     def shapes(self, rows: int) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
         """Shape and type of each tensor of a batch of so many pairs."""

@@ -18,6 +18,7 @@ from .order import mixed
 
 pc: Any = compute  # its stubs know no mix of column and constant
 _DEALT = 3  # apart from what `order` hashes
+LONGEST = 4096  # characters of a caption: a tower reads 64 tokens, and a megabyte would hold up all threads
 
 
 def deal(table: pa.Table, mix: Mapping[str, float], seed: int, epoch: int) -> Any:
@@ -36,6 +37,7 @@ def deal(table: pa.Table, mix: Mapping[str, float], seed: int, epoch: int) -> An
 
 
 def _written(column: Any) -> Any:
-    """A column of texts with null for those that are blank."""
+    """A column of texts, cut to LONGEST, with null for those that are blank."""
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    column = pc.utf8_slice_codeunits(pc.utf8_ltrim_whitespace(column), 0, LONGEST)
     return pc.if_else(pc.equal(pc.utf8_trim_whitespace(column), ""), None, column)

@@ -8,9 +8,7 @@ To open it costs the keys of its pairs, and no picture. A bit a pair is kept of 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, overload
@@ -24,10 +22,9 @@ from ..disk.digests import Bools, halves_of, hex_of
 from ..errors import InputError, UsageError
 from ..reasons import Verdict
 from .config import TrainConfig
-from .shards import Looked, Shards
+from .looked import Looked
+from .shards import Shards
 from .tars import SUFFIX, Tars
-
-LOOKING = 8  # files that are looked at side by side, at least: of a store, most of the time is waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +113,7 @@ def open_source(config: TrainConfig, tell: Callable[[str], None] = lambda _: Non
     UsageError for --verdicts that are none.
     """
     shards = _place(config, tell)
-    threads = max(LOOKING, len(os.sched_getaffinity(0)))
-    with ThreadPoolExecutor(threads, "danqing-look") as pool:
-        looked = [*pool.map(shards.look, range(len(shards.names)))]
+    looked = shards.looked()
     served = sum(len(one.rows) for one in looked)
     if not served:
         raise InputError(_nothing(config.input, shards, sum(int(one.starts[-1]) for one in looked)))
@@ -184,11 +179,11 @@ def _smallest(halves: Sequence[npt.NDArray[np.uint64]], among: Sequence[Bools], 
     taken = every < border
     taken[np.flatnonzero(every == border)[: count - int(taken.sum())]] = True
     chosen = []
-    for mask in among:
-        whole, taken = np.zeros_like(mask), taken
-        part, taken = np.split(taken, [int(mask.sum())])
-        whole[mask] = part
-        chosen.append(whole)
+    for mask, part in zip(
+        among, np.split(taken, np.cumsum([mask.sum() for mask in among])[:-1]), strict=True
+    ):
+        chosen.append(mask.copy())
+        chosen[-1][mask] = part
     return chosen
 
 
@@ -199,7 +194,7 @@ def _place(config: TrainConfig, tell: Callable[[str], None]) -> Shards | Tars:
         return Shards(config.input, verdicts, [name for name, share in config.mix.items() if share], tell)
     if verdicts:
         raise UsageError("--verdicts: tars have none; rebuild them as a root of Parquet to have them judged")
-    return Tars(config.input)
+    return Tars(config.input, tell)
 
 
 def _verdicts(text: str) -> list[str]:

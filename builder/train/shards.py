@@ -10,39 +10,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from datasets import DownloadConfig
 
 from ..disk import asked, batches, layout, ledger, sidecar
-from ..disk.digests import Digests, keys_of
+from ..disk.digests import keys_of
 from ..disk.files import filesystem
-from ..disk.parquet import group_starts, parquet
+from ..disk.parquet import check_rows, group_starts, parquet
 from ..disk.reading import opened, reading
 from ..errors import InputError, first_line
+from .config import CAPTIONS
+from .looked import PAIRS, Looked, cores
 
-CAPTIONS = ("alt_text", "recaption")
-TEXT: pa.DataType = pa.string()
-PAIRS = pa.schema(  # what a group is read as
-    [("key", TEXT), ("image", pa.binary()), *((name, TEXT) for name in CAPTIONS)]
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """What a file holds. starts: the first pair of each group, and behind them the number of all (groups + 1,).
-
-    rows: of the pairs that are served, ascending (n,); keys: theirs (n,).
-    """
-
-    starts: npt.NDArray[np.int64]
-    rows: npt.NDArray[np.int64]
-    keys: Digests
+LOOKING = 8  # shards that are looked at side by side, at least: of a store, most of the time is waiting
 
 
 class Shards:
@@ -83,10 +68,17 @@ class Shards:
             if path.startswith("images/")
         }
 
+    def looked(self) -> list[Looked]:
+        """What each shard holds. Raises what `look` raises."""
+        with ThreadPoolExecutor(max(LOOKING, cores()), "danqing-look") as pool:
+            return [*pool.map(self.look, range(len(self.names)))]
+
     def look(self, number: int) -> Looked:
         """Which rows of a shard are served. Raises InputError, as `read`; and where it is no shard of pairs."""
         url = self.names[number]
         with parquet(url) as file:
+            fs, path = filesystem(url)
+            check_rows(file.metadata, fs.size(path))
             starts = np.asarray(group_starts(file.metadata), np.int64)
             self._check(file.schema_arrow, url)
             key = ["key"] if "key" in file.schema_arrow.names else ["key", "url", "alt_text"]

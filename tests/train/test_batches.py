@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -141,6 +143,22 @@ def test_an_error_of_a_thread_reaches_whoever_iterates(root: Path) -> None:
         for _ in one.batches(0, 15, 0, 1):
             pass
     assert not ours()
+
+
+def test_a_unit_that_streams_share_is_read_once(root: Path) -> None:
+    one, reads = feed(root, validation=0), Counter[int]()
+
+    class Counting:
+        names = one.source.place.names
+
+        def read(self, shard: int, group: int) -> pa.Table:
+            reads[4 * shard + group] += 1
+            return one.source.place.read(shard, group)
+
+    source = replace(one.source, place=Counting())  # type: ignore[arg-type]
+    run(Feed(source, one.order, one.config, one.preparation, one.captions), 0, 15)
+    assert len(reads) == 12
+    assert reads.total() <= 15  # each of 4 streams begins within a unit
 
 
 def test_whoever_stops_iterating_ends_the_threads(root: Path) -> None:

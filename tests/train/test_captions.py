@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from builder.disk.schema import pair_key
-from builder.train.captions import deal
+from builder.train.captions import LONGEST, deal
 
 MIX = {"alt_text": 0.7, "recaption": 0.3}
 
@@ -47,6 +47,12 @@ def test_where_one_is_lacking_the_other_is_taken(blank: str | None) -> None:
     assert {*deal(table(50, recaption=blank), MIX, 0, 0).to_pylist()} == {"a"}
     assert {*deal(table(50, alt_text=blank), MIX, 0, 0).to_pylist()} == {"b"}
     assert {*deal(table(50, blank, blank), MIX, 0, 0).to_pylist()} == {None}
+
+
+def test_a_caption_that_nobody_would_write_is_cut() -> None:
+    assert deal(table(1, " " * 10_000 + "图" * 10**6), {"alt_text": 1.0}, 0, 0).to_pylist() == [
+        "图" * LONGEST
+    ]
 
 
 def test_a_caption_without_a_share_is_never_taken() -> None:

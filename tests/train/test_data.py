@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import danqing
+from builder.disk.schema import IMAGE
 from builder.errors import InputError, UsageError
 from builder.train.config import TrainConfig
 from builder.train.data import PairSource, ReadUnits, open_source
@@ -138,6 +139,19 @@ def test_a_caption_that_no_pair_can_have_is_refused(root: Path, tmp_path: Path) 
     with pytest.raises(InputError, match="no column recaption, which --text names"):
         open_source(config(tmp_path, text="alt_text:0.7,recaption:0.3"))
     assert open_source(config(tmp_path)).read(open_source(config(tmp_path)).train[0])["recaption"].null_count
+
+
+def test_a_shard_that_cannot_have_the_rows_it_says_is_refused_unread(tmp_path: Path) -> None:
+    shard = tmp_path / "images" / "train-00000-of-00001.parquet"
+    shard.parent.mkdir()
+    one = pair(1)
+    same = {
+        name: pa.DictionaryArray.from_arrays(pa.array([0] * 10**6, pa.int32()), [one[name]])
+        for name in ("key", "alt_text")
+    }
+    pq.write_table(pa.table({**same, "image": pa.nulls(10**6, IMAGE)}), shard)
+    with pytest.raises(InputError, match=r"1,000,000 rows with a key each cannot be in \d+,\d+ bytes"):
+        open_source(config(tmp_path))
 
 
 def test_a_root_that_changed_has_another_hash(root: Path) -> None:

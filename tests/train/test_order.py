@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.errors import UsageError
@@ -59,6 +59,7 @@ def batches(case: Case, first: int, last: int, world: int = 1) -> list[list[Plac
     return found
 
 
+@settings(max_examples=40)
 @given(cases())
 def test_every_pair_comes_once_an_epoch(case: Case) -> None:
     order, seen = case.order, Counter[Place]()
@@ -68,6 +69,7 @@ def test_every_pair_comes_once_an_epoch(case: Case) -> None:
     assert seen == Counter(case.epoch(0) + case.epoch(1) + case.epoch(2))
 
 
+@settings(max_examples=40)
 @given(cases(), st.data())
 def test_batches_are_the_same_wherever_a_run_is_interrupted_and_however_many_ranks_go_on(
     case: Case, data: st.DataObject
@@ -92,6 +94,7 @@ def test_batches_are_the_same_at_every_place_for_every_number_of_ranks() -> None
     assert sum(seen.values()) == last * case.order.batch == 90
 
 
+@settings(max_examples=40)
 @given(cases())
 def test_streams_are_as_long_as_each_other_over_epochs(case: Case) -> None:
     given_in = [

@@ -16,7 +16,7 @@ from builder.disk.tars import TarWriter
 from builder.errors import InputError
 from builder.train.config import TrainConfig
 from builder.train.data import PairSource, open_source
-from builder.train.tars import BYTES, MEMBERS, Tars
+from builder.train.tars import BYTES, MANY, MEMBERS, Tars
 from tests.roots import jpeg, pair
 
 Member = tuple[str | tarfile.TarInfo, bytes]
@@ -46,8 +46,7 @@ def three(number: int, name: str = "", **columns: Any) -> list[Member]:
 def rows(place: Path | str) -> list[dict[str, Any]]:
     tars = Tars(str(place))
     found = []
-    for number in range(len(tars.names)):
-        looked = tars.look(number)
+    for number, looked in enumerate(tars.looked()):
         assert looked.rows.tolist() == [*range(looked.starts[-1])]
         read = [
             row for group in range(len(looked.starts) - 1) for row in tars.read(number, group).to_pylist()
@@ -186,6 +185,18 @@ def test_two_members_of_one_name_and_pairs_that_lie_apart_are_refused(tmp_path: 
         write(tmp_path / "b.tar", [*three(1)[:1], *three(2), *three(1)[1:]]),
         "'00001' lie apart; sort the tar",
     )
+
+
+def test_many_tars_are_looked_through_in_processes(tmp_path: Path) -> None:
+    for number in range(MANY):
+        write(tmp_path / f"{number:03}.tar", three(number))
+    said: list[str] = []
+    config = TrainConfig(str(tmp_path / "*.tar"), "run", batch_size=8, validation=0)
+    source = open_source(config, said.append)
+    assert [source.read(unit)["image"].to_pylist() for unit in source.train] == [
+        [jpeg(n)] for n in range(MANY)
+    ]
+    assert said == [f"{tmp_path}/*.tar: looking through {MANY} tars, from end to end"]
 
 
 def test_a_glob_without_tars_says_so(tmp_path: Path) -> None:
