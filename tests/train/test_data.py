@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -69,6 +70,14 @@ def test_a_validation_split_of_the_root_is_taken_rather_than_carved(root: Path) 
     source = check(root)
     assert keys(source, source.validation) == [row["key"] for row in rows]
     assert source.pairs == 180
+
+
+def test_a_root_in_a_store_gives_the_same_pairs(root: Path) -> None:
+    make_scored(root)
+    fsspec.filesystem("memory").put(str(root), "/trained", recursive=True)
+    here, there = check(root), open_source(config("memory://trained"))
+    assert keys(there, there.train) == keys(here, here.train)
+    assert {**there.identity, "root": ""} == {**here.identity, "root": ""}
 
 
 def test_a_unit_is_read_alone_with_its_pictures(root: Path) -> None:
