@@ -18,9 +18,10 @@ from builder.towers.pixels import Patches, Squash
 from builder.towers.text import Captions
 from builder.train.batches import Feed, TrainBatch
 from builder.train.config import TrainConfig
-from builder.train.data import open_source
+from builder.train.data import ReadUnits, open_source
+from builder.train.looked import Looked
 from builder.train.order import Order
-from tests.roots import make_root, pair, write_shard
+from tests.roots import jpeg, make_root, pair, write_shard
 
 SQUASH, PATCHES = Squash(16, 2, fast=True), Patches(8, 6, 2, fast=True)
 
@@ -159,6 +160,30 @@ def test_a_unit_that_streams_share_is_read_once(root: Path) -> None:
     run(Feed(source, one.order, one.config, one.preparation, one.captions), 0, 15)
     assert len(reads) == 12
     assert reads.total() <= 15  # each of 4 streams begins within a unit
+
+
+def test_what_is_read_ahead_is_bounded_whatever_there_is_to_read(root: Path) -> None:
+    """Of 40 units of 1,000 pairs each stream has one at hand, and four are read besides."""
+    one, reads = feed(root), Counter[int]()
+    rows = pa.table({"key": ["0" * 32], "image": [jpeg(1)], "alt_text": ["图"]}).take([0] * 1000)
+    table = rows.append_column("recaption", pa.nulls(1000, pa.string()))
+
+    class Endless:
+        names = ("one",)
+
+        def read(self, shard: int, group: int) -> pa.Table:
+            reads[group] += 1
+            return table
+
+    looked = Looked(np.arange(0, 41_000, 1000), np.arange(40_000), np.zeros(40_000, "S16"))
+    units = ReadUnits([(0, looked, np.ones(40_000, np.bool_))])
+    source = replace(one.source, train=units, place=Endless())  # type: ignore[arg-type]
+    order = Order(units.sizes, 8, 4, 0)
+    batches = Feed(source, order, one.config, one.preparation, one.captions).batches(0, 5000, 0, 1)
+    for _ in range(3):
+        next(batches)
+    batches.close()  # type: ignore[attr-defined]
+    assert 4 <= reads.total() <= 4 + 5 + 4
 
 
 def test_whoever_stops_iterating_ends_the_threads(root: Path) -> None:
