@@ -45,9 +45,17 @@ def scaled(
     the target; most: pixels beyond which it is none. Raises MemoryError.
     """
     try:
-        image, target = (body.startswith(b"\xff\xd8") and _jpeg(body, target_of, most, fast=fast)) or _other(
-            body, target_of, most
-        )
+        image: Image.Image
+        jpeg = _jpeg(body, target_of, most, fast=fast) if body.startswith(b"\xff\xd8") else None
+        if jpeg is None:
+            image, target = _other(body, target_of, most)
+        else:
+            array, target = jpeg
+            if (
+                array.shape[1::-1] == target
+            ):  # of 256 pixels a third of the time went into Pillow's Image and back
+                return array
+            image = Image.fromarray(array)
         return _rgb(image if image.size == target else image.resize(target, resample))
     except MemoryError:
         raise
@@ -83,8 +91,8 @@ def _luma(body: bytes, most: int) -> Array | None:
 
 def _jpeg(
     body: bytes, target_of: Callable[[Size], Size], most: int, *, fast: bool
-) -> tuple[Image.Image, Size] | None:
-    """A JPEG upright, and the size wanted of it; None where it is a case for Pillow."""
+) -> tuple[Array, Size] | None:
+    """The pixels of a JPEG upright, and the size wanted of it; None where it is a case for Pillow."""
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(body)
         if space not in _SPACES or width * height > most:
@@ -96,7 +104,7 @@ def _jpeg(
         array = simplejpeg.decode_jpeg(body, "RGB", min_width=least[0], min_height=least[1])
     except (ValueError, IndexError, Dropped):  # also what libjpeg merely warns about, and Pillow reads
         return None
-    return Image.fromarray(upright(array, turned)), target
+    return upright(array, turned), target
 
 
 def _turned(body: bytes) -> int:
