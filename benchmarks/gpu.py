@@ -1,19 +1,24 @@
-"""What one GPU makes of a checkpoint: whether embeddings are right there, and how many pairs a second.
+"""What one GPU makes of this: whether embeddings and gradients are right there, and how many pairs a second it does.
 
-    benchmarks/gpu.sh                    # a GPU, at most eight minutes
-    benchmarks/gpu.sh --smoke            # the same code on the CPU with toys of models, in a minute
-    benchmarks/gpu.sh --make             # draw the pictures beforehand, into out/gpu-pictures.npz, and stop
+    benchmarks/gpu.sh                           # a GPU, at most eight minutes
+    benchmarks/gpu.sh --part train embedder     # some parts, each with all the time
+    benchmarks/gpu.sh --smoke                   # the same code on the CPU with toys of models, in a minute or two
+    benchmarks/gpu.sh --make                    # draw the pictures beforehand, into out/gpu-pictures.npz, and stop
 
-Python, torch, transformers, tokenizers, safetensors, numpy and Pillow are all it needs: builder/towers is driven on
-pixels, as a bare GPU machine has no decoders. Checkpoints have published shapes and random weights, made here; beside
-them stands the trained one that ships. Each part is told as soon as it is known, with the seconds since the start.
+Python, torch, transformers, tokenizers, safetensors, numpy and Pillow are all it needs: towers and training are driven
+on pixels, as a bare GPU machine has no decoders. Checkpoints have published shapes and random weights, made here;
+beside them stands the trained one that ships. Each line is told as soon as it is known, with the seconds since the
+start, and the file of --json is written after each part.
 
 | part | what is shown |
 |---|---|
-| gpuchecks.py | embeddings equal transformers' and the CPU's, NaN is refused, want of memory halves the batch |
-| gpurates.py | pairs a second by shape, batch and compile, against the device's matrix rate and the loop of the field |
+| checks | gpuchecks.py: embeddings equal transformers' and the CPU's, NaN is refused, want of memory halves the batch |
+| train | gputrain.py: gradients equal the CPU's; steps a second by batch, micro-batch, chunk, compile, checkpointing |
+| embedder | gpurates.py: pairs a second of curate's, a Chinese-CLIP of L/14 |
+| rates | gpurates.py: of revalidate's, by shape, batch and compile, against the matrix rate and the loop of the field |
+| tests | the tests that are marked `gpu`, where pytest and what they need are there |
 
-PASS or FAIL stands before what does not depend on speed; with one FAIL it exits 1.
+PASS or FAIL stands before what does not depend on speed; with one FAIL it exits 1, as without a GPU.
 """
 
 from __future__ import annotations
@@ -21,11 +26,16 @@ from __future__ import annotations
 import argparse
 import functools
 import gc
+import importlib.util
 import json
+import math
 import os
+import subprocess
 import sys
 import tempfile
 import time
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +48,9 @@ import numpy as np  # noqa: E402
 
 PICTURES = HERE / "out" / "gpu-pictures.npz"
 DRAWN, SIDE = 64, 256  # different pictures; what is measured goes over them again and again
-LAST_START = 360  # seconds: nothing is begun after, so that all is told before the eight minutes are over
+# Seconds after which nothing of a part is begun, so that all is told before the eight minutes are over.
+LAST_STARTS = {"checks": 90, "train": 220, "embedder": 280, "rates": 390, "tests": 420}
+ALONE = 400
 
 
 @dataclass
@@ -63,6 +75,11 @@ class Report:
     def within(self, part: str, found: float, most: float) -> None:
         """Whether a difference is small enough; NaN never is."""
         self.check(part, found <= most, f"differ by {found:.1e}, at most {most:.0e}", found=found, most=most)
+
+    def save(self, path: Path | None) -> None:
+        """Keep the figures so far."""
+        if path is not None:
+            path.write_text(json.dumps(self.figures, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
     @property
     def elapsed(self) -> float:
@@ -92,8 +109,9 @@ class Bench:
         from builder.towers import Checkpoint
 
         folder = shapes.checkpoint(self.folder, shape, self.device.type)
-        naflex = shape in shapes.SHAPES and shapes.SHAPES[shape].naflex
-        return Checkpoint(folder, str(folder), folder.name, None, "", "siglip2" if naflex else "siglip")
+        one = shapes.SHAPES.get(shape)
+        kind = "siglip2" if one and one.naflex else "chinese_clip" if one and one.chinese else "siglip"
+        return Checkpoint(folder, str(folder), folder.name, None, "", kind)
 
     def load(self, checkpoint: Any, console: Any = None, **options: Any) -> Any:
         """The checkpoint in memory, on the device and not compiled unless `options`, of Options, say otherwise."""
@@ -153,6 +171,9 @@ def main() -> int:
     parser.add_argument(
         "--pictures", type=Path, default=PICTURES, help="an .npz; drawn where it is not there"
     )
+    parser.add_argument(
+        "--part", nargs="+", choices=LAST_STARTS, default=list(LAST_STARTS), help="parts to run"
+    )
     parser.add_argument("--json", type=Path, help="a file for the figures")
     options = parser.parse_args()
     report = Report()
@@ -165,7 +186,9 @@ def main() -> int:
     from transformers.utils import logging
 
     if not options.smoke and not torch.cuda.is_available():
-        raise SystemExit("no CUDA here; --smoke tries the code on the CPU")
+        for part in options.part:
+            report.check(part, False, "left out: no CUDA here; --smoke tries the code on the CPU")
+        return 1
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     if options.smoke:  # captured and run as captured: a C++ compiler would take minutes
@@ -174,18 +197,71 @@ def main() -> int:
     name = "a CPU, to try the code, compiling nothing" if options.smoke else torch.cuda.get_device_name()
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
     report.tell("machine", f"{name}; {versions}; {len(os.sched_getaffinity(0))} cores")
-    import gpuchecks
-    import gpurates
-
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(device, Path(folder), pictures, captions, report)
-        gpuchecks.run(bench)
-        gpurates.run(bench, LAST_START)
+        for part in options.part:
+            last = LAST_STARTS[part] if len(options.part) > 2 else ALONE
+            run_part(bench, part, math.inf if bench.smoke else last)
+            report.save(options.json)
     failed = len(report.failed)
     report.check("done", not failed, f"{failed} of the checks failed: {', '.join(report.failed) or 'none'}")
-    if options.json:
-        options.json.write_text(json.dumps(report.figures, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    report.save(options.json)
     return bool(failed)
+
+
+def run_part(bench: Bench, part: str, last: float) -> None:
+    """One part, unless its time is over. What breaks it is told, and the next part runs."""
+    import gpuchecks
+    import gpurates
+    import gputrain
+
+    runs: dict[str, Callable[[Bench, float], None]] = {
+        "checks": lambda bench, _: gpuchecks.run(bench), "train": gputrain.run, "embedder": gpurates.embedder,
+        "rates": gpurates.run, "tests": marked,
+    }  # fmt: skip
+    if bench.report.elapsed > last:
+        bench.report.tell(part, "left out, for want of time")
+        return
+    try:
+        runs[part](bench, last)
+    except Exception as error:
+        traceback.print_exc()
+        bench.report.check(part, False, f"{type(error).__name__}: {error}")
+    bench.fresh()
+
+
+def marked(bench: Bench, last: float) -> None:
+    """The tests that want a GPU; where packages that any test needs are missing, that is told."""
+    lacking = [one for one in ("pytest", "hypothesis", "pyarrow", "cv2", "datasets") if not there(one)]
+    if lacking:
+        bench.report.tell(
+            "tests", f"left out: no {', '.join(lacking)} here; `checks` asks the same of the towers"
+        )
+        return
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "0",
+        "-m",
+        "gpu",
+        "-rs",
+        "tests/towers",
+        "tests/train",
+    ]
+    done = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, check=False)
+    said = "; ".join(done.stdout.strip().splitlines()[-3:])
+    bench.report.check("tests", done.returncode == 0, said)
+
+
+def there(package: str) -> bool:
+    """Whether a package can be imported."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ValueError:  # it is told to be absent
+        return False
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Whether embeddings are right on a device: the first half of benchmarks/gpu.py.
+"""Whether embeddings are right on a device: the part `checks` of benchmarks/gpu.py.
 
     run(Bench) tells, of a fixed-size and a NaFlex shape and of the trained checkpoint, in float32 and bfloat16, how far
     rows are from transformers' own and from the CPU's; and what NaN and a want of memory come to.
@@ -97,8 +97,9 @@ def pairs(bench: Bench, checkpoint: Any, count: int) -> tuple[list[Any], list[st
             tiled = np.tile(picture, (-(-high // len(picture)), -(-wide // len(picture)), 1))
             found.append(np.ascontiguousarray(tiled[:high, :wide]))
         else:
-            step = len(picture) // processor.size.height
-            found.append(np.ascontiguousarray(picture[::step, ::step]))
+            side = processor.size.height
+            step = len(picture) // side
+            found.append(np.ascontiguousarray(picture[::step, ::step][:side, :side]))
     return found, captions
 
 
@@ -145,6 +146,19 @@ def equal(bench: Bench, shape: str) -> None:
         far(ours(cpu, pictures, captions), reference),
         MOST["float32"],
     )
+
+
+def as_on_the_cpu(bench: Bench, shape: str) -> None:
+    """Rows in float32 and bfloat16 on this device against ours in float32 on the CPU, whose parity tests hold."""
+    import torch
+
+    checkpoint = bench.checkpoint(shape)
+    pictures, captions = pairs(bench, checkpoint, PAIRS)
+    cpu = replace(bench, device=torch.device("cpu")).load(checkpoint, dtype="float32", batch_size=BATCH)
+    reference = ours(cpu, pictures, captions)
+    for dtype, most in MOST.items():
+        found = ours(bench.load(checkpoint, dtype=dtype, batch_size=BATCH), pictures, captions)
+        bench.report.within(f"{shape}, {dtype}, against float32 on the CPU", far(found, reference), most)
 
 
 def neighbours(bench: Bench, shape: str) -> None:

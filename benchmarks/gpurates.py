@@ -1,7 +1,8 @@
-"""How many pairs a second a device embeds: the second half of benchmarks/gpu.py.
+"""How many pairs a second a device embeds: the parts `rates` and `embedder` of benchmarks/gpu.py.
 
     run(Bench, last) measures, by shape, batch and compile, `DualEncoder.embed` on pixels in memory to embeddings on the
     device, and a synchronous loop beside it; nothing is begun after `last` seconds, the least wanted comes last.
+    embedder(Bench, last) does so for curate's embedder, a Chinese-CLIP, without a loop.
 
 The yardstick is this device's own rate of bfloat16 matrix products. FLOPs of a pair are counted by torch, not quoted;
 the share is FLOPs done in a second over that rate. The peer is written as clip-retrieval's inference is: a DataLoader
@@ -29,6 +30,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from gpu import Bench
 
+Todo = list[tuple[str, Callable[[], None]]]
 WANTED_SHARE, WANTED_RATIO = 0.45, 4.0  # hoped for, and not judged
 MOST = 5e-2  # between rows of a compiled tower and of one that is not, in bfloat16
 KERNELS = (  # part of the device's time -> names of its kernels
@@ -59,15 +61,15 @@ class Plan:
 # Of the loop, clip-retrieval's own: batches of 256, eight workers.
 FULL = Plan(("B/16-256", "L/16-256"), (64, 256, 512, 1024), 512, 4.0, 512, "B/16-naflex", 256, 8)
 SMOKE = Plan(("smoke",), (16, 64), 16, 0.05, 128, "smoke-naflex", 64, 1)
+EMBEDDER = Plan(("zh-L/14",), (64, 512), 512, 4.0, 512, "", 0, 0)
+SMOKE_EMBEDDER = Plan(("smoke-zh",), (16, 64), 16, 0.05, 128, "", 0, 0)
 
 
 def run(bench: Bench, last: float) -> None:
     """All of it: the matrix rate, every batch as it comes, the peer, then what has to be compiled."""
     plan = SMOKE if bench.smoke else FULL
-    peak = matmul_rate(bench.device, 512 if bench.smoke else 8192)
-    bench.report.tell("matrix rate", f"{peak / 1e12:.2f} TFLOP/s of bfloat16", rate=peak)
-    rates = Rates(bench, plan, peak)
-    todo: list[tuple[str, Callable[[], None]]] = []
+    rates = Rates(bench, plan, matrix_rate(bench))
+    todo: Todo = []
     for shape in plan.shapes:
         todo += [rates.ours(shape, batch, "off") for batch in plan.batches]
         todo += [rates.peer(shape, dtype) for dtype in ("float32", "bfloat16")]
@@ -75,6 +77,28 @@ def run(bench: Bench, last: float) -> None:
     todo.insert(-1, (f"{plan.naflex}, compiled", lambda: gpuchecks.compiled(bench, plan.naflex)))
     others = [batch for batch in reversed(plan.batches) if batch != plan.first]
     todo += [rates.ours(shape, batch, "on") for shape in plan.shapes for batch in others]
+    measured(
+        bench,
+        rates,
+        todo,
+        last,
+        f"wanted: {WANTED_SHARE:.0%} of the matrix rate, {WANTED_RATIO:.0f}x the loop in float32",
+    )
+
+
+def embedder(bench: Bench, last: float) -> None:
+    """Curate's: rows on the device against the CPU's, every batch as it comes, then compiled."""
+    plan = SMOKE_EMBEDDER if bench.smoke else EMBEDDER
+    [shape] = plan.shapes
+    gpuchecks.as_on_the_cpu(bench, shape)
+    rates = Rates(bench, plan, matrix_rate(bench))
+    todo = [rates.ours(shape, batch, "off") for batch in plan.batches]
+    todo.append(rates.ours(shape, plan.first, "on"))
+    measured(bench, rates, todo, last, f"curate's embedder; wanted: {WANTED_SHARE:.0%} of the matrix rate")
+
+
+def measured(bench: Bench, rates: Rates, todo: Todo, last: float, title: str) -> None:
+    """Do what there is time for, and print the table."""
     for name, one in todo:
         if bench.report.elapsed > last:
             bench.report.tell(name, "left out, for want of time")
@@ -90,7 +114,6 @@ def run(bench: Bench, last: float) -> None:
         "GB at most",
         "of the loop",
     )
-    title = f"wanted: {WANTED_SHARE:.0%} of the matrix rate, {WANTED_RATIO:.0f}x the loop in float32"
     print(measure.table(title, header, rates.lines()), flush=True)
 
 
@@ -189,8 +212,9 @@ class Rates:
 
 def squares(bench: Bench, shape: str) -> list[Any]:
     """The pictures in the size of a shape."""
-    step = bench.pictures.shape[1] // shapes.SHAPES[shape].side
-    return [np.ascontiguousarray(one[::step, ::step]) for one in bench.pictures]
+    side = shapes.SHAPES[shape].side
+    step = bench.pictures.shape[1] // side
+    return [np.ascontiguousarray(one[::step, ::step][:side, :side]) for one in bench.pictures]
 
 
 def embed(siglip: Any, some: Iterator[Any]) -> int:
@@ -288,6 +312,13 @@ def union(spans: list[tuple[float, float]]) -> float:
         covered += max(0.0, stop - max(start, reached))
         reached = max(reached, stop)
     return covered
+
+
+def matrix_rate(bench: Bench) -> float:
+    """FLOP/s of bfloat16 matrix products on this device, measured now and told."""
+    rate = matmul_rate(bench.device, 512 if bench.smoke else 8192)
+    bench.report.tell("matrix rate", f"{rate / 1e12:.2f} TFLOP/s of bfloat16", rate=rate)
+    return rate
 
 
 def matmul_rate(device: Any, side: int) -> float:
