@@ -11,7 +11,7 @@ SETUP := setup.cfg pyproject.toml constraints.txt
 # The default editable install hides the module `danqing` behind a folder ./danqing; compat does not.
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt --config-settings editable_mode=compat
 
-.PHONY: demo test cover lint house docs wheel matrix bench peers cc2dataset daft posseg clean
+.PHONY: demo test cover lint house docs wheel matrix bench peers cc2dataset daft posseg litdata streaming clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/danqing demo
@@ -61,7 +61,7 @@ bench: $(VENV)/dev.stamp
 peers: $(VENV)/pip.stamp
 	$(BIN)/python -m benchmarks.peers $(filter-out $@,$(MAKECMDGOALS))
 
-cc2dataset daft posseg:
+cc2dataset daft posseg litdata streaming:
 	@:
 
 clean:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+BESIDE = "beside our packages"  # of NAME.txt: what it does not pin is found where ours finds it
 OUT = HERE.parent / "out" / "peers"
 
 
@@ -34,6 +36,9 @@ def install(name: str) -> Path:
     python = folder / "bin" / "python"
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     subprocess.run([*pip, "--no-deps", "-r", str(pins)], check=True)
+    if BESIDE in pins.read_text():
+        ours = Path(find_spec("torch").origin).parents[1]  # type: ignore[union-attr, arg-type]
+        (next(folder.glob("lib/python*/site-packages")) / "beside.pth").write_text(f"{ours}\n")
     shutil.copyfile(pins, folder / "pinned.txt")
     return python
 
