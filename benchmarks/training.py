@@ -130,6 +130,8 @@ def compare(bench: Bench, rounds: int, path: Path) -> int:
     header = ("what runs", "CPU ms/pair", "wall ms/pair", "pairs/CPU-s", "pairs/s, wall")
     print(measure.table(title, header, rows))
     print(f"ours against the loop: {ratios[0]:.2f}x pairs/CPU-s, {ratios[1]:.2f}x pairs/s of wall")
+    if bench.many * bench.batch < 2048:
+        print("of so few pairs the figures say nothing")
     slow = [
         f"{what}: {ratio:.2f}x" for what, ratio in zip(("CPU", "wall"), ratios, strict=True) if ratio < WANTED
     ]
