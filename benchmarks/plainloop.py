@@ -26,16 +26,42 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
+    print(f"loss {train(parser.parse_args()):.4f}")
 
+
+def train(options: argparse.Namespace) -> float:
+    """The loss of the last step."""
     import torch
     from accelerate import Accelerator
-    from datasets import load_dataset
-    from torch.utils.data import DataLoader
-    from transformers import AutoModel, AutoProcessor, get_cosine_schedule_with_warmup
+    from transformers import AutoModel, get_cosine_schedule_with_warmup
 
     accelerator = Accelerator()
-    model, processor = AutoModel.from_pretrained(options.model), AutoProcessor.from_pretrained(options.model)
+    model = AutoModel.from_pretrained(options.model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, betas=(0.9, 0.98), weight_decay=0.1)
+    schedule = get_cosine_schedule_with_warmup(optimizer, 1000, 10_000)
+    model, optimizer, loader, schedule = accelerator.prepare(model, optimizer, loader_of(options), schedule)
+    model.train()
+    step = 0
+    while True:
+        for inputs in loader:
+            loss = model(**inputs, return_loss=True).loss
+            accelerator.backward(loss)
+            accelerator.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            step += 1
+            if step == options.steps:
+                return float(loss.item())
+
+
+def loader_of(options: argparse.Namespace) -> Any:
+    """The pairs of a root, through the checkpoint's processor in the workers."""
+    from datasets import load_dataset
+    from torch.utils.data import DataLoader
+    from transformers import AutoProcessor
+
+    processor = AutoProcessor.from_pretrained(options.model)
     files = sorted(str(path) for path in (options.root / "images").iterdir())
     rows = load_dataset("parquet", data_files=files, split="train").select_columns(["image", "alt_text"])
 
@@ -49,26 +75,9 @@ def main() -> None:
             return_tensors="pt",
         )
 
-    loader = DataLoader(
+    return DataLoader(
         rows, options.batch, shuffle=True, drop_last=True, num_workers=options.workers, collate_fn=collate
     )
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, betas=(0.9, 0.98), weight_decay=0.1)
-    schedule = get_cosine_schedule_with_warmup(optimizer, 1000, 10_000)
-    model, optimizer, loader, schedule = accelerator.prepare(model, optimizer, loader, schedule)
-    model.train()
-    step = 0
-    while step < options.steps:
-        for inputs in loader:
-            loss = model(**inputs, return_loss=True).loss
-            accelerator.backward(loss)
-            accelerator.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
-            step += 1
-            if step == options.steps:
-                break
-    print(f"loss {loss.item():.4f}")
 
 
 if __name__ == "__main__":

@@ -74,6 +74,9 @@ class Bench:
         log = self.folder / f"{name}.log"
         command, run = self.ours(steps) if name == "danqing train" else (self.plain(steps), None)
         env = {**os.environ, "PYTHONPATH": str(HERE.parent), "HF_HOME": str(self.folder / "cache")}
+        env |= {
+            "OMP_WAIT_POLICY": "PASSIVE"
+        }  # as ours sets by itself: on shared cores a thread that spins costs CPU
         used = measure.run(command, log=log, env=env, cwd=HERE.parent).check()
         if run is not None:
             return used, float(json.loads((run / "ledger/train/done.json").read_text())["loss"])
