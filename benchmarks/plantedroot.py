@@ -72,6 +72,7 @@ class Plant:
     data: bytes
     size: tuple[int, int]
     hash: str
+    recaption: str | None = None
 
     @property
     def group(self) -> int:
@@ -266,7 +267,7 @@ def rows_of(plants: list[Plant]) -> Iterator[dict[str, Any]]:
         url = f"http://images.test/{number}.jpg"
         width, height = plant.size
         yield {
-            "key": pair_key(url, plant.caption), "url": url, "alt_text": plant.caption,
+            "key": pair_key(url, plant.caption), "url": url, "alt_text": plant.caption, "recaption": plant.recaption,
             "image": {"bytes": plant.data, "path": f"{number}.jpg"}, "phash": plant.hash,
             "sha256": hashlib.sha256(plant.data).hexdigest(), "width": width, "height": height,
             "original_width": width, "original_height": height,
