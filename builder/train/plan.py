@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from .. import __version__
 from ..disk import ledger
 from ..disk.ledger import PlanDocument
 from ..stage import plan as plans
@@ -56,6 +57,7 @@ class TrainPlan:
         }
         return {
             "stage": STAGE,
+            "version": __version__,
             "rows": {"train": self.pairs, "validation": self.validation},
             "shards": {"train": self.config.parts},
             "config": {**plans.content(self.config), "input": self.config.input, "steps": self.steps},

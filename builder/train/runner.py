@@ -84,7 +84,8 @@ class Trained:
             f"{self.run}/{self.checkpoint}: {at.step:,} steps, {at.pairs:,} pairs{lost}, loss {at.loss:.4f}, "
             f"{in_time(at.seconds)}"
         ]
-        if found := at.validation:
+        found = at.validation or {}
+        if "loss" in found:  # of pairs none of which can be looked at there is none
             lines.append(
                 f"validation on {found['pairs']:,.0f} pairs: loss {found['loss']:.4f}, R@1 image to text "
                 f"{found['image_to_text']:.1%}, text to image {found['text_to_image']:.1%}"
@@ -165,13 +166,9 @@ def _trained(
     training = Training(config, console, plan, folder, (rank, plan.world), accelerator, opened)
     model, optimizer = accelerator.prepare(opened.model, optimizer_of(opened.model, config.recipe))
     at = checkpoints.restore(folder, model, optimizer, console) or checkpoints.State()
-    feed, mine = (
-        Feed(source, order, config, opened.preparation, opened.captions),
-        config.batch_size // plan.world,
-    )
-    micro = trial(
-        model, _blank(feed, mine, accelerator.device), config.micro_batch or mine, config.chunk, console
-    )
+    feed = Feed(source, order, config, opened.preparation, opened.captions)
+    blank = _blank(feed, config.batch_size // plan.world, accelerator.device)
+    micro = trial(model, blank, config.micro_batch or len(blank.valid), config.chunk, console)
     accelerator.init_trackers(folder.name)
     with RunLog(folder, at.step, accelerator) if rank == 0 else nullcontext() as log:
         at = Loop(training, model, optimizer, feed, at, micro, log).train()
@@ -198,10 +195,13 @@ def _accelerator(config: TrainConfig, names: list[str]) -> Any:
     import torch
     from accelerate import Accelerator, InitProcessGroupKwargs
     from accelerate.utils import FullyShardedDataParallelPlugin, ProjectConfiguration
+    from torch.distributed.fsdp import MixedPrecisionPolicy
 
     from ..towers.device import Options, place
 
     chosen = place(Options(device=config.device, dtype=config.dtype), parameters=0)
+    # Autocast alone says what is bfloat16: FSDP would round scale and bias too.
+    whole = FullyShardedDataParallelPlugin(fsdp_version=2, mixed_precision_policy=MixedPrecisionPolicy())
     return Accelerator(
         cpu=chosen.device.type == "cpu",
         mixed_precision="bf16" if chosen.dtype == torch.bfloat16 else "no",
@@ -209,6 +209,6 @@ def _accelerator(config: TrainConfig, names: list[str]) -> Any:
         project_config=ProjectConfiguration(
             config.output, logging_dir=str(local_path(config.output) / "tensorboard")
         ),
-        fsdp_plugin=FullyShardedDataParallelPlugin(fsdp_version=2) if config.sharding == "fsdp2" else None,
+        fsdp_plugin=whole if config.sharding == "fsdp2" else None,
         kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
     )

@@ -170,8 +170,6 @@ class Loop:
 
 
 def _on(batch: TrainBatch, device: torch.device) -> TrainBatch:
-    """The batch with its tensors on the device."""
-    names = ("pixels", "grid", "ids", "valid")
-    return dataclasses.replace(
-        batch, **{one: getattr(batch, one).to(device, non_blocking=True) for one in names}
-    )
+    """The batch with its tensors on the device, but for the grid, which is read on the host."""
+    moved = {name: getattr(batch, name).to(device, non_blocking=True) for name in ("pixels", "ids", "valid")}
+    return dataclasses.replace(batch, **moved)

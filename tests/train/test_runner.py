@@ -19,8 +19,9 @@ from builder.console import Console
 from builder.errors import InputError, Interrupted, UsageError, VerificationError
 from builder.towers import find
 from builder.towers.checkpoint import TINY
+from builder.train.checkpoints import State
 from builder.train.config import TrainConfig
-from builder.train.runner import run
+from builder.train.runner import Trained, run
 from tests import renames
 from tests.forked import Forked
 from tests.passes import KILLED
@@ -88,6 +89,11 @@ def test_the_result_for_people_and_for_programs(whole: Path, web: Path) -> None:
     )
     assert found.lines()[1].startswith("validation on 16 pairs: loss")
     assert found.as_dict()["steps"] == STEPS
+
+
+def test_figures_that_are_none_are_not_told() -> None:
+    nothing = State(step=3, pairs=96, validation={"pairs": 0.0})
+    assert len(Trained("run", nothing, "checkpoints/step-00000003").lines()) == 1
 
 
 @pytest.mark.parametrize(
