@@ -200,6 +200,8 @@ def _accelerator(config: TrainConfig, names: list[str]) -> Any:
     from ..towers.device import Options, place
 
     chosen = place(Options(device=config.device, dtype=config.dtype), parameters=0)
+    if chosen.dtype == torch.float32:
+        torch.backends.cudnn.allow_tf32 = False  # of itself torch cuts the convolution of the patches to 10 bits
     # Autocast alone says what is bfloat16: FSDP would round scale and bias too.
     whole = FullyShardedDataParallelPlugin(fsdp_version=2, mixed_precision_policy=MixedPrecisionPolicy())
     return Accelerator(
