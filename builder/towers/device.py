@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import EnvironmentProblem
+from ..errors import EnvironmentProblem, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +50,10 @@ class Placement:
 
 
 def place(options: Options, parameters: int) -> Placement:
-    """Decide for a checkpoint of so many parameters. Raises EnvironmentProblem where the device is not there."""
+    """Decide for a checkpoint of so many parameters.
+
+    Raises EnvironmentProblem where the device is not there, UsageError for what is none.
+    """
     import torch
 
     device = _device(options.device)
@@ -77,7 +80,10 @@ def _device(asked: str) -> torch.device:
     import torch
 
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    device = torch.device(("cuda" if there else "cpu") if asked == "auto" else asked)
+    try:
+        device = torch.device(("cuda" if there else "cpu") if asked == "auto" else asked)
+    except RuntimeError as error:
+        raise UsageError(f"--device {asked}: no device; give auto, cpu, cuda or cuda:N") from error
     if device.type != "cuda":
         return device
     # torchrun starts one process a GPU; it may or may not show each its own alone.

@@ -14,6 +14,7 @@ from ..card.template import fill
 from ..card.values import decimal, number, share
 from ..card.words import REASONS
 from ..disk.card import dump, parsed
+from ..disk.files import is_local, local_path
 from ..disk.location import address, bare, repository_of
 from ..towers.pixels import Patches
 from .recipe import PAPER, RECIPE, SOURCES
@@ -41,7 +42,7 @@ def card(plan: TrainPlan, at: State, opened: Opened, precision: str) -> str:
     facts = {
         "title": f"{base.name}, step {number(at.step)}",
         "base": base.model if base.revision else base.name,
-        "root": str(identity["root"]),
+        "root": root_of(str(identity["root"])),
         "hash": identity["hash"],
         "served": identity["served"],
         "epoch": identity["pairs"],
@@ -63,6 +64,11 @@ def card(plan: TrainPlan, at: State, opened: Opened, precision: str) -> str:
         "license": origin.get("license"),
     }
     return f"---\n{dump(_head(plan, opened, origin))}\n---\n{fill('trained.md', facts)}"
+
+
+def root_of(root: str) -> str:
+    """A root as others may read of it: its address, or of a folder here its name alone."""
+    return local_path(root).resolve().name if is_local(root) else root
 
 
 def _recipe(plan: TrainPlan, opened: Opened, precision: str) -> Iterator[Mapping[str, Any]]:

@@ -31,7 +31,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..console import Console
 from ..disk import documents, files
-from ..errors import EnvironmentProblem, InputError, VerificationError, first_line
+from ..errors import EnvironmentProblem, InputError, UsageError, VerificationError, first_line
+from ..reasons import Reason
 from ..towers.checkpoint import PREPARING, saved_in
 from ..towers.siglip2 import quiet
 from .model import Opened, full
@@ -122,8 +123,12 @@ def save(run: Path, state: State, weights: Tensors, optimizer: Tensors, opened: 
     return target
 
 
-def restore(run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, console: Console) -> State | None:
+def restore(
+    run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, console: Console, batch: int = 0
+) -> State | None:
     """Bring model and optimizer to the newest whole checkpoint; where the run was then, None: at its beginning.
+
+    batch: pairs of a step, to hold the counts against; 0: any.
 
     A checkpoint that is torn is set aside, with a warning, and the one before it taken. Raises InputError where all
     are, and where one is of another model. A collective: what rank 0 finds, all take.
@@ -131,7 +136,7 @@ def restore(run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, conso
     found: list[Any] = [None]
     if not dist.is_initialized() or dist.get_rank() == 0:
         try:
-            found = [_newest(run, console)]
+            found = [_newest(run, console, batch)]
         except InputError as error:
             found = [error]
     if dist.is_initialized():
@@ -162,8 +167,17 @@ def sweep(run: Path) -> None:
 
 
 def remove(run: Path) -> None:
-    """Remove every checkpoint, for a run that begins anew; none that holds anything else."""
-    for folder in [*saved_in(run).values(), *_home(run).glob(f"{TORN}step-*")]:
+    """Remove every checkpoint, for a run that begins anew; UsageError, and none is, where one holds anything else.
+
+    That one could not go, and the run would go on from it.
+    """
+    saved = [*saved_in(run).values()]
+    for folder in saved:
+        if not folder.is_symlink() and (folder / STATE).is_file() and (more := _there(folder) - OURS):
+            raise UsageError(
+                f"--overwrite: {folder} holds {min(more)}, which is not of a checkpoint; move that, or the folder, away"
+            )
+    for folder in [*saved, *_home(run).glob(f"{TORN}step-*")]:
         _remove(folder)
     files.remove_if_empty(str(_home(run)))
 
@@ -224,24 +238,26 @@ def _explained(target: Path) -> Iterator[None]:
         ) from error
 
 
-def _newest(run: Path, console: Console) -> tuple[Path, State] | None:
+def _newest(run: Path, console: Console, batch: int) -> tuple[Path, State] | None:
     """The newest checkpoint that is whole, and its state; newer ones are set aside."""
     torn = ""
     for step, folder in reversed(saved_in(run).items()):
         try:
-            return folder, _state_of(folder, step)
-        except (ValueError, OSError) as error:
+            return folder, _state_of(folder, step, batch)
+        except (ValueError, FileNotFoundError) as error:  # a disk that fails says nothing of what is on it
             aside = folder.with_name(TORN + folder.name)
             torn = f"{folder}: {first_line(error)}"
             folder.rename(aside)
             console.warn(f"{torn}; set aside as {aside.name}, which nothing needs")
+    if not torn and (before := sorted(_home(run).glob(f"{TORN}step-*"))):  # by an earlier start: as then
+        torn = str(before[-1])
     if torn:
         raise InputError(f"{torn}; no checkpoint of the run is whole: begin anew with --overwrite")
     return None
 
 
-def _state_of(folder: Path, step: int) -> State:
-    """The state of a checkpoint. Raises ValueError, or OSError, where it is not as it was written."""
+def _state_of(folder: Path, step: int, batch: int) -> State:
+    """The state of a checkpoint. Raises ValueError, or FileNotFoundError, where it is not as it was written."""
     for path in (folder, *(folder / name for name in (STATE, WEIGHTS, OPTIMIZER, "state"))):
         if path.is_symlink():
             raise ValueError(f"{path.name} is a link")
@@ -250,8 +266,10 @@ def _state_of(folder: Path, step: int) -> State:
     written = documents.build(_Written, documents.parse((folder / STATE).read_bytes(), LIMIT))
     state = documents.build(State, written.state)
     seen = state.pairs + sum(state.lost.values())
-    if state.step != step or not 0 < step <= seen or seen % step:
+    if state.step != step or not 0 < step <= seen or seen % step or (batch and seen != step * batch):
         raise ValueError(f"{STATE} says {seen:,} pairs in {state.step:,} steps, which cannot be")
+    if not {*state.lost} <= {*Reason} or min(state.pairs, *state.lost.values(), 0) < 0:
+        raise ValueError(f"{STATE} says pairs to be lost to what loses none")
     for name in (WEIGHTS, OPTIMIZER):
         if files.file_digest(folder / name) != written.digests.get(name):
             raise ValueError(f"{name} is not as it was written")
@@ -304,8 +322,12 @@ def _remove(folder: Path) -> None:
     """Remove a checkpoint, unless it is a link or holds anything else."""
     if folder.is_symlink() or not (folder / STATE).is_file():
         return
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    if there <= OURS:
+    if _there(folder) <= OURS:
         gone = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
         folder.rename(gone)  # at once: a reader finds all of it, or nothing
         shutil.rmtree(gone)
+
+
+def _there(folder: Path) -> set[str]:
+    """The paths of all in a folder that is no folder."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}

@@ -24,8 +24,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "steps": (0, math.inf),
     "learning_rate": (0, 1),
     "weight_decay": (0, 1),
-    "beta1": (0, 1),
-    "beta2": (0, 1),
+    "beta1": (0, 0.999999),  # at 1 nothing would be learned
+    "beta2": (0, 0.999999),
     "warmup": (0, math.inf),
     "clip": (0, math.inf),
     "streams": (0, 4096),

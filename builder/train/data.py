@@ -207,7 +207,8 @@ def _verdicts(text: str) -> list[str]:
 def _nothing(root: str, shards: Shards | Tars, rows: int) -> str:
     """Why no pair is left, for people."""
     if not rows:
-        return f"{root}: there is no pair in it"
+        named = "; a pair is members NAME.jpg and NAME.txt, or NAME.json, with no other dot in NAME"
+        return f"{root}: there is no pair in it{named if isinstance(shards, Tars) else ''}"
     if not shards.judged:
         return f"{root}: none of its {rows:,} pairs is kept by the columns of its shards; give --verdicts all for any"
     return (

@@ -16,6 +16,7 @@ from statistics import fmean, pstdev
 from typing import Any, Self
 
 from ..disk.files import write_atomic
+from ..errors import EnvironmentProblem
 
 LOG = "log.jsonl"
 TRACKERS = ("tensorboard", "trackio")
@@ -25,9 +26,16 @@ SPIKE = 6.0  # standard deviations above their mean; of steady losses also a ten
 
 
 def trackers(asked: str) -> list[str]:
-    """The names of those that --track means; auto: all that are installed."""
+    """The names of those that --track means; auto: all that are installed.
+
+    Raises EnvironmentProblem where one that was named is not.
+    """
     if asked == "auto":
         return [name for name in TRACKERS if importlib.util.find_spec(name) is not None]
+    if asked != "none" and importlib.util.find_spec(asked) is None:
+        raise EnvironmentProblem(
+            f"--track {asked}: it is not installed: pip install {asked}, or --track none"
+        )
     return [] if asked == "none" else [asked]
 
 
@@ -64,7 +72,7 @@ def _step(line: bytes) -> float:
     """The step that a line is of; infinity for one that was torn by a kill."""
     try:
         return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return math.inf
 
 

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..console import Console, in_time
 from ..disk import ledger
-from ..disk.files import environment, is_local, local_path, work_folder, write_atomic
+from ..disk.files import (
+    environment,
+    is_local,
+    is_within,
+    join,
+    local_path,
+    resolved,
+    work_folder,
+    write_atomic,
+)  # fmt: skip
 from ..disk.root import TRAIN, claim
 from ..errors import UsageError, need
 from ..stage.hold import hold
@@ -35,6 +44,8 @@ if TYPE_CHECKING:
 
 PACKAGES = ("accelerate", "torch", "transformers", "safetensors", "tokenizers")
 DONE = f"ledger/{STAGE}/done.json"  # written last
+# What validation finds, where any of its pairs has a picture and a caption.
+FIGURES = {"pairs", "loss", "image_to_text", "text_to_image"}
 PATIENCE = timedelta(minutes=10)  # with a rank that says nothing: a checkpoint is written meanwhile
 
 
@@ -84,12 +95,13 @@ class Trained:
             f"{self.run}/{self.checkpoint}: {at.step:,} steps, {at.pairs:,} pairs{lost}, loss {at.loss:.4f}, "
             f"{in_time(at.seconds)}"
         ]
-        found = at.validation or {}
-        if "loss" in found:  # of pairs none of which can be looked at there is none
+        if (found := at.validation) and found.keys() >= FIGURES:
             lines.append(
                 f"validation on {found['pairs']:,.0f} pairs: loss {found['loss']:.4f}, R@1 image to text "
                 f"{found['image_to_text']:.1%}, text to image {found['text_to_image']:.1%}"
             )
+        elif found:
+            lines.append(f"validation on {found.get('pairs', 0):,.0f} pairs: no figures")
         return lines
 
     def as_dict(self) -> Mapping[str, object]:
@@ -112,6 +124,10 @@ def run(config: TrainConfig, console: Console) -> Result | None:
         raise UsageError(
             f"{config.output}: a run is written to a folder of this machine, or one that all ranks share"
         )
+    if is_local(config.input) and is_within(resolved(config.output), resolved(join(config.input, "images"))):
+        raise UsageError(
+            f"{config.output}: lies among the pictures of {config.input}; name a folder of its own"
+        )
     rank, world = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
     if config.overwrite and world > 1:
         raise UsageError(
@@ -130,6 +146,10 @@ def run(config: TrainConfig, console: Console) -> Result | None:
         plan = make_plan(config, source, order, checkpoint, world)
         if not config.overwrite:
             plan.refuse_other(config.output)
+        elif local_path(config.output).resolve() in checkpoint.folder.resolve().parents:
+            raise UsageError(
+                f"--overwrite: {config.output} holds the --model that it would remove; name another folder"
+            )
         if config.dry_run:
             return None if rank else Untrained(plan)
         work = work_folder(config.output, TRAIN.work, TRAIN.cached)
@@ -165,7 +185,11 @@ def _trained(
     accelerator.wait_for_everyone()
     training = Training(config, console, plan, folder, (rank, plan.world), accelerator, opened)
     model, optimizer = accelerator.prepare(opened.model, optimizer_of(opened.model, config.recipe))
-    at = checkpoints.restore(folder, model, optimizer, console) or checkpoints.State()
+    at = checkpoints.State()
+    if not config.overwrite:
+        at = checkpoints.restore(folder, model, optimizer, console, config.batch_size) or at
+    if rank == 0 and at.step < plan.steps:  # an end is told of this run, not of one that was overwritten
+        (folder / DONE).unlink(missing_ok=True)
     feed = Feed(source, order, config, opened.preparation, opened.captions)
     blank = _blank(feed, config.batch_size // plan.world, accelerator.device)
     micro = trial(model, blank, config.micro_batch or len(blank.valid), config.chunk, console)
@@ -173,10 +197,23 @@ def _trained(
     with RunLog(folder, at.step, accelerator) if rank == 0 else nullcontext() as log:
         at = Loop(training, model, optimizer, feed, at, micro, log).train()
     accelerator.end_training()
-    done = Trained(config.output, at, f"{checkpoints.FOLDER}/{checkpoints.name_of(at.step)}")
+    done = Trained(
+        config.output, at, f"{checkpoints.FOLDER}/{checkpoints.name_of(at.step)}", _failure(config, at)
+    )
     if rank == 0:
         write_atomic(str(folder / DONE), json.dumps(done.as_dict(), indent=1).encode())
     return done
+
+
+def _failure(config: TrainConfig, at: State) -> str | None:
+    """What is wrong with a run that came to its end; None: nothing."""
+    if at.pairs:
+        return None
+    lost = ", ".join(f"{count:,} {reason}" for reason, count in at.lost.items())
+    return (
+        f"{config.input}: none of the pairs that the run saw could be trained on ({lost}), so its checkpoints are "
+        "worth nothing; mend the data, then --overwrite"
+    )
 
 
 def _blank(feed: Feed, rows: int, device: Any) -> Any:
@@ -201,7 +238,9 @@ def _accelerator(config: TrainConfig, names: list[str]) -> Any:
 
     chosen = place(Options(device=config.device, dtype=config.dtype), parameters=0)
     if chosen.dtype == torch.float32:
-        torch.backends.cudnn.allow_tf32 = False  # of itself torch cuts the convolution of the patches to 10 bits
+        torch.backends.cudnn.allow_tf32 = (
+            False  # of itself torch cuts the convolution of the patches to 10 bits
+        )
     # Autocast alone says what is bfloat16: FSDP would round scale and bias too.
     whole = FullyShardedDataParallelPlugin(fsdp_version=2, mixed_precision_policy=MixedPrecisionPolicy())
     return Accelerator(

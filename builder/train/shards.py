@@ -121,11 +121,29 @@ class Shards:
         for name in self._captions:
             if name not in schema.names:
                 raise InputError(f"{url}: no column {name}, which --text names; leave it out of --text")
+        if "key" not in schema.names and "url" not in schema.names:
+            raise InputError(
+                f"{url}: no column key, and no url of which it could be made; make the root anew"
+            )
+        for name in CAPTIONS:
+            if name in schema.names and not _is_text(schema.field(name).type):
+                raise InputError(
+                    f"{url}: column {name} is {schema.field(name).type}, and no text; make the root anew"
+                )
         kind = schema.field("image").type
         if not (pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0):
             raise InputError(
                 f"{url}: column image is {kind}, and no picture with its bytes; rebuild the root"
             )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Whether a column of that type holds texts, or nothing at all."""
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return any(
+        one(plain)
+        for one in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
+    )
 
 
 def _as_pairs(table: pa.Table) -> pa.Table:

@@ -37,6 +37,7 @@ MANY = 64  # tars that are looked through in processes: 46 us a pair, of 10,000 
 LARGEST = 256 << 20  # bytes of a member
 TEXT = 1 << 20  # bytes of a caption, or of a JSON
 NAMED = 1 << 16  # bytes of what names the member behind it
+CLOSING = 2 * RECORD  # bytes of zeros that end a tar, at least
 BUFFER = 4096  # bytes read at a header: the texts of a pair are mostly among them
 _PICTURES = {*STORED, *EXTENSIONS.values(), "tif"}
 _KEY = re.compile("[0-9a-f]{32}")
@@ -124,6 +125,9 @@ def look(url: str) -> tuple[Looked, list[int]]:
     """
     keys, starts, spans, members, ends = list[str](), [0], [0], 0, 0
     with _open(url) as file:
+        file.seek(max(0, file.seek(0, io.SEEK_END) - CLOSING))
+        if any(file.read(CLOSING)):
+            raise InputError(f"{url}: has no end: it was cut off, or is no tar; fetch it again")
         for pair in pairs_of(file, url):
             if members >= MEMBERS or pair.begins - spans[-1] >= BYTES:
                 starts.append(len(keys))

@@ -117,6 +117,9 @@ class Loop:
     def _tell(self, batch: TrainBatch, known: Mapping[str, float], seconds: float) -> None:
         """Log a step."""
         at, (scale, bias) = self.at, self.run.opened.model.levels()
+        if at.step == 1 and not at.pairs:
+            lost = ", ".join(f"{count:,} {reason}" for reason, count in at.lost.items())
+            self.run.console.warn(f"step 1: none of its pairs could be trained on ({lost})")
         spike = self.spikes.is_one(at.loss)
         if spike:
             self.run.console.warn(f"step {at.step}: the loss is {at.loss:.4g}, far above those before it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from builder.errors import UsageError
 from builder.towers.device import Options, place
 
 torch = pytest.importorskip("torch")
@@ -47,3 +48,8 @@ def test_decoding_and_arithmetic_do_not_claim_a_core_twice(monkeypatch: pytest.M
     assert (big.workers, big.threads) == (2, 8)
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     assert place(Options(device="cpu"), BIG).threads == 0
+
+
+def test_what_is_no_device_is_told_in_one_line() -> None:
+    with pytest.raises(UsageError, match="--device foo: no device; give auto, cpu, cuda or cuda:N"):
+        place(Options(device="foo"), TINY)

@@ -66,7 +66,7 @@ class Run:
 
     def restore(self, console: Console | None = None) -> State | None:
         at = checkpoints.restore(
-            self.folder, self.model, self.optimizer, console or Console(stream=io.StringIO())
+            self.folder, self.model, self.optimizer, console or Console(stream=io.StringIO()), 8
         )
         self.at = at or self.at
         return at
@@ -206,6 +206,8 @@ FAULTS = {
     "NaN": _edit(loss=float("nan")),
     "no counts": _edit(lost=[1]),
     "unknown": _edit(eval="x"),
+    "another batch": _edit(pairs=2, lost={}),
+    "lost to nothing": _edit(lost={"\x1b[31m": 2}),
 }
 
 
@@ -233,6 +235,8 @@ def test_a_run_whose_checkpoints_are_all_torn_is_refused(tmp_path: Path) -> None
         InputError, match=r"model.safetensors.*no checkpoint of the run is whole.*--overwrite"
     ):
         Run(tmp_path).restore()
+    with pytest.raises(InputError, match="torn-step-00000001; no checkpoint of the run is whole"):
+        Run(tmp_path).restore()  # nor begins anew by itself, when it is started again
 
 
 def _forged(folder: Path, name: str, change: Any) -> None:

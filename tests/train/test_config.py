@@ -70,7 +70,15 @@ def test_one_length_is_said_and_not_two() -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [{"learning_rate": float("nan")}, {"beta2": 1.5}, {"batch_size": 1}, {"keep": 0}]
+    "option",
+    [
+        {"learning_rate": float("nan")},
+        {"beta2": 1.5},
+        {"beta1": 1.0},
+        {"beta2": 1.0},
+        {"batch_size": 1},
+        {"keep": 0},
+    ],
 )
 def test_values_out_of_their_range(option: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="must be"):

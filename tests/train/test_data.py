@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,36 @@ def test_a_caption_that_no_pair_can_have_is_refused(root: Path, tmp_path: Path) 
     with pytest.raises(InputError, match="no column recaption, which --text names"):
         open_source(config(tmp_path, text="alt_text:0.7,recaption:0.3"))
     assert open_source(config(tmp_path)).read(open_source(config(tmp_path)).train[0])["recaption"].null_count
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda table: table.drop_columns(["key", "url"]), "no column key, and no url"),
+        (lambda table: _with(table, "recaption", pa.array([["a"]] * len(table))), "column recaption is list.*no text"),
+        (lambda table: _with(table, "alt_text", pa.array(range(len(table)))), "column alt_text is int64, and no text"),
+    ],
+)  # fmt: skip
+def test_columns_of_another_kind_are_told_before_anything_is_trained(
+    root: Path, tmp_path: Path, change: Callable[[pa.Table], pa.Table], said: str
+) -> None:
+    shard = tmp_path / "images" / "train-00000-of-00001.parquet"
+    shard.parent.mkdir()
+    pq.write_table(change(pq.read_table(root / "images")), shard)
+    with pytest.raises(InputError, match=said):
+        open_source(config(tmp_path))
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+def test_texts_of_any_encoding_are_texts(root: Path, tmp_path: Path, kind: pa.DataType) -> None:
+    table, shard = pq.read_table(root / "images"), tmp_path / "images" / "train-00000-of-00001.parquet"
+    shard.parent.mkdir()
+    pq.write_table(_with(table, "alt_text", table["alt_text"].cast(kind)), shard)
+    assert open_source(config(tmp_path)).pairs
+
+
+def _with(table: pa.Table, name: str, column: Any) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, column)
 
 
 def test_a_shard_that_cannot_have_the_rows_it_says_is_refused_unread(tmp_path: Path) -> None:

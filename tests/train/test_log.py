@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from builder.errors import EnvironmentProblem
 from builder.train.log import LEAST, RunLog, Spikes, trackers
 
 
@@ -49,7 +51,9 @@ def test_a_run_that_goes_on_says_no_step_twice(tmp_path: Path) -> None:
     assert [(one["step"], one["loss"]) for one in lines(tmp_path)] == [(1, 1), (2, 1), (3, 1), (4, 2)]
 
 
-@pytest.mark.parametrize("line", [b"[]", b"{}", b'{"step": "x"}', b'{"step": null}', b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "line", [b"[]", b"{}", b'{"step": "x"}', b'{"step": null}', b'{"step": 1e400}', b"\xff", b"[" * 100_000]
+)
 def test_lines_of_others_are_left_out(tmp_path: Path, line: bytes) -> None:
     (tmp_path / "log.jsonl").write_bytes(line + b'\n{"step": 1}\n')
     with RunLog(tmp_path, 1, Tracked()):
@@ -66,8 +70,15 @@ def test_a_run_that_begins_begins_its_log(tmp_path: Path) -> None:
 
 def test_trackers_that_are_asked_for() -> None:
     assert trackers("none") == []
-    assert trackers("trackio") == ["trackio"]
+    assert trackers("tensorboard") == ["tensorboard"]
     assert "tensorboard" in trackers("auto")
+
+
+def test_a_tracker_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(EnvironmentProblem, match="--track trackio: it is not installed: pip install trackio"):
+        trackers("trackio")
+    assert trackers("auto") == []
 
 
 def test_a_spike_is_told_from_noise() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from builder import cli
 from builder.console import Console
 from builder.errors import InputError, Interrupted, UsageError, VerificationError
+from builder.stage.trained import find as find_run
 from builder.towers import find
 from builder.towers.checkpoint import TINY
 from builder.train.checkpoints import State
@@ -25,7 +27,7 @@ from builder.train.runner import Trained, run
 from tests import renames
 from tests.forked import Forked
 from tests.passes import KILLED
-from tests.train.runs import logged, make_web, tensors, trained
+from tests.train.runs import OPTIONS, logged, make_web, tensors, trained
 
 STEPS = 6  # of 32 of 104 pairs, twice: the second epoch begins within the fourth
 
@@ -93,7 +95,8 @@ def test_the_result_for_people_and_for_programs(whole: Path, web: Path) -> None:
 
 def test_figures_that_are_none_are_not_told() -> None:
     nothing = State(step=3, pairs=96, validation={"pairs": 0.0})
-    assert len(Trained("run", nothing, "checkpoints/step-00000003").lines()) == 1
+    told = Trained("run", nothing, "checkpoints/step-00000003").lines()
+    assert told[1:] == ["validation on 0 pairs: no figures"]
 
 
 @pytest.mark.parametrize(
@@ -178,6 +181,57 @@ def test_overwrite_removes_what_a_run_left_and_nothing_else(web: Path, whole: Pa
     assert not (output / "checkpoints/step-00000003").exists()
 
 
+def test_overwrite_never_goes_on_from_a_checkpoint_that_cannot_be_removed(
+    web: Path, whole: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    (tmp_path / "run/checkpoints/step-00000004/mine").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(
+        UsageError, match=r"--overwrite: .*step-00000004 holds mine, which is not of a checkpoint"
+    ):
+        trained(web, tmp_path / "run", overwrite=True, steps=2)
+    assert [path for path in sorted(tmp_path.rglob("*")) if ".train" not in str(path)] == before
+
+
+def test_a_run_never_removes_the_model_that_it_begins_with(web: Path, whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    with pytest.raises(UsageError, match=r"--overwrite: .*run holds the --model that it would remove"):
+        trained(web, tmp_path / "run", model=str(tmp_path / "run"), overwrite=True)
+    assert len([*(tmp_path / "run/checkpoints").iterdir()]) == 3
+
+
+def test_a_run_that_is_begun_anew_is_not_told_to_be_done(web: Path, whole: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    shutil.copytree(whole, output)
+
+    def stop(path: str) -> None:
+        if path.endswith("step-00000002"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    renames.before = stop
+    try:
+        with pytest.raises(Interrupted):
+            trained(web, output, overwrite=True)
+    finally:
+        renames.before = None
+    record = find_run(str(output))
+    assert record is not None
+    assert (record.end, record.at) == (None, 3)
+
+
+def test_a_run_on_nothing_but_broken_pictures_fails_in_one_line(tmp_path: Path) -> None:
+    make_web(tmp_path / "web", broken=tuple(range(120)))
+    said = io.StringIO()
+    options = {**OPTIONS, "steps": 2, "quiet": False}
+    found = run(TrainConfig(str(tmp_path / "web"), str(tmp_path / "run"), **options), Console(stream=said))
+    assert "step 1: none of its pairs could be trained on (32 corrupt)" in said.getvalue()
+    assert found is not None
+    assert found.failure is not None
+    assert "none of the pairs that the run saw could be trained on (64 corrupt)" in found.failure
+    assert found.lines()[1] == "validation on 0 pairs: no figures"
+
+
 def test_a_dry_run_touches_nothing(web: Path, tmp_path: Path) -> None:
     found = trained(web, tmp_path / "run", dry_run=True)
     assert f"steps     {STEPS} of 32 pairs, 1.85 epochs" in found.lines()
@@ -188,6 +242,8 @@ def test_a_dry_run_touches_nothing(web: Path, tmp_path: Path) -> None:
 def test_a_data_set_is_no_folder_for_a_run(web: Path) -> None:
     with pytest.raises(UsageError, match=r"no root of ours.*holds images"):
         trained(web, web)
+    with pytest.raises(UsageError, match="lies among the pictures"):
+        trained(web, web / "images/run")
 
 
 def test_ctrl_c_ends_the_step_and_saves_it(web: Path, whole: Path, tmp_path: Path) -> None:
@@ -255,7 +311,7 @@ def test_ranks_that_cannot_share_the_streams(
     with pytest.raises(UsageError, match="3 ranks cannot share out 32 streams; run 1, 2, 4, 8, 16, 32"):
         run(TrainConfig(str(web), str(tmp_path / "run"), model="tiny", batch_size=32), Console(quiet=True))
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UsageError, match="--overwrite: ranks would remove"):
+    with pytest.raises(UsageError, match=r"--overwrite: ranks would remove"):
         run(
             TrainConfig(str(web), str(tmp_path / "run"), model="tiny", batch_size=32, overwrite=True),
             Console(quiet=True),

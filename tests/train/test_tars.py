@@ -239,6 +239,14 @@ def test_a_tar_that_changed_is_another_root_and_one_that_shrank_is_told(
         [*map(source.read, source.train)]
 
 
+def test_tars_whose_names_have_other_dots_say_what_a_pair_is(tmp_path: Path) -> None:
+    write(tmp_path / "1.tar", [("a.b.jpg", b"x"), ("a.b.txt", b"y")])
+    with pytest.raises(
+        InputError, match=r"there is no pair in it; a pair is members NAME\.jpg and NAME\.txt"
+    ):
+        open_source(TrainConfig(str(tmp_path / "*.tar"), "run", batch_size=8))
+
+
 def _with(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path
