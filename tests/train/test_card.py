@@ -72,7 +72,7 @@ def test_tells_what_was_counted(tiny: Opened) -> None:
     text = card(plan_of(tiny), AT, tiny, "float32")
     assert table(text, "Trained on") | table(text, "Seen") == {
         "data": [""],
-        "root": ["`./danqing`"],
+        "root": ["`danqing`"],
         "its hash: of the pairs that it serves, and of what was decided about them": [f"`{'0f' * 16}`"],
         "pairs that it serves": ["1,000,001"],
         "pairs of an epoch": ["983,040"],
