@@ -84,6 +84,7 @@ class Tars:
         self.names = [url for url, _ in places]
         self.splits = [split if split in SPLITS else "train" for _, split in places]
         self._spans: list[list[int]] = []
+        self._tell = tell
         if len(urls) >= MANY:
             tell(f"{pattern}: looking through {len(urls):,} tars, from end to end")
 
@@ -93,16 +94,20 @@ class Tars:
 
     def looked(self) -> list[Looked]:
         """What each tar holds. Raises what `look` raises."""
-        few = (
-            len(self.names) < MANY
-        )  # it is Python that takes the time, in processes that take a second to begin
+        # It is Python that takes the time, in processes that take a second to begin.
+        few = len(self.names) < MANY
         pool: Executor = (
             ThreadPoolExecutor(1) if few else ProcessPoolExecutor(cores(), get_context("forkserver"))
         )
         with pool:
             found = [*pool.map(look, self.names, chunksize=1 if few else 8)]
-        self._spans = [spans for _, spans in found]
-        return [looked for looked, _ in found]
+        self._spans = [spans for _, spans, _ in found]
+        # Some writers leave the end out, so that it is no error; of what else there was nobody knows.
+        if endless := [url for url, (_, _, ended) in zip(self.names, found, strict=True) if not ended]:
+            self._tell(
+                f"{endless[0]}: {len(endless):,} such tars have no end; they may be cut off between two pairs"
+            )
+        return [looked for looked, _, _ in found]
 
     def read(self, number: int, group: int) -> pa.Table:
         """The pairs of a range, as PAIRS. Raises InputError where the tar is not what it was."""
@@ -118,16 +123,13 @@ class Tars:
         return pa.Table.from_pylist(rows, PAIRS)
 
 
-def look(url: str) -> tuple[Looked, list[int]]:
-    """The pairs of a tar, and where in it each range of them begins, and the last one ends.
+def look(url: str) -> tuple[Looked, list[int], bool]:
+    """The pairs of a tar; where in it each range of them begins, and the last one ends; whether it has an end.
 
     Raises InputError where it is none, is cut off, or has two members of one name.
     """
     keys, starts, spans, members, ends = list[str](), [0], [0], 0, 0
     with _open(url) as file:
-        file.seek(max(0, file.seek(0, io.SEEK_END) - CLOSING))
-        if any(file.read(CLOSING)):
-            raise InputError(f"{url}: has no end: it was cut off, or is no tar; fetch it again")
         for pair in pairs_of(file, url):
             if members >= MEMBERS or pair.begins - spans[-1] >= BYTES:
                 starts.append(len(keys))
@@ -136,8 +138,10 @@ def look(url: str) -> tuple[Looked, list[int]]:
             members += len(pair.kinds)
             keys.append(str(_told(file, pair, url)["key"]))
             ends = pair.ends
+        file.seek(max(0, file.seek(0, io.SEEK_END) - CLOSING))
+        ended = not any(file.read(CLOSING))
     starts, spans = ([*starts, len(keys)], [*spans, ends]) if keys else (starts, spans)
-    return Looked(np.array(starts, np.int64), np.arange(len(keys)), keys_of(keys)[0]), spans
+    return Looked(np.array(starts, np.int64), np.arange(len(keys)), keys_of(keys)[0]), spans, ended
 
 
 @contextlib.contextmanager

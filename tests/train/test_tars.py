@@ -179,6 +179,15 @@ def test_what_is_no_tar_or_cut_off_is_told_by_its_name_and_place(tmp_path: Path)
     )  # without an end
 
 
+def test_a_tar_without_an_end_is_read_and_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tar", [*three(1), *three(2)])
+    data, said = path.read_bytes().rstrip(b"\0"), list[str]()
+    _with(path, data + bytes(-len(data) % 512))
+    tars = Tars(str(path), said.append)
+    assert [len(looked.rows) for looked in tars.looked()] == [2]
+    assert said == [f"{path}: 1 such tars have no end; they may be cut off between two pairs"]
+
+
 def test_two_members_of_one_name_and_pairs_that_lie_apart_are_refused(tmp_path: Path) -> None:
     refused(write(tmp_path / "a.tar", [*three(1), *three(1)[:1]]), r"two members '00001\.jpg'")
     refused(
