@@ -28,9 +28,8 @@ from .schema import COS_MODEL, SCORING, JudgingStage, pair_key, said_by
 
 pc: Any = compute  # its stubs know no mix of column and constant
 Verdicts = str | Sequence[str] | None  # some, or `all`; None: of the pairs that are kept
-ROW = (
-    " row"  # a column that can be read of a whole file: the number of each row; no file would have that name
-)
+# A column that can be read of a whole file: the number of each row. No file would have that name.
+ROW = " row"
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,9 +51,8 @@ def scaled(
             image, target = _other(body, target_of, most)
         else:
             array, target = jpeg
-            if (
-                array.shape[1::-1] == target
-            ):  # of 256 pixels a third of the time went into Pillow's Image and back
+            # Of 256 pixels a third of the time went into Pillow's Image and back.
+            if array.shape[1::-1] == target:
                 return array
             image = Image.fromarray(array)
         return _rgb(image if image.size == target else image.resize(target, resample))

@@ -66,6 +66,11 @@ class State:
         first = self.first if self.step else loss
         return State(step, self.pairs + pairs, both, loss, first, self.validation, self.seconds + seconds)
 
+    @property
+    def lost_in_words(self) -> str:
+        """The pairs that were lost, by reason."""
+        return ", ".join(f"{count:,} {reason}" for reason, count in self.lost.items())
+
     def validated(self, found: Mapping[str, float]) -> State:
         """The state with newer figures of the validation split; those that are no numbers are left out."""
         return replace(self, validation={name: one for name, one in found.items() if math.isfinite(one)})
@@ -134,7 +139,7 @@ def restore(
     are, and where one is of another model. A collective: what rank 0 finds, all take.
     """
     found: list[Any] = [None]
-    if not dist.is_initialized() or dist.get_rank() == 0:
+    if _writes():
         try:
             found = [_newest(run, console, batch)]
         except InputError as error:
@@ -187,6 +192,11 @@ def _home(run: Path) -> Path:
     return files.inside(run.absolute(), f"{FOLDER}/{name_of(0)}").parent
 
 
+def _writes() -> bool:
+    """Whether this rank is the one that reads and writes for all."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
 def _named(model: nn.Module) -> dict[str, nn.Parameter]:
     """The parameters by the names that transformers gives them."""
     inner: Any = model.module if isinstance(model, DistributedDataParallel) else model
@@ -196,7 +206,7 @@ def _named(model: nn.Module) -> dict[str, nn.Parameter]:
 def _gather(into: Tensors, name: str, tensor: Tensor) -> None:
     """Add a tensor, put together; on rank 0 alone."""
     whole = full(tensor)
-    if not dist.is_initialized() or dist.get_rank() == 0:
+    if _writes():
         into[name] = whole.cpu().contiguous()
 
 

@@ -17,8 +17,8 @@ from typing import Any, Self
 
 from ..disk.files import write_atomic
 from ..errors import EnvironmentProblem
+from ..stage.trained import LOG
 
-LOG = "log.jsonl"
 TRACKERS = ("tensorboard", "trackio")
 RECENT = 100  # losses that the next is held against
 LEAST = 20  # ... before anything is called a spike

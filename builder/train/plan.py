@@ -13,6 +13,7 @@ from .. import __version__
 from ..disk import ledger
 from ..disk.ledger import PlanDocument
 from ..stage import plan as plans
+from ..stage.trained import STAGE
 from .config import TrainConfig
 from .recipe import SOURCES, TrainingRecipe
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from .data import PairSource
     from .order import Order
 
-STAGE = "train"
 PLACES = ("input", "model", "revision")  # options that say where to look; what is found there is compared
 
 

@@ -31,8 +31,9 @@ from ..disk.root import TRAIN, claim
 from ..errors import UsageError, need
 from ..stage.hold import hold
 from ..stage.run import Result
+from ..stage.trained import STAGE
 from .config import TrainConfig
-from .plan import STAGE, TrainPlan, Untrained, make_plan
+from .plan import TrainPlan, Untrained, make_plan
 
 if TYPE_CHECKING:
     from ..towers import Checkpoint
@@ -90,7 +91,7 @@ class Trained:
     def lines(self) -> list[str]:
         """The result for people."""
         at = self.at
-        lost = "".join(f", {count:,} {reason}" for reason, count in at.lost.items())
+        lost = f", {at.lost_in_words}" if at.lost else ""
         lines = [
             f"{self.run}/{self.checkpoint}: {at.step:,} steps, {at.pairs:,} pairs{lost}, loss {at.loss:.4f}, "
             f"{in_time(at.seconds)}"
@@ -174,8 +175,8 @@ def _trained(
     from .step import trial
     from .work import Loop
 
-    folder, rank = local_path(config.output), int(os.environ.get("RANK", "0"))
-    accelerator = _accelerator(config, trackers(config.track))
+    folder, accelerator = local_path(config.output), _accelerator(config, trackers(config.track))
+    rank = int(accelerator.process_index)
     opened = open_model(checkpoint, config, accelerator.device, console)
     if rank == 0:
         if config.overwrite:
@@ -209,10 +210,9 @@ def _failure(config: TrainConfig, at: State) -> str | None:
     """What is wrong with a run that came to its end; None: nothing."""
     if at.pairs:
         return None
-    lost = ", ".join(f"{count:,} {reason}" for reason, count in at.lost.items())
     return (
-        f"{config.input}: none of the pairs that the run saw could be trained on ({lost}), so its checkpoints are "
-        "worth nothing; mend the data, then --overwrite"
+        f"{config.input}: none of the pairs that the run saw could be trained on ({at.lost_in_words}), so its "
+        "checkpoints are worth nothing; mend the data, then --overwrite"
     )
 
 
@@ -238,9 +238,8 @@ def _accelerator(config: TrainConfig, names: list[str]) -> Any:
 
     chosen = place(Options(device=config.device, dtype=config.dtype), parameters=0)
     if chosen.dtype == torch.float32:
-        torch.backends.cudnn.allow_tf32 = (
-            False  # of itself torch cuts the convolution of the patches to 10 bits
-        )
+        # Of itself torch cuts the convolution of the patches to 10 bits.
+        torch.backends.cudnn.allow_tf32 = False
     # Autocast alone says what is bfloat16: FSDP would round scale and bias too.
     whole = FullyShardedDataParallelPlugin(fsdp_version=2, mixed_precision_policy=MixedPrecisionPolicy())
     return Accelerator(

@@ -53,7 +53,7 @@ def gradients(model: nn.Module, batch: Prepared, micro: int, chunk: int) -> Tens
 
     micro: pairs that go through the model at once, with a graph; chunk: see sigmoid_loss. A collective.
     """
-    pieces = [slice(at, at + micro) for at in range(0, len(batch.valid), micro)]
+    pieces = pieces_of(batch, micro)
     if len(pieces) == 1:
         image, text, scale, bias = _features(model, batch, pieces[0])
         loss = sigmoid_loss(image, text, batch.valid, scale, bias, chunk)
@@ -115,14 +115,26 @@ def _features(model: nn.Module, batch: Prepared, rows: slice) -> tuple[Tensor, T
     return found
 
 
+def embedded(
+    model: nn.Module, batch: Prepared, pieces: Sequence[slice]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What the model makes of a batch, piece by piece and without a graph: image, text (n, d), scale, bias."""
+    with torch.no_grad():
+        found = [_features(model, batch, piece) for piece in pieces]
+    image, text = (torch.cat([one[side] for one in found]) for side in (0, 1))
+    return image, text, found[0][2], found[0][3]
+
+
+def pieces_of(batch: Prepared, micro: int) -> list[slice]:
+    """The micro-batches of a batch."""
+    return [slice(at, at + micro) for at in range(0, len(batch.valid), micro)]
+
+
 def _by_feature(
     model: nn.Module, batch: Prepared, pieces: Sequence[slice], chunk: int
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The loss, and its gradient by every feature, by scale and by bias."""
-    with torch.no_grad():
-        found = [_features(model, batch, piece) for piece in pieces]
-    image, text = torch.cat([one[0] for one in found]), torch.cat([one[1] for one in found])
-    leaves = [one.detach().requires_grad_() for one in (image, text, *found[0][2:])]
+    leaves = [one.detach().requires_grad_() for one in embedded(model, batch, pieces)]
     loss = sigmoid_loss(leaves[0], leaves[1], batch.valid, leaves[2], leaves[3], chunk)
     return loss, torch.autograd.grad(loss, leaves)
 

@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 
 from .loss import sigmoid_loss, world
+from .step import embedded, pieces_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,12 +28,8 @@ def validate(model: Any, batch: TrainBatch, micro: int, chunk: int) -> Mapping[s
     """The pairs looked at, their loss, and the shares of pictures and of captions that find their own first."""
     model.eval()
     with torch.no_grad():
-        parts = [
-            model(batch.pixels[at : at + micro], batch.grid[at : at + micro], batch.ids[at : at + micro])
-            for at in range(0, len(batch.ids), micro)
-        ]
-        image, text = (torch.cat([part[side] for part in parts]) for side in (0, 1))
-        loss = sigmoid_loss(image, text, batch.valid, parts[0][2], parts[0][3], chunk)
+        image, text, scale, bias = embedded(model, batch, pieces_of(batch, micro))
+        loss = sigmoid_loss(image, text, batch.valid, scale, bias, chunk)
         if world() > 1:
             dist.all_reduce(loss)
         image, text, valid = (_gathered(one) for one in (image, text, batch.valid))

@@ -62,15 +62,14 @@ class Loop:
             self._explained(),
         ):
             stop.graceful = True
-            ended = time.monotonic()
+            waited = self.feed.stall
             for batch in batches:
-                stall = time.monotonic() - ended
-                stopped = self._step(batch, stall, bar, asked=stop.asked)
+                stopped = self._step(batch, self.feed.stall - waited, bar, asked=stop.asked)
                 if stopped and self.at.step < run.plan.steps:
                     raise Interrupted(
                         f"interrupted after step {self.at.step}; the same command goes on from there"
                     )
-                ended = time.monotonic()
+                waited = self.feed.stall
         return self.at
 
     def _step(self, batch: TrainBatch, stall: float, bar: Bar, *, asked: bool) -> bool:
@@ -118,8 +117,7 @@ class Loop:
         """Log a step."""
         at, (scale, bias) = self.at, self.run.opened.model.levels()
         if at.step == 1 and not at.pairs:
-            lost = ", ".join(f"{count:,} {reason}" for reason, count in at.lost.items())
-            self.run.console.warn(f"step 1: none of its pairs could be trained on ({lost})")
+            self.run.console.warn(f"step 1: none of its pairs could be trained on ({at.lost_in_words})")
         spike = self.spikes.is_one(at.loss)
         if spike:
             self.run.console.warn(f"step {at.step}: the loss is {at.loss:.4g}, far above those before it")
