@@ -123,19 +123,17 @@ def test_compiled_once_for_one_shape_of_batch(
 
     expected = cosines(embedded(load(fixed), pictures(), CAPTIONS))
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
-    monkeypatch.setattr(torch._dynamo.config, "error_on_recompile", True)
     siglip = load(fixed, compile="on", batch_size=8)
-    found = [cosines(embedded(siglip, pictures()[:count], CAPTIONS[:count])) for count in (7, 3)]
+    with torch._dynamo.config.patch(error_on_recompile=True):  # monkeypatch would leave it deleted
+        found = [cosines(embedded(siglip, pictures()[:count], CAPTIONS[:count])) for count in (7, 3)]
     assert np.abs(found[0] - expected).max() < 1e-6
     assert np.abs(found[1] - expected[:3]).max() < 1e-6
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_no_compiler_is_one_line_where_compiling_was_asked_for(
-    fixed: Path, load: Load, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_compiler_is_one_line_where_compiling_was_asked_for(fixed: Path, load: Load) -> None:
     from torch._inductor import config
 
-    monkeypatch.setattr(config.cpp, "cxx", ("/nonexistent/c++",))
-    with pytest.raises(EnvironmentProblem, match=r"--compile on: .*leave it at auto"):
+    refused = pytest.raises(EnvironmentProblem, match=r"--compile on: .*leave it at auto")
+    with config.patch({"cpp.cxx": ("/nonexistent/c++",)}), refused:
         load(fixed, compile="on", batch_size=2)

@@ -233,14 +233,14 @@ def test_compiled_towers_have_the_same_gradients(folder: Path, monkeypatch: pyte
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_no_compiler_is_one_line_where_compiling_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_compiler_is_one_line_where_compiling_was_asked_for() -> None:
     from torch._inductor import config
 
-    monkeypatch.setattr(config.cpp, "cxx", ("/nonexistent/c++",))
-    with pytest.raises(EnvironmentProblem, match=r"--compile on: .*leave it at auto"):
-        opened("tiny", compile="on")
     said = io.StringIO()
-    opened("tiny").model.compile_towers("auto", Console(stream=said))
+    with config.patch({"cpp.cxx": ("/nonexistent/c++",)}):
+        with pytest.raises(EnvironmentProblem, match=r"--compile on: .*leave it at auto"):
+            opened("tiny", compile="on")
+        opened("tiny").model.compile_towers("auto", Console(stream=said))
     assert "running without torch.compile" in said.getvalue()
 
 
