@@ -3,8 +3,9 @@
     Config (a frozen dataclass whose fields are made by `option`) ─▶ argparse arguments ─▶ Config
 
 The type of a flag is the annotation of its field; its metadata may hold `help`, `choices`, `positional` (an
-argument without dashes; optional where it has a default), `shared` (a flag that stages have in common: by keyword
-alone), `parse` (text to value, where the type alone does not say how) and `shown` (the default as it is typed).
+argument without dashes; optional where it has a default; one or more words where that is a tuple), `shared` (a flag
+that stages have in common: by keyword alone), `parse` (text to value, where the type alone does not say how) and
+`shown` (the default as it is typed).
 Importing this must stay cheap: `danqing --help` does.
 """
 
@@ -103,7 +104,9 @@ def threshold(flag: str, text: str, least: float, most: float) -> float | None:
 
 
 def _plain(hint: Any) -> Callable[[str], Any]:
-    """The type that reads the text of a flag: `str` of both `str` and `str | None`."""
+    """The type that reads the text of a flag: `str` of `str`, of `str | None` and of `tuple[str, ...]`."""
+    if typing.get_origin(hint) is tuple:
+        hint = hint.__args__[0]
     if isinstance(hint, types.UnionType):
         (hint,) = (part for part in hint.__args__ if part is not types.NoneType)
     return typing.cast("Callable[[str], Any]", hint)
@@ -118,7 +121,7 @@ def _keywords(one: Field[Any], kind: Callable[[str], Any]) -> dict[str, Any]:
     shown: Any = one.metadata.get("shown", one.default)
     if one.metadata.get("parse") is byte_size:
         shown = in_words(shown)
-    if shown not in (None, ""):
+    if shown not in (None, "", ()):
         text += f" (default: {shown})".replace("%", "%%")
     keywords: dict[str, Any] = {
         **named,
@@ -128,7 +131,7 @@ def _keywords(one: Field[Any], kind: Callable[[str], Any]) -> dict[str, Any]:
     }
     if one.metadata.get("positional"):
         keywords["metavar"] = one.name.upper()
-        keywords["nargs"] = None if one.default == "" else "?"
+        keywords["nargs"] = "+" if one.default == () else None if one.default == "" else "?"
     if one.metadata.get("choices"):
         keywords["choices"] = one.metadata["choices"]
     return keywords

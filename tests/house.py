@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "house.md"
 TREE = re.compile(r"(?<=<!-- tree -->\n).*?(?=<!-- end of tree -->)", re.DOTALL)
-STAGES = ("crawl", "refine", "rebuild", "revalidate", "curate", "release", "train", "report")
+STAGES = ("crawl", "refine", "rebuild", "revalidate", "curate", "release", "train", "evaluate", "report")
 # The floors, from the ground up: a room imports only what lies below it, and the rooms of a floor not each other.
 FLOORS = (
     ("errors",), ("console",), ("options", "reasons"),

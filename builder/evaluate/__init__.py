@@ -1,0 +1,1 @@
+"""Evaluation of checkpoints by the paper's benchmarks in Chinese, with baselines in the same run."""
