@@ -65,8 +65,8 @@ def members_of(home: Any, row: Any, cell: Any, count: int) -> list[Any]:
 def ours(folder: Path, least: float) -> None:
     """k-means, visits, cells: the whole of it."""
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from builder.curate.cells import cell_count, centroids_of, visits
-    from builder.curate.neighbours import pairs_within, probes_for
+    from builder.towers.cells import cell_count, centroids_of, visits
+    from builder.towers.neighbours import pairs_within, probes_for
 
     vectors, clock = np.load(folder / "vectors.npy"), Clock()
     small = vectors[:64]

@@ -83,7 +83,7 @@ class Bench:
 
 def exact_pairs(vectors: Any, count: int, least: float) -> tuple[Any, Any, Any]:
     """Pairs of a random sample and all rows, each once: the rows, and the cosine."""
-    from builder.curate.neighbours import against_sample
+    from builder.towers.neighbours import against_sample
 
     sample = np.sort(np.random.default_rng(5).choice(len(vectors), min(count, len(vectors)), replace=False))
     found = [
@@ -146,15 +146,15 @@ def cells(bench: Bench) -> dict[str, Any]:
 
 def cosines_of(vectors: Any, pairs: Any) -> Any:
     """The exact cosines of pairs that are numbers."""
-    from builder.curate.cosine import cosines
+    from builder.towers.cosine import cosines
 
     return cosines(vectors[pairs // len(vectors)], vectors[pairs % len(vectors)])
 
 
 def recall(bench: Bench) -> dict[str, Any]:
     """What is missed, world by world: a pair is found where both visit one cell."""
-    from builder.curate.cells import SAMPLED, cell_count, centroids_of, meeting
-    from builder.curate.neighbours import probes_for
+    from builder.towers.cells import SAMPLED, cell_count, centroids_of, meeting
+    from builder.towers.neighbours import probes_for
 
     rows, told = bench.sizes.recall, {}
     for name in embeddings.WORLDS:

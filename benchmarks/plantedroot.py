@@ -38,7 +38,7 @@ from builder.demo.scene import (
 )
 from builder.disk.parquet import image_schema, writer
 from builder.disk.schema import pair_key
-from builder.rebuild.picture import phash
+from builder.picture.phash import phash
 
 SIZE = (320, 240)
 SHARD = 400

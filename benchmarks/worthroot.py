@@ -27,7 +27,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 from plantedroot import WORDS, Plant, Rng, few_tones, flat, jpeg, png, slightly, text, write_root  # noqa: E402
 
 from builder.demo.scene import Attributes, attributes, captions, draw, unlike  # noqa: E402
-from builder.rebuild.picture import phash  # noqa: E402
+from builder.picture.phash import phash  # noqa: E402
 from tests.drift import BANNERS, banner  # noqa: E402
 
 SCENES = 4_000_000  # added to the seed of scenes: neither `tiny` nor another benchmark has these

@@ -37,7 +37,7 @@ from builder.demo.scene import (
 )
 from builder.disk.parquet import image_schema, writer
 from builder.disk.schema import pair_key
-from builder.rebuild.picture import phash
+from builder.picture.phash import phash
 
 SHARES = {"same": 0.62, "harmless": 0.24, "placeholder": 0.06, "replaced": 0.05, "subtle": 0.03}
 INTACT = ("same", "harmless")

@@ -18,19 +18,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as compute
 
-from ..disk import ledger, release
+from ..disk import release
 from ..disk.digests import KEY, Bools, Digests, blobs, hex_of, keys_of, unhex, within
-from ..disk.files import join, listdir, tables_in
+from ..disk.files import listdir
 from ..disk.location import read_from
 from ..disk.parquet import parquet
-from ..disk.schema import CODE_BITS, CURATED, SCORES, said_by, unlike
+from ..disk.schema import CODE_BITS, said_by
 from ..errors import InputError
 from ..manifest.find import find
+from ..stage.shards import served
 from .spool import MATCHES, Compared
 
 pc: Any = compute  # its stubs know no mix of column and constant
 CODE_NEAR = 16  # bits of 256 that codes of two files of one picture differ in at most: cosine .98
-RICH = {"spread": 20.0, "entropy": 5.0}  # from which on a perceptual hash says something of a picture
 RECORDED = ("key", "sha256", "phash", "code")
 
 
@@ -83,25 +83,7 @@ def _is_root(url: str) -> bool:
 
 def serves(source: Compared) -> Bools | None:
     """The pairs of an earlier root that it serves (rows,); None for a shard of the root itself, of which all count."""
-    if source.own:
-        return None
-    mask = np.ones(source.rows, np.bool_)
-    judges = (("scores", "revalidate", "kept", SCORES), ("curated", "curate", "reason", CURATED))
-    for folder, stage, column, promised in judges:
-        url, again = join(source.root, folder, f"{source.stem}.parquet"), f"run danqing {stage} there again"
-        if ledger.decision_name(source.root, stage) is None:
-            if f"{source.stem}.parquet" in tables_in(source.root, folder):
-                raise InputError(f"{url}: without ledger/{stage}/decision.json, so nothing is final; {again}")
-            continue
-        with parquet(url) as file:
-            if wrong := unlike(file.schema_arrow, promised, [column]):
-                raise InputError(f"{url}: {wrong}; {again}")
-            values = file.read(columns=[column], use_threads=False)[column]
-        if len(values) != source.rows:
-            raise InputError(f"{url}: {len(values):,} rows, images/ has {source.rows:,}; {again}")
-        kept = pc.is_null(values) if column == "reason" else pc.fill_null(values, False)
-        mask &= kept.to_numpy()
-    return mask
+    return None if source.own else served(source.root, source.stem, source.rows)
 
 
 @dataclass(frozen=True, slots=True)

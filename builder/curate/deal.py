@@ -27,11 +27,11 @@ from ..disk.parquet import parquet
 from ..disk.schema import said_by, saying
 from ..errors import InputError
 from ..stage.embeddings import ANEW, EmbeddedRows, Halves, read_parts, vectors_of
+from ..towers.cells import SAMPLED, cell_count, centroids_of, visits
+from ..towers.cosine import Cosines, cosines, of_length_one
+from ..towers.neighbours import against_sample, collapse, pairs_within, probes_for
 from .against import serves
-from .cells import SAMPLED, cell_count, centroids_of, visits
 from .config import LEAST
-from .cosine import Cosines, cosines, of_length_one
-from .neighbours import against_sample, collapse, pairs_within, probes_for
 from .spool import (
     CENTERED,
     CENTROIDS,

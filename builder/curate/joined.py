@@ -18,7 +18,8 @@ from ..disk.digests import KEY, Bools, blobs, unhex
 from ..disk.files import join, tables_in
 from ..disk.parquet import parquet
 from ..disk.schema import CODE_BITS, MEASURES, floats, said_by
-from .against import RICH, Own, matches
+from ..picture.measures import RICH
+from .against import Own, matches
 from .sets import Graph, Rows
 from .spool import (
     EDGES,

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..disk.digests import Bools, Digests, locate, within
-from .cosine import compiled
+from ..towers.cosine import compiled
 
 SAME = 1e-9  # two members of a set are as near the centroid as each other, as the two of most sets are
 NODES = 2**31  # of connected sets: four bytes each, and no more

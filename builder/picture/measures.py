@@ -10,6 +10,7 @@ from typing import NamedTuple
 # What metadata call the two luminances.
 RGB_TO_GRAY = "cv2.COLOR_RGB2GRAY"
 LUMA = "simplejpeg GRAY, else cv2.COLOR_RGB2GRAY"
+RICH = {"spread": 20.0, "entropy": 5.0}  # from which on a perceptual hash says something of a picture
 
 
 class Measures(NamedTuple):

@@ -22,6 +22,7 @@ from ..picture.intact import is_intact
 from ..picture.limits import ROOM
 from ..picture.measure import measure
 from ..picture.measures import Measures
+from ..picture.phash import phash
 from ..picture.structure import Header
 from ..reasons import Dropped, Reason
 from .config import RebuildConfig
@@ -71,24 +72,6 @@ def _made(body: bytes, header: Header, target: tuple[int, int], options: Rebuild
         decoder=decoder,
         measures=measures,
     )
-
-
-def phash(pixels: Array) -> str:
-    """The perceptual hash of uint8 RGB (height, width, 3) or grey (height, width) pixels: 16 hex characters.
-
-    Grey, halved while no side is under 128 (which costs a tenth of averaging it at once; an odd last row is left
-    out), averaged to 32x32, discrete cosine transform; a bit for each of the 8x8 lowest frequencies, row by row
-    from the most significant: set where the coefficient is above their median. The layout is that of `phash` in
-    the imagehash library. Two files of one picture differ in a few bits of 64, two pictures in about 32.
-    """
-    grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    while min(height := grey.shape[0], width := grey.shape[1]) >= 128:
-        even = grey[: height & ~1, : width & ~1]
-        grey = cv2.resize(even, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    small = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
-    low = cv2.dct(small)[:8, :8]
-    ranked = sorted(low.ravel().tolist())  # np.median takes longer than the transform
-    return np.packbits(low > (ranked[31] + ranked[32]) / 2).tobytes().hex()
 
 
 def _admit(width: int, height: int, options: RebuildConfig) -> None:

@@ -2,6 +2,7 @@
 
     <root>/images/, <root>/ledger/rebuild/ ─▶ find_shards ─▶ Shard, Shard ... ─▶ of_rank
     <root>/ledger/<stage>/ ─▶ markers ─▶ check_files
+    <root>/scores/, <root>/curated/ ─▶ served
 
 What a shard is follows from the ledger of `rebuild`: a root that is not whole is refused. A root without a ledger is
 taken as it is found.
@@ -16,10 +17,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+
 from ..disk import ledger
-from ..disk.files import filesystem, join
+from ..disk.digests import Bools
+from ..disk.files import filesystem, join, tables_in
 from ..disk.ledger import DIGEST, ShardLedger
-from ..disk.schema import SPLITS
+from ..disk.parquet import parquet
+from ..disk.schema import JUDGES, SPLITS, unlike
 from ..errors import InputError
 from ..manifest.probe import probe
 
@@ -153,6 +158,32 @@ def sizes_in(folder: str) -> dict[str, int]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     return {str(f["name"]).rstrip("/").rpartition("/")[2]: f["size"] for f in files if f["type"] == "file"}
+
+
+def served(root: str, stem: str, rows: int) -> Bools:
+    """The pairs of a shard that all of its judges keep, and so its root serves (rows,).
+
+    InputError where a judge has not decided, or its file lacks a column or rows.
+    """
+    # With it comes Arrow's reader of data sets, and pandas: 60 MB in each process of a rebuild, which asks for neither.
+    from ..disk.sidecar import kept
+
+    mask = np.ones(rows, np.bool_)
+    for judge in JUDGES:
+        url = join(root, judge.folder, f"{stem}.parquet")
+        again = f"run danqing {judge.stage} there again"
+        if ledger.decision_name(root, judge.stage) is None:
+            if f"{stem}.parquet" in tables_in(root, judge.folder):
+                raise InputError(f"{url}: without {judge.decision}, so nothing is final; {again}")
+            continue
+        with parquet(url) as file:
+            if wrong := unlike(file.schema_arrow, judge.columns, judge.says):
+                raise InputError(f"{url}: {wrong}; {again}")
+            said = file.read(columns=[*judge.says], use_threads=False)
+        if len(said) != rows:
+            raise InputError(f"{url}: {len(said):,} rows, images/ has {rows:,}; {again}")
+        mask &= kept(judge, said).to_numpy()
+    return mask
 
 
 def _nothing(sizes: Mapping[str, int], done: str) -> str:

@@ -7,8 +7,9 @@ import itertools
 import numpy as np
 import pytest
 
+from builder.picture.phash import phash
 from builder.rebuild.config import RebuildConfig
-from builder.rebuild.picture import make, phash
+from builder.rebuild.picture import make
 
 from ..pictures import save
 from .photos import photo, photo_jpeg, turned

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.curate.cells import (
+from builder.towers.cells import (
     MOST_PROBES,
     NEAR,
     PROBES,

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.curate import neighbours
-from builder.curate.cells import MOST_PROBES, PROBES, centroids_of, meeting
-from builder.curate.cosine import cosines
-from builder.curate.neighbours import against_sample, collapse, hashed, pairs_within, probes_for
+from builder.towers import neighbours
+from builder.towers.cells import MOST_PROBES, PROBES, centroids_of, meeting
+from builder.towers.cosine import cosines
+from builder.towers.neighbours import against_sample, collapse, hashed, pairs_within, probes_for
 
 from .vectors import Array, brute, unit, world
 

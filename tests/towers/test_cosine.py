@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.curate.cosine import cosines, doubt, floats
+from builder.towers.cosine import cosines, doubt, floats
 
 from .vectors import unit, world
 
