@@ -23,7 +23,7 @@ from ..stage.funnels import StageFunnel, known_funnels
 from ..stage.rows import ManifestShard, as_bytes, columns_of, lay_out, record_of, rows_of_shards
 from .config import RebuildConfig
 from .removed import rows_of
-from .units import STAGE, Task
+from .units import STAGE, RebuildUnit
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +110,10 @@ def _same(root: str, old: PlanDocument, plan: RebuildPlan) -> None:
 
 def tasks(
     plan: RebuildPlan, todo: Sequence[tuple[ManifestShard, frozenset[Reason]]], removals: Removals | None
-) -> Iterator[Task]:
+) -> Iterator[RebuildUnit]:
     """The shards of `todo`, with the reasons to fetch rows again for, and their rows, read as they are asked for."""
     chosen = {shard.number: again for shard, again in todo}
     for shard, rows in rows_of_shards(plan.manifest, [shard for shard, _ in todo]):
-        yield Task(
+        yield RebuildUnit(
             shard.number, shard, as_bytes(rows.schema, [rows]), chosen[shard.number], rows_of(removals, rows)
         )

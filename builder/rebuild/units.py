@@ -15,7 +15,7 @@ STAGE = "rebuild"
 
 
 @dataclass(frozen=True, slots=True)
-class Task(Unit):
+class RebuildUnit(Unit):
     """A shard to do. rows: its part of the manifest as an Arrow IPC stream; redo: reasons to fetch again in a
     finished shard; removed: rows on the removal list, dropped without a request. Poison is dropped as corrupt.
     """

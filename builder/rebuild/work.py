@@ -1,6 +1,6 @@
 """The work of a rebuild: an event loop that keeps several shards open, from manifest rows to finished shards.
 
-    Setup, Task ... ─▶ fetch, decode, spool ─▶ images/, outcomes/, marker ─▶ Done ...
+    Setup, RebuildUnit ... ─▶ fetch, decode, spool ─▶ images/, outcomes/, marker ─▶ Done ...
 
 The tail of a shard overlaps the next ones: a new one is asked for as soon as slots stand free.
 """
@@ -30,7 +30,7 @@ from .outcome import Outcome
 from .retry import reopen
 from .schedule import Scheduler
 from .spool import Spool, Tried
-from .units import STAGE, Task
+from .units import STAGE, RebuildUnit
 
 WINDOW_ROWS = 50_000  # in open shards: enough to find ready hosts behind slow ones
 TELL_SECONDS = 0.5
@@ -161,7 +161,7 @@ class Worker:
 
     def _next(self) -> tuple[OpenShard, list[Job]] | None:
         """Wait, in a thread, for a shard, open its spool, and find what is to be fetched; None where there is none."""
-        task: Task | None = next(self._units, None)
+        task: RebuildUnit | None = next(self._units, None)
         if task is None:
             return None
         shard, setup = task.shard, self._setup

@@ -27,7 +27,7 @@ from .runs import reasons, write_manifest
 
 
 async def finished(config: RebuildConfig, plan: RebuildPlan, **given: Any) -> tuple[list[Done], list[Any]]:
-    """What the work on the only shard of a plan yields, and what it tells; given: fields of its Task."""
+    """What the work on the only shard of a plan yields, and what it tells; given: fields of its RebuildUnit."""
     (task,) = tasks(plan, [(plan.shards[0], frozenset())], None)
     units = Units(iter([replace(task, **given)]), Stop(Console(quiet=True)))
     told: list[Any] = []
