@@ -108,6 +108,15 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Shares:
+    """One group of several in the same bins. label: "" where there is no other; counts: in each bin."""
+
+    label: str
+    colour: str
+    counts: npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """A chart as SVG, for a wide page and for a narrow one, and what it shows in a sentence.
 
@@ -184,24 +193,38 @@ def against_null(
 ) -> Chart:
     """Shares of the kept, the dropped and the permuted pairs by score; threshold: where the null is nearly over."""
     edges, counts, _ = rebinned([null, kept, dropped])
-    shares, *lines = (one / max(1, one.sum()) * 100 for one in counts)
-    styles = (("kept", "kept", "-"), ("dropped", "drifted", (0, (4, 2))))
+    groups = [("chance", "null"), ("kept", "kept"), ("dropped", "drifted")]
+    shown = [Shares(*named, one) for named, one in zip(groups, counts, strict=True)]
+    return shares("null", edges, shown, Scale("score, cosine", (Mark(threshold, "", least=True),)), told)
+
+
+def shares(
+    name: str, edges: Edges, shown: Sequence[Shares], scale: Scale, told: str, *, log: bool = False
+) -> Chart:
+    """Shares of groups in the same bins, each group in per cent of its own: the first an area, the others lines."""
+    parts = [one.counts / max(1.0, float(one.counts.sum())) * 100 for one in shown]
 
     def draw(width: int) -> Figure:
-        figure, axes = _axes(width, 250, (52, 40, 6, 40))
-        axes.stairs(shares, edges, fill=True, color=COLOURS["null"], label="chance")
-        for line, (label, colour, dashes) in zip(lines, styles, strict=True):
-            if line.any():
-                axes.stairs(line, edges, color=COLOURS[colour], linewidth=2, linestyle=dashes, label=label)
-        axes.axvline(threshold, color=INK, linewidth=1, linestyle=(0, (1, 2)))
-        axes.set(xlim=(edges[0], edges[-1]), ylim=(0, None))
+        figure, axes = _axes(width, 250, (52, 40, 20, 40))
+        for place, (one, part) in enumerate(zip(shown, parts, strict=True)):
+            colour = COLOURS[one.colour]
+            if not place:
+                axes.stairs(part, edges, fill=True, color=colour, label=one.label)
+            elif part.any():
+                dashes = "-" if place == 1 else (0, (4, 2))
+                axes.stairs(part, edges, color=colour, linewidth=2, linestyle=dashes, label=one.label)
+        for mark in scale.marks:
+            axes.axvline(mark.value, color=INK, linewidth=1, linestyle=(0, (1, 2)))
+        _along(axes, edges, log=log)
+        axes.set(ylim=(0, max(part.max() for part in parts) * 1.05 or 1.0))
         axes.yaxis.set_major_formatter("{x:g}%")
-        axes.set_xlabel("score, cosine", color=MUTED)
-        axes.legend(**_LEGEND, ncols=3, loc="lower left", bbox_to_anchor=(0, 1.02), borderaxespad=0)
+        axes.set_xlabel(scale.label, color=MUTED)
+        if any(one.label for one in shown):
+            axes.legend(**_LEGEND, ncols=3, loc="lower left", bbox_to_anchor=(0, 1.02), borderaxespad=0)
         _grid(axes)
         return figure
 
-    return _chart("null", draw, told)
+    return replace(_chart(name, draw, told), log=log)
 
 
 def lines(name: str, shown: Sequence[Line], title: str, told: str, marks: Sequence[float] = ()) -> Chart:

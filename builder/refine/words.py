@@ -20,7 +20,7 @@ import rjieba
 import xxhash
 
 from ..disk.digests import Bools
-from ..stage.chinese import HAN
+from ..stage.chinese import is_unlisted, tag_of
 from .lexicon import NO_THINGS, PICTURES
 
 FUNCTION = frozenset("upcyeordmqx")  # first letters of tags of function words, by the paper's silence ours
@@ -78,7 +78,7 @@ class Dictionary(dict[str, int]):
     def __missing__(self, word: str) -> int:
         """A word that is met first: its hash, its length, and what holds of it, a bit each."""
         tag = tag_of(word)
-        strange = tag[0] == "x" and HAN.search(word) is not None  # a name that the dictionary lacks
+        strange = is_unlisted(word, tag)
         packed = (
             xxhash.xxh3_64_intdigest(word.encode()) % HASHES
             | len(word) << _LENGTH
@@ -120,12 +120,6 @@ class Dictionary(dict[str, int]):
 
 def _bit(words: npt.NDArray[np.int64], place: int) -> npt.NDArray[np.int64]:
     return words >> place & 1
-
-
-def tag_of(word: str) -> str:
-    """The part of speech of a word, whatever stands beside it; of one that is cut in two by itself, that of its end."""
-    tag: str = rjieba.tag(word)[-1][1]
-    return tag
 
 
 def is_thing(word: str, tag: str) -> bool:

@@ -27,6 +27,8 @@ from .scored import Scored, captions
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+    from .analysis import Analysis
+
 VERDICTS: dict[str, str] = words.VERDICTS | {
     Verdict.DEAD: "No bytes came, or there is no picture in them.",
     "suspect": "Kept and flagged: the score fell by more than re-encoding explains.",
@@ -66,9 +68,17 @@ def environment() -> Environment:
     return found
 
 
-def render(root: str, numbers: Numbers, galleries: list[Gallery]) -> str:
+def alone(analysis: Analysis) -> str:
+    """The page of a root that nobody has judged, as text: its statistics alone."""
+    made = [("root", one.name) for one in analysis.roots] + [("danqing", f"page {__version__}")]
+    known = {"analysis": analysis, "wide": charts.WIDE, "made": made}
+    return environment().get_template("alone.html").render(known)
+
+
+def render(root: str, numbers: Numbers, galleries: list[Gallery], analysis: Analysis | None = None) -> str:
     """The page as text."""
-    known = {
+    known: dict[str, object] = {
+        "analysis": analysis,
         "name": visible(name_of(root)),
         "numbers": numbers,
         "groups": galleries,

@@ -1,4 +1,4 @@
-"""Whether a text is Chinese, and how long a caption is: rules that crawl and refine share.
+"""Whether a text is Chinese, how long a caption is, and what its words are: rules that several stages share.
 
 A Han character says more of a short text than a model of languages does. Shift_JIS was made for Japanese, GB2312 and
 Big5 for Chinese: 苏 and 說 are of Chinese alone, 駅 of Japanese alone, and 東京 is in several, so the page decides.
@@ -59,6 +59,19 @@ def told_by(text: str) -> str | None:
     if not JAPANESE_ALONE.isdisjoint(text):
         return "jpn"
     return UNTOLD if has_han(text) else None
+
+
+def tag_of(word: str) -> str:
+    """The part of speech of a word, whatever stands beside it; of one that is cut in two by itself, that of its end."""
+    import rjieba  # of the extras refine and report, which name it where it is missing
+
+    tag: str = rjieba.tag(word)[-1][1]
+    return tag
+
+
+def is_unlisted(word: str, tag: str) -> bool:
+    """Whether a word of Han is tagged as punctuation is, x: it is a name that the dictionary lacks."""
+    return tag[0] == "x" and has_han(word)
 
 
 def _score(han: str, hint: str) -> float:

@@ -32,8 +32,8 @@ MOST_TOKENS = 256
 # them where a probability is within 1e-5 of UNSAFE.
 ROWS, STEP = 32, 32
 
-_VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
-_FILES = (*FILES, *_VOCABULARIES, "merges.txt")
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
+TEXT_FILES = (*FILES, *VOCABULARIES, "merges.txt")  # of a model of texts alone
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_a-zA-Z]+")
 _BAD = frozenset(
     re.findall(
@@ -61,12 +61,14 @@ class Classifier:
 
     def __init__(self, model: str) -> None:
         name, label = parted(model)
-        folder, _, config = located(name, files=_FILES)
-        weights = checked(folder, config, name, (_VOCABULARIES,))
-        self.fingerprint = fingerprint(folder, weights, _FILES)
+        folder, _, config = located(name, files=TEXT_FILES)
+        weights = checked(folder, config, name, (VOCABULARIES,))
+        self.fingerprint = fingerprint(folder, weights, TEXT_FILES)
         self._name = name
         with explained(name), quiet():
-            self._tokenizer, self._model = _loaded(folder, name)
+            self._tokenizer, self._model = text_model(
+                folder, name, "AutoModelForSequenceClassification", "text classifier"
+            )
         settings = self._model.config
         labels = [str(settings.id2label.get(number, number)) for number in range(settings.num_labels)]
         self._each = len(labels) == 1 or settings.problem_type == "multi_label_classification"
@@ -113,14 +115,17 @@ def parted(model: str) -> tuple[str, str | None]:
     return (name, label) if colon and not Path(model).expanduser().is_dir() else (model, None)
 
 
-def _loaded(folder: Path, name: str) -> tuple[Any, Any]:
-    """The tokenizer and the model of a folder, in float32 on its device."""
+def text_model(folder: Path, name: str, auto: str, what: str) -> tuple[Any, Any]:
+    """The tokenizer and the model of a folder, in float32 on its device.
+
+    auto: the class of transformers that reads it; what: it is, for messages. InputError where it is none, or not whole.
+    """
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    import transformers
 
     alone = {"local_files_only": True, "trust_remote_code": False}
-    tokenizer = AutoTokenizer.from_pretrained(folder, **alone)
-    model, report = AutoModelForSequenceClassification.from_pretrained(
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **alone)
+    model, report = getattr(transformers, auto).from_pretrained(
         folder,
         **alone,
         use_safetensors=True,
@@ -128,8 +133,8 @@ def _loaded(folder: Path, name: str) -> tuple[Any, Any]:
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # they are in the report
     )
-    if fault := unfit({**report, "unexpected_keys": ()}):  # a pooler that is not used, of many a classifier
-        raise InputError(f"{name}: {fault}; it is no text classifier, or not whole")
+    if fault := unfit({**report, "unexpected_keys": ()}):  # what else many a model was trained with
+        raise InputError(f"{name}: {fault}; it is no {what}, or not whole")
     if tokenizer.pad_token_id is None:
         raise InputError(
             f"{name}: its tokenizer has no padding, so texts cannot be read together; take another"

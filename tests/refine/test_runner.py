@@ -467,16 +467,16 @@ def test_a_column_page_url_that_is_no_text_is_left_out_of_the_lists(tmp_path: Pa
 
 
 def test_rows_are_sent_compressed_and_no_more_at_once_than_a_batch(tmp_path: Path) -> None:
-    """20,000 texts of 27 KB, which a dictionary makes a file of 200 KB."""
-    long = "北京的春天很美丽" * 1124
-    some = [{"url": f"http://h.example/{n}.jpg", "alt_text": long} for n in range(20_000)]
+    """40,000 texts of 2.4 KB, which a dictionary makes a file of 400 KB."""
+    long = "北京的春天很美丽" * 100
+    some = [{"url": f"http://h.example/{n}.jpg", "alt_text": long} for n in range(40_000)]
     manifest = open_manifest(str(write(tmp_path / "m.parquet", some)), ManifestOptions())
-    inputs = lay_out(manifest.rows, 20_000)
+    inputs = lay_out(manifest.rows, 40_000)
     (task,) = tasks(manifest, inputs, [Unit(0)])
     assert len(task.rows) < 8 << 20
     with pa.ipc.open_stream(task.rows) as stream:
         counts = [len(one) for one in stream]
-    assert sum(counts) == 20_000
+    assert sum(counts) == 40_000
     assert max(counts) <= ROWS
 
 
