@@ -30,6 +30,8 @@ os.environ |= {"HF_HOME": _CACHE, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMET
 os.environ.setdefault(
     "NUMBA_CACHE_DIR", _CACHE
 )  # compiled once for all test processes: 3 s in each otherwise
+# numpy asks for pages of 2 MB: of a large array, each of a few words would have one cleared, 0.6 s in a refinement.
+os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
 for _name in ("HF_DATASETS_CACHE", "HF_HUB_CACHE", "HF_TOKEN", "HUGGINGFACE_HUB_CACHE"):
     os.environ.pop(_name, None)
 

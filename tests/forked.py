@@ -15,10 +15,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+# What is loaded is frozen: to collect garbage, each child would go through it all and copy its pages, 2 s with torch.
 LOOP = """
-import importlib, json, os, sys
+import gc, importlib, json, os, sys
 for name in sys.argv[1:]:
     importlib.import_module(name)
+gc.freeze()
 for line in sys.stdin:
     code, words, environment, told = json.loads(line)
     if (child := os.fork()) == 0:

@@ -128,15 +128,15 @@ def made(root: Path, work: Path, form: str = "parquet") -> list[int]:
     return [file["bytes"] for file in staging.entries().values()]
 
 
-@pytest.mark.parametrize("form", ["parquet", "webdataset"])
 @pytest.mark.parametrize(
-    ("sizes", "largest"),
+    ("sizes", "largest", "form"),
     [
-        ([23_000] * 128, 23_000),
-        ([1_000] * 300 + [40_000] * 50 + [700] * 300, 40_000),
-        ([3_000, 45_000] * 80, 45_000),
+        ([23_000] * 128, 23_000, "parquet"),
+        ([1_000] * 300 + [40_000] * 50 + [700] * 300, 40_000, "parquet"),
+        ([3_000, 45_000] * 80, 45_000, "parquet"),
+        ([3_000, 45_000] * 80, 45_000, "webdataset"),
     ],
-    ids=["few rows a shard", "sizes by place", "sizes in turn"],
+    ids=["few rows a shard", "sizes by place", "sizes in turn", "tars"],
 )
 def test_a_shard_is_as_large_as_asked_for_and_a_picture(
     tmp_path: Path, sizes: list[int], largest: int, form: str

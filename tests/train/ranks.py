@@ -1,6 +1,4 @@
-"""Ranks on gloo: processes that are forked from one interpreter which has loaded torch and run nothing.
-
-    python -m tests.train.ranks MODULE FUNCTION FOLDER 1 2 4
+"""Ranks on gloo: processes that are forked from one interpreter which has loaded torch and run nothing (conftest.py).
 
 In: a function of a test module, which is called on every rank of each world. Out: FOLDER/WORLD-RANK.pt, what it
 returns.
@@ -10,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,11 +16,15 @@ from typing import Any
 import torch
 from torch import distributed
 
+from tests.forked import Forked
 
-def on_ranks(work: Callable[[], Any], folder: Path, worlds: Sequence[int]) -> dict[int, list[Any]]:
+
+def on_ranks(
+    forked: Forked, work: Callable[[], Any], folder: Path, worlds: Sequence[int]
+) -> dict[int, list[Any]]:
     """What the function returns on each rank of each world. It calls torch.distributed as it likes."""
-    words = ["-m", "tests.train.ranks", work.__module__, work.__qualname__, str(folder), *map(str, worlds)]
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=300, check=False)
+    words = [work.__module__, work.__qualname__, str(folder), *map(str, worlds)]
+    done = forked("import sys; from tests.train.ranks import main; sys.exit(main())", words)
     assert done.returncode == 0, done.stderr[-4000:]
     return {world: [torch.load(folder / f"{world}-{rank}.pt") for rank in range(world)] for world in worlds}
 
@@ -53,7 +54,3 @@ def main() -> int:
             children.append(child)
         worst = max(worst, *(abs(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])) for child in children))
     return worst
-
-
-if __name__ == "__main__":
-    sys.exit(main())

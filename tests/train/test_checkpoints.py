@@ -8,8 +8,6 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from builder.train import checkpoints
 from builder.train.checkpoints import State
 from builder.train.config import TrainConfig
 from builder.train.model import Opened, open_model, optimizer_of
+from tests.forked import Forked
 
 from .ranks import on_ranks
 
@@ -327,9 +326,9 @@ run.save()
 """
 
 
-def test_a_save_that_is_killed_leaves_the_one_before(tmp_path: Path, pair: Path) -> None:
+def test_a_save_that_is_killed_leaves_the_one_before(forked: Forked, tmp_path: Path, pair: Path) -> None:
     shutil.copytree(pair, tmp_path, dirs_exist_ok=True)
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, check=False)
+    done = forked(KILLED, [str(tmp_path)])
     assert done.returncode == -signal.SIGKILL, done.stderr
     left = sorted(os.listdir(tmp_path / "checkpoints"))
     assert left[1:] == ["step-00000001", "step-00000002"]
@@ -362,13 +361,15 @@ def _shared_out() -> Any:
     return *checkpoints.gathered(run.model, run.optimizer), run.model.levels()
 
 
-def test_any_number_of_ranks_goes_on_from_a_checkpoint(tmp_path: Path, pair: Path, monkeypatch: Any) -> None:
+def test_any_number_of_ranks_goes_on_from_a_checkpoint(
+    forked: Forked, tmp_path: Path, pair: Path, monkeypatch: Any
+) -> None:
     monkeypatch.setenv("CHECKPOINTS_OF", str(pair))
     alone = Run(pair)
     alone.restore()
     alone.step()
     weights, known = checkpoints.gathered(alone.model, alone.optimizer)
-    (first, second) = on_ranks(_shared_out, tmp_path, [2])[2]
+    (first, second) = on_ranks(forked, _shared_out, tmp_path, [2])[2]
     for mine, theirs in zip((weights, known), first, strict=False):
         assert mine.keys() == theirs.keys()
         for name, tensor in mine.items():

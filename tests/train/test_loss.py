@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from builder.train.loss import sigmoid_loss
+from tests.forked import Forked
 
 from .ranks import on_ranks
 
@@ -217,8 +218,10 @@ def every_case() -> list[dict[str, Tensor]]:
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[list[dict[str, Tensor]]]]:
-    return on_ranks(every_case, tmp_path_factory.mktemp("ranks"), (1, 2, 4))
+def ranks(
+    forked: Forked, tmp_path_factory: pytest.TempPathFactory
+) -> dict[int, list[list[dict[str, Tensor]]]]:
+    return on_ranks(forked, every_case, tmp_path_factory.mktemp("ranks"), (1, 2, 4))
 
 
 @pytest.mark.parametrize("number", range(len(CASES)), ids=[f"{a}-{b}-{c}" for a, b, c in CASES])

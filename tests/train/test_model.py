@@ -22,6 +22,7 @@ from builder.towers import DualEncoder, Options, ToEmbed, find
 from builder.train.config import TrainConfig
 from builder.train.model import Opened, open_model, optimizer_of
 from builder.train.step import gradients
+from tests.forked import Forked
 
 from ..checkpoints import make_chinese, make_fixed, make_naflex
 from ..towers import stock
@@ -209,9 +210,11 @@ def _learned() -> Any:
     return found
 
 
-def test_ranks_learn_what_one_process_does(folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
+def test_ranks_learn_what_one_process_does(
+    forked: Forked, folder: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
     monkeypatch.setenv("LEARN_FROM", str(folder))
-    found = on_ranks(_learned, tmp_path, [1, 2])
+    found = on_ranks(forked, _learned, tmp_path, [1, 2])
     alone, (first, second) = found[1][0], found[2]
     for number, wanted in enumerate(alone):
         for name, tensor in wanted.items():

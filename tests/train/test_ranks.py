@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.forked import Forked
 from tests.train.runs import logged, make_web, trained
 
 COUNTED = ("step", "epoch", "pairs", "lost")
@@ -46,20 +45,20 @@ print(*codes)
 """
 
 
-def two_ranks(root: Path, output: Path, point: str = "") -> list[str]:
+def two_ranks(forked: Forked, root: Path, output: Path, point: str = "") -> list[str]:
     """What they print, and in the last line their exit codes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    words = [sys.executable, "-c", RANKS, str(root), str(output), port, point]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    done = forked(RANKS, [str(root), str(output), port, point])
+    assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
 
-def test_a_rank_that_dies_is_named_and_one_rank_goes_on(tmp_path: Path) -> None:
+def test_a_rank_that_dies_is_named_and_one_rank_goes_on(forked: Forked, tmp_path: Path) -> None:
     make_web(tmp_path / "web", broken=(3, 50), mute=(7,))
     trained(tmp_path / "web", tmp_path / "whole")
-    *said, codes = two_ranks(tmp_path / "web", tmp_path / "run", "step-00000004")
+    *said, codes = two_ranks(forked, tmp_path / "web", tmp_path / "run", "step-00000004")
     assert codes == "4 -9"
     (line,) = said
     assert "rank 0: another rank is gone, or the network between them, after step 4" in line

@@ -61,12 +61,6 @@ def whole(web: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-@pytest.fixture(scope="module")
-def forked() -> Iterator[Forked]:
-    with Forked("builder.train.runner", "builder.train.work", "accelerate", "tests.train.runs") as run:
-        yield run
-
-
 def test_a_run_from_end_to_end(web: Path, whole: Path) -> None:
     done = json.loads((whole / "ledger/train/done.json").read_bytes())
     assert (done["steps"], done["pairs"], done["lost"]) == (STEPS, STEPS * 32, {})

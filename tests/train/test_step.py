@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from builder.console import Console
 from builder.errors import EnvironmentProblem
 from builder.train.step import gradients, trial, within_memory
+from tests.forked import Forked
 
 from .ranks import on_ranks
 
@@ -194,8 +195,8 @@ def on_a_rank() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[str, Any]]]:
-    return on_ranks(on_a_rank, tmp_path_factory.mktemp("ranks"), (1, 2))
+def ranks(forked: Forked, tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[str, Any]]]:
+    return on_ranks(forked, on_a_rank, tmp_path_factory.mktemp("ranks"), (1, 2))
 
 
 @pytest.mark.parametrize("wrapped", ["ddp", "fsdp"])
