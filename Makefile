@@ -11,7 +11,7 @@ SETUP := setup.cfg pyproject.toml constraints.txt
 # The default editable install hides the module `danqing` behind a folder ./danqing; compat does not.
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt --config-settings editable_mode=compat
 
-.PHONY: demo test cover lint house docs wheel matrix bench peers cc2dataset daft posseg litdata streaming clean
+.PHONY: demo test cover lint house docs wheel matrix bench parity peers cc2dataset daft mteb posseg litdata streaming clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/danqing demo
@@ -57,11 +57,17 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.peers posseg
 	$(BIN)/python benchmarks/refine.py
 
+# Our figures on the same arrays as mteb's, CLIP_benchmark's and scikit-learn's, and our tasks in mteb.
+parity: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks.peers mteb
+	benchmarks/out/peers/mteb/bin/python benchmarks/parity.py
+	benchmarks/out/peers/mteb/bin/python -m pytest -n 0 tests/evaluate/test_harness.py
+
 # `make peers cc2dataset daft posseg`: what the benchmarks compare with, each in a virtual environment of its own.
 peers: $(VENV)/pip.stamp
 	$(BIN)/python -m benchmarks.peers $(filter-out $@,$(MAKECMDGOALS))
 
-cc2dataset daft posseg litdata streaming:
+cc2dataset daft mteb posseg litdata streaming:
 	@:
 
 clean:

@@ -98,6 +98,12 @@ STAGES: Mapping[str, Row] = {
         "builder.train.runner:run",
         {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"},
     ),
+    "evaluate": Row(
+        "ask checkpoints the paper's benchmarks in Chinese, beside baselines: classification and retrieval",
+        "builder.evaluate.config:EvaluateConfig",
+        "builder.evaluate.runner:run",
+        {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"},
+    ),
     "report": Row(
         "look at what was kept and what was not: one page, with pictures",
         "builder.report.config:ReportConfig",
@@ -160,7 +166,7 @@ def parse(arguments: Sequence[str], stages: Mapping[str, Row] = STAGES) -> tuple
     add_arguments(parser, kind)
     config = kind(**vars(parser.parse_args(rest)))
     for one in dataclasses.fields(config):
-        if one.metadata.get("positional") and getattr(config, one.name) == "":
+        if one.metadata.get("positional") and getattr(config, one.name) in ("", ("",)):
             raise UsageError(f"{one.name.upper()}: is empty; name a path or a URL")  # it would lead to /
     if hasattr(config, "check"):
         config.check()

@@ -23,7 +23,7 @@ def default(one: dataclasses.Field[Any]) -> str:
     value = one.metadata.get("shown", one.default)
     if one.metadata.get("parse") is byte_size:
         value = in_words(value)
-    return "–" if value is False or value in (None, "") else f"`{value}`"
+    return "–" if value is False or value in (None, "", ()) else f"`{value}`"
 
 
 def line(one: dataclasses.Field[Any]) -> str:

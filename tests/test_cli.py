@@ -89,6 +89,7 @@ MISSING = {
     "release": ["gone", "out", "--license", "mit"],
     "verify": ["gone"],
     "train": ["gone", "run", "--model", "tiny"],
+    "evaluate": ["gone", "--output", "out"],
     "report": ["gone", "page.html"],
     "status": ["gone"],
     "demo": ["--no-such-flag"],

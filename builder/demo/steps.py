@@ -1,4 +1,4 @@
-"""The steps of `danqing demo`: here those of the rebuild; crawl, refine, later, curate, release and train bring theirs.
+"""The steps of `danqing demo`: here those of the rebuild; the other parts bring theirs.
 
 Each step tells what it does, drives danqing by its command line or its public module, and adds a line to
 `differences` for whatever came out otherwise than planted.
@@ -30,7 +30,7 @@ MADE = (
     "web", "crawl", "candidates", "candidates-warc", "dropped", "manifest", "blocklist.txt", "refined",
     "danqing", "danqing-killed", "truth.parquet", "pairs.png",
     "web-later", "danqing-later", "truth-later.parquet", "report.html",
-    "released", "takedown.txt", "danqing-again", "run", "run-again", "run.html",
+    "released", "takedown.txt", "danqing-again", "run", "run-again", "run.html", "benchmarks-cn",
 )  # fmt: skip
 SHEET = 24  # pairs on the contact sheet
 
@@ -183,7 +183,9 @@ def run(config: DemoConfig, console: Console) -> DemoSummary:
         for number, (heading, step) in enumerate(steps, 1):
             demo.say("", f"{number}. {heading}")
             step(demo)
-    told = f"{missing}: for the second half, pip install 'danqing[siglip2,curate,report,release,train]'"
+    told = (
+        f"{missing}: for the second half, pip install 'danqing[siglip2,curate,report,release,train,evaluate]'"
+    )
     demo.say("", *([told] if missing else []))
     if demo.differences:
         raise VerificationError(

@@ -1,20 +1,29 @@
-"""The last part of `danqing demo`: the small checkpoint that comes with danqing is trained on, on what was kept.
+"""The last part of `danqing demo`: the small checkpoint that comes with danqing is trained on, and asked.
 
     folder/danqing-later ─▶ danqing train ─▶ folder/run ─▶ danqing status, danqing report; another run that begins there
+    scenes ─▶ folder/benchmarks-cn, in the forms of those who publish theirs ─▶ danqing evaluate ─▶ tables
 
-What was planted here is arithmetic: each step sees as many pairs as it should, and the checkpoint that lies in the run
-is the one that was validated.
+What was planted is arithmetic: each step sees as many pairs as it should, and the checkpoint that lies in the run is
+the one that was validated. In the benchmarks a picture cannot be decoded, and has to count as wrong; others lie in the
+training data, and have to be found.
 """
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count, islice
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from .drive import Demo
+from .scene import SHAPES, Scene, attributes, scene
 from .truth import ENOUGH
 
 MOST = 400  # steps: a minute on two cores
@@ -23,6 +32,12 @@ RATE = "2e-4"  # twenty times the paper's: the small checkpoint shall learn some
 SETTINGS = ("--warmup", "10", "--validate-every", "10", "--track", "none")
 WAYS = ("image_to_text", "text_to_image")
 Log = Sequence[Mapping[str, Any]]
+CLASSES = list(SHAPES)
+EACH = 12  # pictures of a class
+QUERIES = 80  # captions to search by, and as many pictures
+LEAKED = 8  # pictures of the training data among those
+SIZE = (256, 192)
+BROKEN = b"\xff\xd8\xff\xe0 no picture"
 
 
 def train(demo: Demo) -> None:
@@ -79,8 +94,85 @@ def read_log(demo: Demo, run: str) -> Log:
     return [*map(json.loads, (demo.folder / run / "log.jsonl").read_text("utf-8").splitlines())]
 
 
+def write_benchmarks(demo: Demo) -> None:
+    """Write a benchmark of classes and one of captions, of scenes that no step before has drawn."""
+    folder = demo.folder / "benchmarks-cn"
+    seed = demo.config.seed + 1
+    shapes = folder / "drawn-shapes"
+    for number, shape in enumerate(CLASSES):
+        place = shapes / "test" / str(number)
+        place.mkdir(parents=True)
+        those = (index for index in count() if attributes(index, seed).shape == shape)
+        for picture, index in enumerate(islice(those, EACH)):
+            (place / f"{picture}.jpg").write_bytes(jpeg(scene(index, seed, size=SIZE)))
+    (shapes / "test" / "0" / "broken.jpg").write_bytes(BROKEN)
+    (shapes / "label_cn.txt").write_text("\n".join(CLASSES) + "\n", "utf-8")
+    kept = demo.open(demo.later, "train", columns=["image", "alt_text"]).cast_column("image", undecoded())
+    leaked = [(pair["image"]["bytes"], pair["alt_text"]) for pair in kept.take(LEAKED)]
+    drawn = (scene(index, seed + 1, size=SIZE) for index in range(QUERIES - len(leaked)))
+    write_captioned(folder / "drawn-scenes", [*leaked, *((jpeg(one), one.alt_text) for one in drawn)])
+    demo.show(
+        f"{len(CLASSES)} shapes, {EACH} pictures each and a broken one, as ELEVATER lays its sets out",
+        f"{QUERIES} pictures with captions, as Chinese-CLIP does; {len(leaked)} of them lie in the training data",
+    )
+
+
+def jpeg(one: Scene) -> bytes:
+    """The picture of a scene as a file."""
+    file = io.BytesIO()
+    one.image.save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def undecoded() -> object:
+    """The feature of a picture that stays a file."""
+    from datasets import Image
+
+    return Image(decode=False)
+
+
+def write_captioned(folder: Path, pairs: list[tuple[bytes, str]]) -> None:
+    """A test split in the files of Chinese-CLIP: base64 by id, and captions with the ids that they belong to."""
+    folder.mkdir(parents=True)
+    files = (f"{row}\t{base64.urlsafe_b64encode(body).decode()}\n" for row, (body, _) in enumerate(pairs))
+    (folder / "test_imgs.tsv").write_text("".join(files))
+    lines = ({"text_id": row, "text": text, "image_ids": [row]} for row, (_, text) in enumerate(pairs))
+    texts = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    (folder / "test_texts.jsonl").write_text(texts, "utf-8")
+
+
+def evaluate(demo: Demo) -> None:
+    """Ask the trained checkpoint and the one before training, and hold what was planted against what they answered."""
+    demo.run(asking(demo))
+    folder = demo.folder / "run" / "evaluate"
+    answers = [pq.read_table(path) for path in sorted(folder.glob("*/drawn-shapes.parquet"))]
+    wrong = [f"{len(one):,} pictures of shapes" for one in answers if len(one) != len(CLASSES) * EACH + 1]
+    broken = [
+        row["answer"] for one in answers for row in one.to_pylist() if row["picture"] == "test/0/broken.jpg"
+    ]
+    wrong += [f"a broken picture was answered {one}" for one in broken if one != -1]
+    wrong += [] if len(broken) == 2 else [f"{len(broken)} checkpoints answered"]
+    demo.differ(wrong, "both checkpoints answered every picture, and the broken one counts as wrong")
+    (hits,) = (pq.read_table(path) for path in folder.glob("leaks-*.parquet"))
+    found = sorted({(row["benchmark"], row["row"]) for row in hits.to_pylist()})
+    planted = [("drawn-scenes", row) for row in range(LEAKED)]
+    demo.differ(
+        [] if found == planted else [f"{len(found)} pictures are told to lie in the training data: {found}"],
+        f"the {LEAKED} pictures of the training data were found, and no other",
+    )
+    demo.run(["report", str(demo.folder / "run"), str(demo.folder / "run.html")], shown=0)
+
+
+def asking(demo: Demo, *more: str) -> list[str]:
+    """The words of an evaluation of the run."""
+    words = ["evaluate", str(demo.folder / "run"), str(demo.folder / "benchmarks-cn"), "--baseline", "tiny"]
+    return [*words, "--leaks", str(demo.later), *more]
+
+
 STEPS: tuple[tuple[str, Callable[[Demo], None]], ...] = (
     ("Train the small checkpoint on, on what was kept", train),
     ("Look at the run", look),
     ("Load what was trained", load),
+    ("Write two small benchmarks", write_benchmarks),
+    ("Evaluate what was trained, beside what it was", evaluate),
 )

@@ -118,6 +118,10 @@ REFINE = _of_passes("refine", ("steps", "thresholds", "buckets", "shards"), ("ro
 TRAIN = Footprint(
     ("train",), (), ("checkpoints", "log.jsonl", "ledger/train", "images"), ".train", "train-", upon=(),
 )  # fmt: skip
+# Beside a run of train, or in a folder of its own; what lies there is written anew in its place, and never removed.
+EVALUATE = Footprint(
+    ("evaluate",), (), ("evaluate", "ledger/evaluate"), ".evaluate", "evaluate-", upon=("train",)
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 
 from ..errors import UsageError
-from ..options import check_values, option, steps_of
+from ..options import check_values, option
 from ..stage.shared import Shared
-from .recipe import BENCHMARKS
 
 BOUNDS: dict[str, tuple[float, float]] = {
     "draws": (0, 100_000),
@@ -35,7 +34,7 @@ class EvaluateConfig(Shared):
     )
 
     baseline: str = option("", "checkpoints to compare with, as a,b: evaluated alike, on the same pairs")
-    tasks: str = option("", "benchmarks to run, as a,b; empty: all that are there")
+    tasks: str = option("", "benchmarks to run and to tell, as a,b; empty: all that are there")
     prompts_from: str | None = option(
         None, "file of Chinese-CLIP's templates, read and never run; without it: danqing's own"
     )
@@ -45,7 +44,9 @@ class EvaluateConfig(Shared):
     leaks: str | None = option(
         None, "root that a checkpoint was trained on: tells scores without the pictures that lie in it, too"
     )
-    near: float = option(0.9, "cosine from which a picture of --leaks may be one of a benchmark")
+    near: float = option(
+        0.75, "cosine from which two pictures are looked at, to tell with --leaks whether they are one"
+    )
     lmm: str | None = option(
         None, "folder for the scripts of LLaVA-NeXT and lmms-eval, and where their results are read again"
     )
@@ -73,7 +74,6 @@ class EvaluateConfig(Shared):
     def check(self) -> None:
         """Raise UsageError where a value is out of its range, or none at all."""
         check_values(self, BOUNDS)
-        _ = self.chosen
         if not all(self.inputs) or len({*self.inputs}) < len(self.inputs):
             raise UsageError(
                 f"{' '.join(self.inputs) or 'INPUTS'}: name each checkpoint, run and folder once"
@@ -81,8 +81,8 @@ class EvaluateConfig(Shared):
 
     @property
     def chosen(self) -> frozenset[str]:
-        """The benchmarks of --tasks, or all. Raises UsageError for a name of none."""
-        return steps_of("--tasks", self.tasks, [*BENCHMARKS]) or frozenset(BENCHMARKS)
+        """The benchmarks of --tasks; an empty set means all that are there."""
+        return frozenset(name.strip() for name in self.tasks.split(",")) - {""}
 
     @property
     def baselines(self) -> tuple[str, ...]:

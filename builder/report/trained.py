@@ -19,7 +19,7 @@ from ..card.charts import Chart, Line
 from ..console import in_time, in_words
 from ..disk.ledger import by_count
 from ..disk.schema import published
-from ..stage.trained import RunRecord
+from ..stage.trained import RunRecord, ToldTable
 from .page import environment, name_of, placeless, worded
 from .samples import visible
 
@@ -73,6 +73,7 @@ def render(record: RunRecord) -> str:
         "lost": [(visible(name), count, LOST.get(name, "")) for name, count in by_count(record.lost)],
         "validations": _validations(record),
         "odd": [(what, found[-MARKED:], len(found)) for what, found in odd.items()],
+        "evaluated": _evaluated(record),
         "checkpoints": record.checkpoints[-SHOWN:],
         "wide": charts.WIDE,
         "made": _made(record),
@@ -147,6 +148,20 @@ def _validations(record: RunRecord) -> list[list[str]]:
         [figure(one, form) for one in record.validations[name][-SHOWN:]] for name, form in forms.items()
     ]
     return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _evaluated(record: RunRecord) -> list[ToldTable]:
+    """The tables of an evaluation, in characters that are seen."""
+    told = record.evaluation["tables"] if record.evaluation else []
+    return [
+        {
+            "title": visible(one["title"]),
+            "columns": [*map(visible, one["columns"])],
+            "rows": [[*map(visible, row)] for row in one["rows"]],
+            "notes": [*map(visible, one["notes"])],
+        }
+        for one in told
+    ]
 
 
 def _made(record: RunRecord) -> list[tuple[str, str]]:

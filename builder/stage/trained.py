@@ -1,6 +1,6 @@
 """A run of `danqing train` as it lies on disk, for those who tell of it: status and report.
 
-    RUN/ledger/train/plan.json  done.json  log.jsonl ─▶ RunRecord
+    RUN/ledger/train/plan.json  done.json  log.jsonl  evaluate/tables.json ─▶ RunRecord
 
 Anybody may have written these files, and a run may be writing them now. So each line of the log is checked, those that
 are none are counted, and a last line without an end is passed over: it is being written, or was torn by a kill.
@@ -29,6 +29,8 @@ NUMBERS = (
 )  # fmt: skip
 FOUND = ("pairs", "loss", "image_to_text", "text_to_image")  # by a validation, beside its step
 LONGEST = 1 << 16  # bytes of a line of the log: some 300 in truth
+TABLES = "evaluate/tables.json"  # what danqing evaluate told last
+WIDEST, LONG = 64, 1000  # columns, rows and tables of an evaluation
 REASONS = 64  # by which pairs may be lost
 RECENT = 100  # steps whose speed and loss tell how a run is doing
 TAIL = 1 << 20  # bytes of the log that tell how far it is
@@ -48,12 +50,28 @@ class RunEnd(TypedDict):
     validation: NotRequired[dict[str, float] | None]
 
 
+class ToldTable(TypedDict):
+    """A table of an evaluation, all of it text; the first column names the row."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    notes: list[str]
+
+
+class ToldTables(TypedDict):
+    """What an evaluation told; told: lines beside the tables."""
+
+    tables: list[ToldTable]
+    told: list[str]
+
+
 @dataclass(slots=True)
 class RunRecord:
     """What is known of a run. checkpoints: the steps of those that are there; unread: lines that were none of a log.
 
     steps: by name, a number for each line about a step, NaN where it says none; validations: likewise of FOUND;
-    lost: pairs by reason; spikes: steps whose loss stood out.
+    lost: pairs by reason; spikes: steps whose loss stood out; evaluation: None where nothing was evaluated.
     """
 
     run: str
@@ -67,6 +85,7 @@ class RunRecord:
     lost: dict[str, int] = field(default_factory=dict)
     spikes: list[int] = field(default_factory=list)
     unread: int = 0
+    evaluation: ToldTables | None = None
 
     @property
     def total(self) -> int:
@@ -187,7 +206,26 @@ def find(run: str, tail: bool = False) -> RunRecord | None:
             record.unread += 1
     if record.end:
         record.lost = record.end["lost"]
+    record.evaluation = None if tail else _evaluation(run)
     return record
+
+
+def _evaluation(run: str) -> ToldTables | None:
+    path = join(run, TABLES)
+    if (data := read_bytes(path)) is None:
+        return None
+    try:
+        told = documents.parse(data)
+        documents.check(told, ToldTables)
+        odd = [one["title"] for one in told["tables"] if {*map(len, one["rows"])} - {len(one["columns"])}]
+        wide = max((len(one["columns"]) for one in told["tables"]), default=0)
+        if odd or wide > WIDEST or sum(len(one["rows"]) for one in told["tables"]) > LONG:
+            raise ValueError("rows of another width" if odd else "too many rows or columns")
+    except ValueError as error:
+        raise InputError(
+            f"{path}: no tables of an evaluation ({error}); remove it, and run danqing evaluate again"
+        ) from error
+    return cast(ToldTables, told)
 
 
 def _log(path: str, tail: bool) -> Iterator[bytes]:

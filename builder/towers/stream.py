@@ -71,6 +71,10 @@ class DualEncoder:
         """Pairs in one forward, as it is now."""
         return self._pace.rows
 
+    def token_ids(self, captions: Sequence[str]) -> npt.NDArray[np.int32]:
+        """The tokens of captions as the text tower sees them, (captions, positions)."""
+        return self._captions.ids(captions)
+
     def embed(self, works: Iterable[ToEmbed]) -> Iterator[Embedded]:
         """The answers to `works`, in their order. Works are read ahead, in another thread.
 

@@ -45,6 +45,9 @@ def test_the_demo_ends_well_and_tells_each_step(
     assert told.count("$ danqing train") == 2
     assert "every step saw its pairs: 25 steps of" in told
     assert "the checkpoint that was written is the one that was validated" in told
+    assert told.count("$ danqing evaluate") == 1
+    assert "both checkpoints answered every picture, and the broken one counts as wrong" in told
+    assert "the 8 pictures of the training data were found, and no other" in told
     assert (tmp_path / "d" / "pairs.png").stat().st_size > 10_000
     assert (tmp_path / "d" / "report.html").stat().st_size > 10_000
 
