@@ -99,17 +99,18 @@ class Answering:
         """Rows of RETRIEVED, the texts first."""
         text = self.texts(task.texts)
         flipped = np.ascontiguousarray(task.pairs[:, ::-1])
-        first = np.full(len(task.texts), 0, np.int32)
-        first[flipped[::-1, 0]] = flipped[::-1, 1]
+        pictures: list[list[int]] = [[] for _ in task.texts]
+        for picture, number in task.pairs.tolist():
+            pictures[number].append(picture)
         asked: list[Mapping[str, Any]] = [
             {
                 "query": list(map(str, range(len(text)))),
-                "picture": first,
+                "pictures": pictures,
                 "found": ranks(text, image, flipped),
             },
             {
                 "query": task.names,
-                "picture": np.arange(len(image), dtype=np.int32),
+                "pictures": [[row] for row in range(len(image))],
                 "found": ranks(image, text, task.pairs),
             },
         ]
@@ -119,7 +120,7 @@ class Answering:
             columns: list[Any] = [
                 [way] * len(rank),
                 one["query"],
-                one["picture"],
+                one["pictures"],
                 pa.array(rank, pa.int32(), mask=rank == UNFOUND),
                 tied,
             ]

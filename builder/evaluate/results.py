@@ -40,11 +40,11 @@ _LABELLED: list[Any] = [
     pa.field("scores", pa.list_(pa.float32())),
 ]
 LABELLED = pa.schema(_LABELLED)
-# picture: the row of the picture that the query is, or that belongs to it; rank: null where it is never found.
+# pictures: rows of the picture that the query is, or of those that belong to it; rank: null where none is found.
 _RETRIEVED: list[Any] = [
     pa.field("way", pa.string(), False),
     pa.field("query", pa.string(), False),
-    pa.field("picture", pa.int32(), False),
+    pa.field("pictures", pa.list_(pa.int32()), False),
     pa.field("rank", pa.int32()),
     pa.field("tied", pa.bool_(), False),
 ]
@@ -100,10 +100,12 @@ class Answers:
             rows = self.rows if keep is None else self.rows.filter(pa.array(keep))
             yield name, len(rows), _labelled(rows, self.benchmark.elevater)
             return
-        way, picture = self._column("way"), self._column("picture")
+        way = self._column("way")
+        pictures: Any = self.rows["pictures"].to_pylist() if keep is not None else ()
+        kept = np.array([keep is None or all(keep[row] for row in some) for some in pictures], np.bool_)
         ranks: Any = pc.fill_null(self.rows["rank"], UNFOUND).to_numpy()
         for one in WAYS:
-            mask = way == one if keep is None else (way == one) & keep[picture]
+            mask = way == one if keep is None else (way == one) & kept
             rank = ranks[mask]
             figures = {f"{one} R@{most}": _recall(rank, most) for most in RANKS}
             yield f"{name} {one}", len(rank), figures
@@ -181,9 +183,9 @@ def _read(path: str, name: str) -> Answers | None:
 def _check(rows: pa.Table, benchmark: Benchmark) -> None:
     """ValueError where the rows cannot be counted."""
     if benchmark.family != ZERO_SHOT:
-        least = [pc.min(rows[name]).as_py() for name in ("picture", "rank")]
+        least = [pc.min(one).as_py() for one in (pc.list_flatten(rows["pictures"]), rows["rank"])]
         if {*rows["way"].unique().to_pylist()} - {*WAYS} or min(filter(None, least), default=1) < 0:
-            raise ValueError("a way or a rank that is none")
+            raise ValueError("a way, a picture or a rank that is none")
         return
     truths: Any = rows["truth"].to_pylist()
     wide = {len(one or ()) for one in rows["scores"].to_pylist()}

@@ -41,7 +41,7 @@ def retrieved(name: str, texts: Sequence[int | None], pictures: Sequence[int | N
     rows = {
         "way": ["text_to_image"] * len(texts) + ["image_to_text"] * len(pictures),
         "query": list(map(str, range(len(ranks)))),
-        "picture": [*range(len(texts)), *range(len(pictures))],
+        "pictures": [[row] for row in (*range(len(texts)), *range(len(pictures)))],
         "rank": ranks,
         "tied": [rank == 2 for rank in ranks],
     }
@@ -85,6 +85,16 @@ def test_recall_counts_both_ways_apart_and_what_is_never_found() -> None:
     assert answers.tied == 1
     kept = figures(answers, [False, True, True, False])
     assert kept["text_to_image R@5"] == kept["image_to_text R@1"] == 0.5
+
+
+def test_a_query_with_one_picture_that_leaked_is_left_out() -> None:
+    answers = retrieved("muge", [1, 1, 2], [1, 1, 1])
+    rows = answers.rows.to_pylist()
+    rows[2]["pictures"] = [1, 2]
+    several = Answers(answers.benchmark, pa.Table.from_pylist(rows, schema=RETRIEVED), IDENTITY)
+    assert figures(several, [True, True, True])["text_to_image R@1"] == pytest.approx(2 / 3)
+    assert figures(several, [True, True, False])["text_to_image R@1"] == 1
+    assert figures(several, [False, True, True])["text_to_image R@1"] == 0.5
 
 
 def test_a_set_of_which_nothing_is_kept_has_no_figure() -> None:
