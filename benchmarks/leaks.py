@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 import measure  # noqa: E402
-from builder.evaluate.alike import SHARE, Seen, agreement, see  # noqa: E402
+from builder.towers.alike import SHARE, Seen, agreement, see  # noqa: E402
 
 RECALL = 0.98
 HARD = ("cut to .5 a side",)  # a quarter of the photograph: told, and no more is wanted of it
