@@ -25,6 +25,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 import measure  # noqa: E402
+
 from builder.towers.alike import SHARE, Seen, agreement, see  # noqa: E402
 
 RECALL = 0.98

@@ -50,8 +50,10 @@ def run(encoder: DualEncoder, tasks: Sequence[Task], folder: str, console: Conso
     A task whose data cannot be had is told as a problem. Raises EnvironmentProblem without mteb.
     """
     need("evaluate", ["mteb"])
+    import datasets
     import mteb
 
+    datasets.disable_progress_bars()  # one for every map that mteb makes
     model, cache = Wrapped(encoder), mteb.ResultCache(folder)
     told = [_run(model, mteb.get_task(name, hf_subsets=[SUBSET]), cache, console) for name in THEIRS]
     for task in tasks:
@@ -69,22 +71,24 @@ def _run(model: Wrapped, task: Any, cache: Any, console: Console) -> Harnessed:
 
     name, meta = task.metadata.name, model.mteb_model_meta
     console.info(f"mteb: {name}")
-    if cache.load_task_result(name, meta) is None:
+    kept = cache.load_task_result(name, meta)
+    # Another set under the same name: mteb itself would take the old scores for its own.
+    if kept is None or kept.dataset_revision != task.metadata.dataset["revision"]:
         try:
             task.load_data()
         except Exception as error:  # datasets, the Hub and each task have classes of their own
             return Harnessed(
                 name, problem=f"its data cannot be had: {first_line(error)}; fetch them with a network"
             )
-    model.unread = 0
-    batch = {"batch_size": model.encoder.batch_size, "show_progress_bar": False}
-    found = mteb.evaluate(
-        model, task, cache=cache, encode_kwargs=batch, co2_tracker=False, show_progress_bar=False
-    )
-    task.unload_data()
-    if model.unread:
-        console.warn(f"mteb: {name}: {model.unread:,} pictures could not be read")
-    (scores,) = found.task_results[0].scores[SPLIT]
+        model.unread = 0
+        quiet = {"show_progress_bar": False, "co2_tracker": False}
+        batch = {"batch_size": model.encoder.batch_size, "show_progress_bar": False}
+        mteb.evaluate(model, task, cache=cache, encode_kwargs=batch, overwrite_strategy="always", **quiet)
+        task.unload_data()
+        if model.unread:
+            console.warn(f"mteb: {name}: {model.unread:,} pictures could not be read")
+        kept = cache.load_task_result(name, meta)
+    (scores,) = kept.scores[SPLIT]  # as they were written, which rounds them
     return Harnessed(name, {key: float(one) for key, one in scores.items() if isinstance(one, float | int)})
 
 
