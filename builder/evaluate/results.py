@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,9 +150,13 @@ def load(folder: str, benchmark: Benchmark, identity: Mapping[str, object] | Non
     return found if found and identity in (None, found.identity) else None
 
 
-def stored(folder: str) -> dict[str, Answers]:
-    """All answers of a checkpoint's folder by benchmark, those of the paper first. Raises as `load` does."""
+def stored(folder: str, chosen: Set[str] = frozenset()) -> dict[str, Answers]:
+    """Answers in a checkpoint's folder by benchmark, those of the paper first. Raises as `load` does.
+
+    chosen: names of those to read, or nothing for all.
+    """
     names = {name.removesuffix(".parquet") for name in listdir(folder) if name.endswith(".parquet")}
+    names &= chosen or names
     order = [*(name for name in BENCHMARKS if name in names), *sorted(names - BENCHMARKS.keys())]
     found = ((name, _read(join(folder, f"{name}.parquet"), name)) for name in order)
     return {name: answers for name, answers in found if answers is not None}

@@ -163,10 +163,7 @@ def tell(
     Raises InputError where there is nothing to tell.
     """
     chosen = {one.benchmark.name for one in asked.tasks} or config.chosen
-    answers = [
-        {name: one for name, one in stored(subject.folder).items() if name in chosen or not chosen}
-        for subject in subjects
-    ]
+    answers = [stored(subject.folder, chosen) for subject in subjects]
     several = Counter(one.checkpoint.name for one in subjects)
     names = [
         one.checkpoint.name if several[one.checkpoint.name] == 1 else one.checkpoint.slug for one in subjects
