@@ -9,12 +9,13 @@ from typing import Any
 
 import mteb
 import numpy as np
-from datasets import Dataset
+from datasets import Dataset, disable_progress_bars
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.abstasks.task_metadata import TaskMetadata
 from mteb.models.model_meta import ModelMeta
 from mteb.types import PromptType
 
+disable_progress_bars()
 DEFAULT = AbsTaskRetrieval.k_values
 
 
