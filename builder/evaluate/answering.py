@@ -44,11 +44,9 @@ class Answering:
 
     def identity(self, task: Task) -> Mapping[str, object]:
         """What the answers to a task follow from."""
-        templates = list(self.prompts.of(task.benchmark.name)) if isinstance(task, Labelled) else []
         return {
-            "checkpoint": self.encoder.checkpoint.fingerprint, "task": task.identity,
-            "prompts": digest(templates), "dtype": self.encoder.dtype_name,
-            "preprocessing": self.encoder.preprocessing,
+            **asked_of(task, self.prompts, self.encoder.checkpoint.fingerprint),
+            "dtype": self.encoder.dtype_name, "preprocessing": self.encoder.preprocessing,
         }  # fmt: skip
 
     def answers(self, task: Task) -> Answers:
@@ -182,6 +180,12 @@ class Answering:
 def _closed(pictures: Iterator[bytes]) -> Any:
     """The iterator with a close, whatever it is."""
     return (body for body in pictures)
+
+
+def asked_of(task: Task, prompts: Prompts, fingerprint: str) -> Mapping[str, object]:
+    """What of the identity of answers is known before a checkpoint, of that fingerprint, is loaded."""
+    templates = list(prompts.of(task.benchmark.name)) if isinstance(task, Labelled) else []
+    return {"checkpoint": fingerprint, "task": task.identity, "prompts": digest(templates)}
 
 
 def limited(task: Task, limit: int) -> Task:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import InputError
 from .archives import Tree, texts, whole
-from .recipe import MAP, Benchmark
+from .recipe import AUC, MAP, Benchmark
 from .tasks import PICTURES, Labelled, identity, pictures_of, shown, sized
 
 LABELS = "label_cn.txt"
@@ -27,6 +27,11 @@ def read(benchmark: Benchmark, tree: Tree) -> Labelled:
     classes = _classes(tree)
     said = []
     if benchmark.classes not in (0, len(classes)):
+        if benchmark.elevater == AUC:
+            raise InputError(
+                f"{tree.where}/{LABELS}: {len(classes)} classes, where an area under the ROC curve is of two; "
+                "fetch it again"
+            )
         said.append(f"{LABELS} has {len(classes)} classes, where the published set has {benchmark.classes}")
     numbers = _numbers(tree, len(classes))
     inside = [path for path in tree.sizes if path.startswith("test/")]

@@ -92,7 +92,7 @@ def run(config: EvaluateConfig, console: Console) -> Result:
     folder, models = _sorted(config)
     asked, subjects = work.look(config, folder), _subjects(config, models)
     if config.dry_run:
-        return Planned(asked, {one.checkpoint.name: work.left(one, asked) for one in subjects})
+        return Planned(asked, {one.checkpoint.name: work.left(config, one, asked) for one in subjects})
     for line in asked.absent():
         console.info(line)
     homes = dict.fromkeys(one.home for one in subjects)

@@ -15,7 +15,7 @@ from ..disk.files import join
 from ..errors import InputError, UsageError
 from . import concepts, harness, lmm
 from . import prompts as templates
-from .answering import Answering, limited
+from .answering import Answering, asked_of, limited
 from .concepts import Concept, Confidence
 from .config import EvaluateConfig
 from .found import Found, find
@@ -82,6 +82,10 @@ class Agenda:
 
 def look(config: EvaluateConfig, folder: str | None) -> Agenda:
     """Find what is asked for. Raises UsageError for a benchmark that is none, InputError where there is none at all."""
+    if config.leaks and not folder:
+        raise UsageError(
+            f"--leaks {config.leaks}: name the folder of benchmarks too, whose pictures to look for"
+        )
     prompts = templates.read(config.prompts_from) if config.prompts_from else templates.own()
     found = find(folder, config.chosen) if folder else Found([], [], [])
     names = {one.benchmark.name for one in found.tasks}
@@ -96,9 +100,17 @@ def look(config: EvaluateConfig, folder: str | None) -> Agenda:
     return asked
 
 
-def left(subject: Subject, asked: Agenda) -> list[str]:
-    """The benchmarks to which a checkpoint has no answers at all."""
-    return [one.benchmark.name for one in asked.tasks if load(subject.folder, one.benchmark) is None]
+def left(config: EvaluateConfig, subject: Subject, asked: Agenda) -> list[str]:
+    """The benchmarks to which a checkpoint has no answers, as far as that is known before it is loaded."""
+    there = {one.benchmark.name: load(subject.folder, one.benchmark) for one in asked.tasks}
+    wanted = {
+        one.benchmark.name: asked_of(one, asked.prompts, subject.checkpoint.fingerprint)
+        for one in asked.tasks
+    }
+    return [
+        name for name, answers in there.items()
+        if config.overwrite or answers is None or {**answers.identity, **wanted[name]} != answers.identity
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,3 +136,12 @@ def test_identity_follows_what_decides_the_figures(tmp_path: Path) -> None:
     ]
     assert len({first, *others}) == 4
     assert np.array_equal(task_of(tmp_path / "a").truth, np.eye(2, dtype=bool))
+
+
+@pytest.mark.parametrize("classes", [["善意"], ["善意", "恶意", "无关"]])
+def test_memes_are_of_two_classes(tmp_path: Path, classes: list[str]) -> None:
+    place = sets.elevater(tmp_path / "hateful-memes", classes, [(picture(0), 0)])
+    with pytest.raises(
+        InputError, match=f"{len(classes)} classes, where an area under the ROC curve is of two"
+    ):
+        read(BENCHMARKS["memes"], folder(place))

@@ -232,15 +232,35 @@ def test_classes_that_cannot_be_told_apart_are_named_and_wrong(tmp_path: Path) -
     assert not any(answer == label for answer, (label,) in both if label < 2)
 
 
-def test_a_trial_takes_some_pictures_of_every_class(benchmarks: Path, tmp_path: Path) -> None:
+def test_a_trial_takes_some_pictures_of_every_class(
+    benchmarks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = evaluated("tiny", benchmarks, output=str(tmp_path / "out"), limit=6)
     kept = {path.stem: pq.read_table(path) for path in (tmp_path / "out").rglob("*.parquet")}
     assert len(kept["cifar10"]) == 6
     assert {one for (one,) in kept["cifar10"]["truth"].to_pylist()} == {0, 1, 2}
     assert len(kept["muge"]) == 12
     assert any("a trial on 6 of 12 pictures" in note for table in found.told.tables for note in table.notes)
+    words = ["evaluate", "tiny", str(benchmarks), "--output", str(tmp_path / "out"), "--dry-run", "--json"]
+    assert planned(capsys, *words) == ["cifar10", "muge"]
     again = evaluated("tiny", benchmarks, output=str(tmp_path / "out"))
     assert not any("a trial" in note for table in again.told.tables for note in table.notes)
+    assert planned(capsys, *words) == []
+    assert planned(capsys, *words, "--overwrite") == ["cifar10", "muge"]
+    assert planned(capsys, *words, "--prompts-from", str(prompts(tmp_path))) == ["cifar10"]
+
+
+def planned(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    """What a dry run says is left of tiny."""
+    capsys.readouterr()
+    assert cli.main([*words]) == 0
+    todo: list[str] = json.loads(capsys.readouterr().out)["todo"]["tiny"]
+    return todo
+
+
+def test_leaks_without_benchmarks_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="name the folder of benchmarks too"):
+        evaluated("tiny", output=str(tmp_path / "out"), leaks=str(tmp_path))
 
 
 def a_run(folder: Path, name: str, pairs: int = 1600) -> Path:
