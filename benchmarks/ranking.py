@@ -86,7 +86,6 @@ def main() -> int:
     if sys.argv[1:2] == ["--contend"]:
         contend(*sys.argv[2:])
         return 0
-    import measure
     import peers
 
     parser = argparse.ArgumentParser(
@@ -107,6 +106,13 @@ def main() -> int:
             words = [str(pythons[name]), __file__, "--contend", name, *map(str, sizes)]
             runs[name].append(json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE).stdout))
             print(name, runs[name][-1], file=sys.stderr, flush=True)
+    return told(runs, sizes, rounds, options.json)
+
+
+def told(runs: dict[str, list[dict[str, Any]]], sizes: tuple[int, int, int], rounds: int, path: Path) -> int:
+    """The medians side by side, and what is not as wanted."""
+    import measure
+
     figures = {
         name: {what: measure.median(run[what] for run in one) for what in ("cpu", "wall", "mb")}
         for name, one in runs.items()
@@ -131,7 +137,7 @@ def main() -> int:
         for what in ("cpu", "wall")
         if "mteb" in figures and figures["mteb"][what] < TIMES * figures["ours"][what]
     ]
-    measure.save(options.json, "ranking", {"sizes": sizes, "runs": runs, "figures": figures})
+    measure.save(path, "ranking", {"sizes": sizes, "runs": runs, "figures": figures})
     return measure.verdict(missed, slow)
 
 

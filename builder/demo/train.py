@@ -154,12 +154,14 @@ def evaluate(demo: Demo) -> None:
     wrong += [] if len(broken) == 2 else [f"{len(broken)} checkpoints answered"]
     demo.differ(wrong, "both checkpoints answered every picture, and the broken one counts as wrong")
     (hits,) = (pq.read_table(path) for path in folder.glob("leaks-*.parquet"))
-    found = sorted({(row["benchmark"], row["row"]) for row in hits.to_pylist()})
-    planted = [("drawn-scenes", row) for row in range(LEAKED)]
+    found = {(row["benchmark"], row["row"]) for row in hits.to_pylist()}
+    lost = [row for row in range(LEAKED) if ("drawn-scenes", row) not in found]
     demo.differ(
-        [] if found == planted else [f"{len(found)} pictures are told to lie in the training data: {found}"],
-        f"the {LEAKED} pictures of the training data were found, and no other",
+        [f"pictures {lost} of drawn-scenes lie in the training data, and were not found"] if lost else [],
+        f"the {LEAKED} pictures of the training data were found",
     )
+    # Unlike two photographs, two scenes on one ground may be all but the same picture.
+    demo.show(f"{len(found) - LEAKED + len(lost)} other scenes are taken for one of it")
     demo.run(["report", str(demo.folder / "run"), str(demo.folder / "run.html")], shown=0)
 
 

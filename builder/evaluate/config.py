@@ -33,7 +33,9 @@ class EvaluateConfig(Shared):
         None, "folder that keeps the results of checkpoints that are no run; without it: the first run"
     )
 
-    baseline: str = option("", "checkpoints to compare with, as a,b: evaluated alike, on the same pairs")
+    baseline: str = option(
+        "", "checkpoints to compare with, as a,b: evaluated alike; differences are to the first"
+    )
     tasks: str = option("", "benchmarks to run and to tell, as a,b; empty: all that are there")
     prompts_from: str | None = option(
         None, "file of Chinese-CLIP's templates, read and never run; without it: danqing's own"

@@ -101,11 +101,14 @@ class Answers:
             yield name, len(rows), _labelled(rows, self.benchmark.elevater)
             return
         way = self._column("way")
-        pictures: Any = self.rows["pictures"].to_pylist() if keep is not None else ()
-        kept = np.array([keep is None or all(keep[row] for row in some) for some in pictures], np.bool_)
+        counted = np.ones(len(way), np.bool_)
+        if keep is not None:
+            pictures: Any = self.rows["pictures"].to_pylist()
+            wanted = {*np.flatnonzero(keep).tolist()}
+            counted = np.array([wanted.issuperset(some) for some in pictures], np.bool_)
         ranks: Any = pc.fill_null(self.rows["rank"], UNFOUND).to_numpy()
         for one in WAYS:
-            mask = way == one if keep is None else (way == one) & kept
+            mask = (way == one) & counted
             rank = ranks[mask]
             figures = {f"{one} R@{most}": _recall(rank, most) for most in RANKS}
             yield f"{name} {one}", len(rank), figures

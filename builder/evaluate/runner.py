@@ -25,6 +25,7 @@ from . import work
 from .config import EvaluateConfig
 from .metrics import interval
 from .results import FOLDER, Floats
+from .tables import Contender
 from .work import Agenda, Findings, Subject
 
 PACKAGES = ("torch", "transformers", "safetensors", "tokenizers")
@@ -49,15 +50,9 @@ class Evaluated:
             {**one.checkpoint.as_dict(), "slug": one.checkpoint.slug, "baseline": one.baseline, "results": one.folder}
             for one in self.subjects
         ]  # fmt: skip
-        figures = {
-            one.name: {
-                name: {measure: _with_interval(values) for measure, values in drawn.items()}
-                for name, drawn in one.drawn.items()
-            }
-            for one in self.told.scored
-        }
         tables = [one.as_dict() for one in self.told.tables]
-        return {"checkpoints": checkpoints, "figures": figures, "tables": tables, "told": [*self.leaks]}
+        figures = {"figures": _figures(self.told.scored), "figures_without_leaks": _figures(self.told.clean)}
+        return {"checkpoints": checkpoints, **figures, "tables": tables, "told": [*self.leaks]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +85,7 @@ def run(config: EvaluateConfig, console: Console) -> Result:
     config.check()
     need("evaluate", PACKAGES)
     folder, models = _sorted(config)
-    asked, subjects = work.look(config, folder), _subjects(config, models)
+    asked, subjects = work.look(config, folder), _subjects(config, models, console)
     if config.dry_run:
         return Planned(asked, {one.checkpoint.name: work.left(config, one, asked) for one in subjects})
     for line in asked.absent():
@@ -110,7 +105,7 @@ def run(config: EvaluateConfig, console: Console) -> Result:
             subjects, work.tell(config, subjects, asked, beside, leaks), leaks.lines() if leaks else ()
         )
         document = {"tables": [one.as_dict() for one in done.told.tables], "told": [*done.leaks]}
-        for home in homes:
+        for home in () if config.limit else homes:
             write_atomic(
                 join(home, trained.TABLES), json.dumps(document, ensure_ascii=False, indent=1).encode()
             )
@@ -131,21 +126,23 @@ def _is_model(folder: Path) -> bool:
     return any((folder / name).exists() for name in ("config.json", "ledger/train/plan.json"))
 
 
-def _subjects(config: EvaluateConfig, models: Sequence[str]) -> list[Subject]:
+def _subjects(config: EvaluateConfig, models: Sequence[str], console: Console) -> list[Subject]:
     """The checkpoints, those to compare with last, each once. UsageError where results have no home."""
     from ..towers import find
 
-    runs = {name: trained.find(name) for name in models if Path(name).is_dir()}
-    first = config.output or next((name for name, record in runs.items() if record), None)
+    names = (*models, *config.baselines)
+    runs = {name: trained.find(name) for name in names if Path(name).is_dir()}
+    first = config.output or next((name for name in models if runs.get(name)), None)
     if first is None:
         raise UsageError(f"{models[0]}: is no run; say with --output which folder shall keep the results")
     subjects: dict[str, Subject] = {}
-    for name in (*models, *config.baselines):
+    for name in names:
         checkpoint, record = find(name), runs.get(name)
-        home = name if record else first
-        subjects.setdefault(
-            checkpoint.fingerprint, Subject(checkpoint, home, name in config.baselines, record)
-        )
+        if (same := subjects.get(checkpoint.fingerprint)) is not None:
+            console.warn(f"{name}: is the same checkpoint as {same.checkpoint.model}, and told once")
+            continue
+        home, baseline = name if record else first, name in config.baselines
+        subjects[checkpoint.fingerprint] = Subject(checkpoint, home, baseline, record, config.limit)
     return list(subjects.values())
 
 
@@ -156,6 +153,17 @@ def _begin(home: str, config: EvaluateConfig) -> None:
         "stage": FOLDER, "version": __version__, "rows": {}, "shards": {}, "config": options,
         "config_hash": hash_of(options),
     })  # fmt: skip
+
+
+def _figures(scored: Sequence[Contender]) -> Mapping[str, object]:
+    """Figures with their intervals, by checkpoint, benchmark and measure."""
+    return {
+        one.name: {
+            name: {measure: _with_interval(values) for measure, values in drawn.items()}
+            for name, drawn in one.drawn.items()
+        }
+        for one in scored
+    }
 
 
 def _with_interval(values: Floats) -> list[float | None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..console import Console
@@ -42,17 +42,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A checkpoint to evaluate. home: the folder that keeps its results; run: None of one that is no run's."""
+    """A checkpoint to evaluate. home: the folder that keeps its results; run: None of one that is no run's.
+
+    trial: pictures of each benchmark in a trial, 0: all.
+    """
 
     checkpoint: Checkpoint
     home: str
     baseline: bool
     run: RunRecord | None
+    trial: int = 0
 
     @property
     def folder(self) -> str:
-        """Where its answers lie."""
-        return join(self.home, FOLDER, self.checkpoint.slug)
+        """Where its answers lie; those of a trial apart, so that they take the place of none."""
+        place = join(self.home, FOLDER, self.checkpoint.slug)
+        return join(place, f"trial-{self.trial}") if self.trial else place
 
     @property
     def size(self) -> str | None:
@@ -157,10 +162,11 @@ def leaked(config: EvaluateConfig, console: Console, asked: Agenda, home: str) -
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was found. scored: the checkpoints with their figures."""
+    """What was found. scored: the checkpoints with their figures; clean: those without what leaked, if it was asked."""
 
     scored: Sequence[Contender]
     tables: Sequence[ResultTable]
+    clean: Sequence[Contender] = ()
 
 
 def tell(
@@ -189,12 +195,10 @@ def tell(
 
     whole = scored(None)
     made = [family_table(family, whole) for family in FAMILIES]
-    if leaks is not None:
-        clean = scored(leaks)
-        made += [
-            family_table(family, clean, f"{title}, without the pictures that lie in {config.leaks}")
-            for family, title in FAMILIES.items()
-        ]
+    clean = scored(leaks) if leaks is not None else []
+    for family, title in FAMILIES.items() if clean else ():
+        told = family_table(family, clean, f"{title}, without the pictures that lie in {config.leaks}")
+        made.append(told and replace(told, notes=[]))  # they stand at the table of all, and count all
     pairs = [one.run.plan["rows"].get("train", 0) if one.run else 0 for one in subjects]
     made.append(
         scaling_table(
@@ -209,7 +213,7 @@ def tell(
     tables = [one for one in made if one]
     if not tables and not config.lmm:
         raise InputError(f"{names[0]}: nothing was evaluated yet; name a folder of benchmarks")
-    return Findings(whole, tables)
+    return Findings(whole, tables, clean)
 
 
 def _drawn(

@@ -29,6 +29,7 @@ from tests.forked import Forked
 from tests.passes import KILLED
 from tests.report.reading import Page
 from tests.runs import make_run
+from tests.train.runs import make_web
 
 from . import sets
 
@@ -82,8 +83,7 @@ def here(source: str, output: str) -> None:
 
 def results(folder: Path) -> dict[str, bytes]:
     """What was kept, by its place."""
-    found = folder.rglob("evaluate/*")
-    files = [path for one in found for path in ([one] if one.is_file() else one.rglob("*"))]
+    files = (path for path in folder.rglob("*") if path.is_file() and "evaluate" in path.parts)
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in files if path.name != "plan.json"
     }
@@ -263,6 +263,26 @@ def test_leaks_without_benchmarks_are_refused(tmp_path: Path) -> None:
         evaluated("tiny", output=str(tmp_path / "out"), leaks=str(tmp_path))
 
 
+def test_a_trial_takes_the_place_of_no_result(benchmarks: Path, whole: Path) -> None:
+    before = results(whole)
+    evaluated("tiny", benchmarks, output=str(whole), limit=3)
+    after = results(whole)
+    assert {name: after[name] for name in before} == before
+    assert {name.split("/")[2] for name in after.keys() - before.keys()} == {"trial-3"}
+    for name in after.keys() - before.keys():
+        (whole / name).unlink()
+
+
+def test_figures_without_what_leaked_are_told_as_numbers(benchmarks: Path, tmp_path: Path) -> None:
+    make_web(tmp_path / "root")
+    found = evaluated("tiny", benchmarks, output=str(tmp_path / "out"), leaks=str(tmp_path / "root"))
+    told: Any = found.as_dict()
+    assert told["figures_without_leaks"] == told["figures"]  # nothing of it lies there
+    assert any("0 of 12 pictures lie in" in line for line in told["told"])
+    clean = [table for table in found.told.tables if "without the pictures" in table.title]
+    assert [table.notes for table in clean] == [[], []]
+
+
 def a_run(folder: Path, name: str, pairs: int = 1600) -> Path:
     """A run with one checkpoint."""
     made = make_run(folder / name)
@@ -286,6 +306,8 @@ def test_the_results_of_a_run_lie_in_it_and_are_told_without_the_benchmarks(
         (slug,) = (path.name for path in (run_ / "evaluate").iterdir() if path.name.startswith(name))
         assert slug.startswith(f"{name}-step-00000050-")
     assert (runs[0] / "evaluate" / find("tiny").slug / "muge.parquet").is_file()
+    evaluated(runs[1], benchmarks, baseline=str(runs[0]))
+    assert {path.name.split("-")[0] for path in (runs[1] / "evaluate").iterdir()} == {"large", "tables.json"}
     found = evaluated(*runs)
     scaling = found.told.tables[-1]
     assert [row[:3] for row in scaling.rows] == [
