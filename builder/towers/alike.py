@@ -34,7 +34,7 @@ TEXTURE = 9.0  # variance of a window that shows something
 NOISE = 2.0  # variance that coding adds
 AGREE = 0.7  # correlation of a window of one photograph
 WINDOWS = 50  # with texture, at least
-SHARE = 0.75  # of the windows that agree: .95 and more of files of one photograph, .26 at most of two
+SHARE = 0.75  # of the windows that agree: .80 and more of files of one photograph, .26 at most of two
 
 Floats = npt.NDArray[np.float32]
 Map = npt.NDArray[np.float64]  # (2, 3), of a place in one picture to one in the other
