@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,8 +24,8 @@ from .concepts import Concept, Confidence, judged
 from .metrics import UNFOUND, ranks
 from .prompts import Prompts, class_vectors
 from .recipe import AUC, MAP, WAYS
-from .results import LABELLED, NONE, RETRIEVED, Answers, digest
-from .tasks import Captioned, Labelled, Pictures, Task
+from .results import LABELLED, NONE, RETRIEVED, Answers
+from .tasks import Captioned, Labelled, Pictures, Task, identity
 
 if TYPE_CHECKING:
     from ..towers import DualEncoder
@@ -36,11 +37,11 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """A checkpoint at work. tell: is told of every few pictures that are done."""
+    """A checkpoint at work. tell: is told of every few pictures that are done, where somebody asks."""
 
     encoder: DualEncoder
     prompts: Prompts
-    tell: Callable[[int], None]
+    tell: Callable[[int], None] | None = None
 
     def identity(self, task: Task) -> Mapping[str, object]:
         """What the answers to a task follow from."""
@@ -52,19 +53,21 @@ class Answering:
     def answers(self, task: Task) -> Answers:
         """The answers to a task. Raises InputError where its files cannot be read."""
         image = self.pictures(task.pictures)
-        lost = int(np.isnan(image).any(axis=1).sum())
+        lost = np.flatnonzero(np.isnan(image).any(axis=1))
         said = list(task.said)
-        if lost:
-            named = [task.names[row] for row in np.flatnonzero(np.isnan(image).any(axis=1))[:NAMED]]
-            said.append(
-                f"{counted(lost, 'picture', 'pictures')} that cannot be decoded, and count as wrong: {', '.join(named)}"
-            )
+        if len(lost):
+            those = f"{counted(len(lost), 'picture', 'pictures')} that cannot be decoded, and count as wrong"
+            said.append(f"{those}: {', '.join(task.names[row] for row in lost[:NAMED])}")
         if isinstance(task, Labelled):
             rows, more = self._labelled(task, image)
         else:
             assert isinstance(task, Captioned)
             rows, more = self._retrieved(task, image)
-        return Answers(task.benchmark, rows, self.identity(task), (*said, *more), lost)
+        found = Answers(task.benchmark, rows, self.identity(task), (*said, *more), len(lost))
+        if not found.tied:
+            return found
+        ties = f"{found.tied:,} queries have a tie at their best, which counts against the checkpoint"
+        return replace(found, said=(*found.said, ties))
 
     def _labelled(self, task: Labelled, image: Vectors) -> tuple[pa.Table, list[str]]:
         """Rows of LABELLED."""
@@ -128,8 +131,6 @@ class Answering:
             said.append(
                 f"{cut:,} of {len(text):,} captions fill all positions of the text tower, and may be cut there"
             )
-        if ties := int(asked[0]["found"].tied.sum() + asked[1]["found"].tied.sum()):
-            said.append(f"{ties:,} queries have a tie at their best, which counts against the checkpoint")
         return pa.concat_tables(parts), said
 
     def confidence(self, concept: Concept) -> Confidence:
@@ -140,14 +141,9 @@ class Answering:
         """Embeddings of the pictures (n, d), NaN where there is none to see."""
 
         def works() -> Iterator[ToEmbed]:
-            waiting: list[bytes] = []
-            with closing(_closed(pictures())) as bodies:
-                for body in bodies:
-                    waiting.append(body)
-                    if len(waiting) == ROWS:
-                        yield ToEmbed(None, waiting)
-                        waiting = []
-            yield ToEmbed(None, waiting)
+            bodies = pictures()
+            while some := [*islice(bodies, ROWS)]:
+                yield ToEmbed(None, some)
 
         return self._embedded(works(), self.tell)
 
@@ -177,15 +173,10 @@ class Answering:
         return sum(int((one[:, -1] != padding).sum()) for one in parts)
 
 
-def _closed(pictures: Iterator[bytes]) -> Any:
-    """The iterator with a close, whatever it is."""
-    return (body for body in pictures)
-
-
 def asked_of(task: Task, prompts: Prompts, fingerprint: str) -> Mapping[str, object]:
     """What of the identity of answers is known before a checkpoint, of that fingerprint, is loaded."""
     templates = list(prompts.of(task.benchmark.name)) if isinstance(task, Labelled) else []
-    return {"checkpoint": fingerprint, "task": task.identity, "prompts": digest(templates)}
+    return {"checkpoint": fingerprint, "task": task.identity, "prompts": identity(templates)}
 
 
 def limited(task: Task, limit: int) -> Task:
@@ -197,15 +188,12 @@ def limited(task: Task, limit: int) -> Task:
     chosen[rows] = True
 
     def pictures() -> Iterator[bytes]:
-        with closing(_closed(task.pictures())) as all_of_them:
-            for wanted, body in zip(chosen, all_of_them, strict=True):
-                if wanted:
-                    yield body
+        return (body for wanted, body in zip(chosen, task.pictures(), strict=True) if wanted)
 
     said = [*task.said, f"a trial on {len(rows):,} of {len(task.names):,} pictures"]
     less: Any = {
         "names": [task.names[row] for row in rows], "pictures": pictures, "said": said,
-        "identity": digest(task.identity, limit),
+        "identity": identity(task.identity, limit),
     }  # fmt: skip
     if isinstance(task, Labelled):
         return replace(task, truth=task.truth[rows], **less)

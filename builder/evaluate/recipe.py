@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 ELEVATER = "ELEVATER_all.zip of hf.co/datasets/OFA-Sys/chinese-clip-eval, unzipped: a zip or folder a set"
 CHINESE_CLIP = "hf.co/datasets/OFA-Sys/chinese-clip-eval"
@@ -123,19 +123,20 @@ class Gain:
 
 
 @cache
-def _document() -> Mapping[str, list[PublishedRow]]:
-    found: Mapping[str, list[PublishedRow]] = json.loads(FILE.read_bytes())
+def _document() -> Mapping[str, Any]:
+    found: Mapping[str, Any] = json.loads(FILE.read_bytes())
     return found
 
 
 def rows(family: str) -> list[PublishedRow]:
     """The rows of a table of the paper: zero-shot, short, long or lmm; `other` of another paper."""
-    return _document()[family]
+    found: list[PublishedRow] = _document()[family]
+    return found
 
 
 def scaling() -> list[ScalingRow]:
     """The points of the paper's figure about scaling."""
-    found: list[ScalingRow] = json.loads(FILE.read_bytes())["scaling"]
+    found: list[ScalingRow] = _document()["scaling"]
     return found
 
 

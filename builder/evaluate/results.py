@@ -8,7 +8,6 @@ difference of two has an interval of its own, which is narrower than those of th
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Set
@@ -200,8 +199,3 @@ def _check(rows: pa.Table, benchmark: Benchmark) -> None:
         raise ValueError("a row without a class, or with other classes than the one before")
     if benchmark.elevater in (MAP, AUC) and truths and min(wide) < max(2, 1 + max(map(max, truths))):
         raise ValueError("lacks the cosines of its classes")
-
-
-def digest(*parts: object) -> str:
-    """SHA-256 of some values, in hexadecimal digits."""
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()

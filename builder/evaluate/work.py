@@ -68,9 +68,8 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Agenda:
-    """What checkpoints are asked. folder: of benchmarks, None: what was answered before is told."""
+    """What checkpoints are asked; without tasks, what was answered before is told."""
 
-    folder: str | None
     found: Found
     tasks: Sequence[Task]
     concepts: Sequence[Concept]
@@ -99,7 +98,7 @@ def look(config: EvaluateConfig, folder: str | None) -> Agenda:
         raise UsageError(f"--tasks {', '.join(unknown)}: no such benchmark; there are {known}")
     tasks = [limited(one, config.limit) for one in found.tasks]
     new = concepts.find(config.concepts) if config.concepts else []
-    asked = Agenda(folder, found, tasks, new, prompts)
+    asked = Agenda(found, tasks, new, prompts)
     if folder and not tasks:
         raise InputError(f"{folder}: holds none of the benchmarks; {'; '.join(asked.absent())}")
     return asked
@@ -136,14 +135,14 @@ def answer(config: EvaluateConfig, console: Console, subject: Subject, asked: Ag
 
     options = Options(config.device, config.dtype, "exact", config.batch_size, config.compile, config.workers)
     encoder = DualEncoder.load(subject.checkpoint, options, console)
-    answering = Answering(encoder, asked.prompts, lambda _: None)
+    answering = Answering(encoder, asked.prompts)
     todo = [
         one for one in asked.tasks
         if config.overwrite or load(subject.folder, one.benchmark, answering.identity(one)) is None
     ]  # fmt: skip
     pictures = sum(len(one.names) for one in todo) + sum(len(one.names) for one in asked.concepts)
     with console.progress(pictures, unit="pictures") as bar:
-        answering = Answering(encoder, asked.prompts, bar.update)
+        answering = replace(answering, tell=bar.update)
         for task in todo:
             answering.answers(task).save(subject.folder)
         sure = [answering.confidence(one) for one in asked.concepts]
