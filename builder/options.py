@@ -82,9 +82,14 @@ def check_values(config: Any, bounds: Mapping[str, tuple[float, float]]) -> None
             raise UsageError(f"{flag} {value}: must be {wanted}")
 
 
+def words_of(text: str) -> list[str]:
+    """The words of a flag that takes several, as a,b; blanks around them and empty ones do not count."""
+    return [word for part in text.split(",") if (word := part.strip())]
+
+
 def steps_of(flag: str, text: str, steps: Sequence[str]) -> frozenset[str]:
     """The steps that a flag names, as a,b; UsageError for a word that names none."""
-    words = {word.strip() for word in text.split(",")} - {""}
+    words = {*words_of(text)}
     if unknown := sorted(words - {*steps}):
         raise UsageError(f"{flag} {', '.join(unknown)}: no such step; there are {', '.join(steps)}")
     return frozenset(words)

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from ..errors import UsageError, need
-from ..options import CALIBRATE, option, steps_of, threshold
+from ..options import CALIBRATE, option, steps_of, threshold, words_of
 from ..stage.shared import Sharded
 
 EMBEDDER = "OFA-Sys/chinese-clip-vit-large-patch14"
@@ -133,7 +133,7 @@ class CurateConfig(Sharded):
     @property
     def earlier(self) -> tuple[str, ...]:
         """What --against names."""
-        return tuple(name.strip() for name in self.against.split(",") if name.strip())
+        return tuple(words_of(self.against))
 
     @property
     def least_sharpness(self) -> float | None:

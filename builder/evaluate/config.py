@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ..errors import UsageError
-from ..options import check_values, option
+from ..options import check_values, option, words_of
 from ..stage.shared import Shared
 
 BOUNDS: dict[str, tuple[float, float]] = {
@@ -84,9 +84,9 @@ class EvaluateConfig(Shared):
     @property
     def chosen(self) -> frozenset[str]:
         """The benchmarks of --tasks; an empty set means all that are there."""
-        return frozenset(name.strip() for name in self.tasks.split(",")) - {""}
+        return frozenset(words_of(self.tasks))
 
     @property
     def baselines(self) -> tuple[str, ...]:
         """The checkpoints of --baseline."""
-        return tuple(name.strip() for name in self.baseline.split(",") if name.strip())
+        return tuple(words_of(self.baseline))

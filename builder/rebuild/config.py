@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .. import __version__
 from ..errors import UsageError
-from ..options import byte_size, option
+from ..options import byte_size, option, words_of
 from ..picture.limits import USUAL_PIXELS
 from ..reasons import REBUILD_REASONS, Reason
 from ..stage.shared import OfManifest
@@ -135,7 +135,7 @@ class RebuildConfig(OfManifest):
     @property
     def retried(self) -> frozenset[Reason]:
         """The reasons of --retry-failed; UsageError for a word that is none."""
-        words = {word.strip() for word in self.retry_failed.split(",")} - {""}
+        words = {*words_of(self.retry_failed)}
         unknown = sorted(words - {*REBUILD_REASONS, "all"})
         if unknown:
             raise UsageError(

@@ -22,6 +22,7 @@ from ..disk.release import Release
 from ..disk.removals import Removals, read
 from ..errors import InputError
 from ..manifest.source import kind_of
+from ..options import words_of
 from ..stage.preview import More
 from .assemble import keys_of
 from .config import RebuildConfig
@@ -80,7 +81,7 @@ def named(option: str) -> list[Removals]:
 
 def sources(option: str) -> list[str]:
     """What --removals names, one by one."""
-    return [part.strip() for part in option.split(",") if part.strip()]
+    return words_of(option)
 
 
 def _named(source: str) -> Removals:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..disk.location import DANQING, address, is_path, repository, repository_of
 from ..errors import UsageError
-from ..options import byte_size, check_values, option
+from ..options import byte_size, check_values, option, words_of
 from ..stage.shared import Shared
 
 SOURCE_LICENSE = "cc-by-nc-4.0"  # of DANQING since 2026-03-25; the card tells the history
@@ -124,7 +124,7 @@ class ReleaseConfig(Shared):
     @property
     def removed(self) -> list[str]:
         """The files of --remove."""
-        return [name for part in self.remove.split(",") if (name := part.strip())]
+        return words_of(self.remove)
 
     def check(self) -> None:
         """Raise UsageError where a value is out of its range or two of them contradict each other."""

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 
 from ..errors import UsageError
-from ..options import option
+from ..options import option, words_of
 from ..reasons import KEPT, Verdict
 from ..stage.shared import Sharded
 
@@ -117,7 +117,7 @@ class RevalidateConfig(Sharded):
     @property
     def kept(self) -> tuple[Verdict, ...]:
         """The verdicts of --keep, in the order of the enum; UsageError for a word that is none."""
-        words = {word.strip() for word in self.keep.split(",")} - {""}
+        words = {*words_of(self.keep)}
         unknown = sorted(words - set(Verdict))
         if unknown or not words or words == {"dead"}:
             wrong = ", ".join(unknown) or self.keep or "nothing"

@@ -20,6 +20,7 @@ import pyarrow as pa
 from ..disk.batches import in_validation
 from ..disk.digests import Bools, halves_of, hex_of
 from ..errors import InputError, UsageError
+from ..options import words_of
 from ..reasons import Verdict
 from .config import TrainConfig
 from .looked import Looked
@@ -198,7 +199,7 @@ def _place(config: TrainConfig, tell: Callable[[str], None]) -> Shards | Tars:
 
 
 def _verdicts(text: str) -> list[str]:
-    words = [word.strip() for word in text.split(",") if word.strip()]
+    words = words_of(text)
     if words != ["all"] and (wrong := [word for word in words if word not in {*Verdict}]):
         raise UsageError(f"--verdicts {wrong[0]}: give some of {', '.join(Verdict)}, or all")
     return words
